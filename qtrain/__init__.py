@@ -1,0 +1,1 @@
+"""Train language models with the verified estimators: task -> rollouts -> log-weights -> coefficients -> loss -> update."""

@@ -1,0 +1,5 @@
+"""`python -m qtrain` is the command `qtrain`."""
+
+from qtrain.cli import main
+
+main()

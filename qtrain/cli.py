@@ -1,0 +1,112 @@
+"""The command `qtrain`. Imports that need torch stay inside the commands, so that `--help` is quick."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from qtrain.errors import UserError
+
+app = App(
+    name="qtrain",
+    help="Train language models on the Tsallis loss continuum: GARL, PAFT and their neighbours.",
+    version_flags=["--version"],
+)
+
+Several = Parameter(consume_multiple=True, negative=())
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run a command. Bad input ends in one line and exit status 2, Ctrl-C in 130."""
+    try:
+        status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except (UserError, CycloptsError) as error:
+        message = " ".join(str(error).split())
+        sys.stderr.write(f"qtrain: {message}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("qtrain: interrupted; finished runs are kept, the same command goes on from there\n")
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@app.command
+def pretrain(config: Path, /, *overrides: str) -> None:
+    """Make the base model of a configuration, or find it in the cache, and print where it lies and its p0.
+
+    Args:
+        config: A TOML configuration.
+        overrides: key=value, dotted keys, for example pretrain.p0=1e-4.
+    """
+    from qtrain.commands import pretrain_command
+
+    pretrain_command(config, overrides)
+
+
+@app.command
+def train(config: Path, /, *overrides: str, out: Path | None = None) -> int:
+    """Train one model and write its run folder.
+
+    Args:
+        config: A TOML configuration.
+        overrides: key=value, dotted keys, for example estimator=paft:q=.5 optimizer.lr=1e-2.
+        out: The run folder; by default runs/NAME-ESTIMATOR-seedN.
+    """
+    from qtrain.commands import train_command
+
+    return train_command(config, overrides, out)
+
+
+@app.command
+def evaluate(run: Path, /, *, prompts: int | None = None, samples: int | None = None, seed: int = 1) -> None:
+    """Evaluate a finished run's weights again on held-out prompts.
+
+    Args:
+        run: A run folder.
+        prompts: Held-out prompts of each kind; by default the run's own number.
+        samples: Samples a prompt; by default the run's own number.
+        seed: Seeds the sampling; training evaluates with 0.
+    """
+    from qtrain.commands import evaluate_command
+
+    evaluate_command(run, prompts, samples, seed)
+
+
+@app.command
+def compare(
+    config: Path,
+    /,
+    *overrides: str,
+    estimator: Annotated[list[str], Several],
+    out: Path,
+    seeds: int = 1,
+    jobs: int | None = None,
+) -> None:
+    """Run several estimators from one configuration and write OUT/comparison.json.
+
+    Args:
+        config: A TOML configuration.
+        overrides: key=value, dotted keys, for every run.
+        estimator: Names with parameters: grpo rb_rloo garl:q=.25 paft:q=.75,k=8
+        out: Folder of the comparison, one run folder in it per estimator and seed.
+        seeds: Bases and training seeds 0 to N - 1.
+        jobs: Worker processes of one thread each; by default one per core.
+    """
+    from qtrain.commands import compare_command
+
+    compare_command(config, overrides, estimator, out, seeds, jobs)
+
+
+@app.command
+def report(*runs: Path, output: Annotated[Path, Parameter(name=["--output", "-o"])]) -> None:
+    """Write one self-contained HTML page about comparisons or single runs.
+
+    Args:
+        runs: Folders that `compare` or `train` wrote.
+        output: The page.
+    """
+    from qtrain.report import report_command
+
+    report_command(runs, output)

@@ -1,0 +1,106 @@
+"""What the commands of `qtrain` do: read, check everything, then run."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from qtrain.compare import COMPARISON, compare, folder_name
+from qtrain.config import check_estimator, read_config
+from qtrain.errors import UserError
+from qtrain.evaluate import evaluate
+from qtrain.model import new_model
+from qtrain.pretrain import get_base, load_weights
+from qtrain.progress import Board, Report
+from qtrain.run_folder import CONFIG, RESULT, check_free, read_json
+from qtrain.tasks import make_task
+from qtrain.train import train
+
+out_console = Console()
+
+SINGLE_THREAD_WIDTH = 256
+"""Models up to this width run on one thread: more threads only wait for each other."""
+
+
+def pretrain_command(path: Path, overrides: tuple[str, ...]) -> None:
+    """See `qtrain.cli.pretrain`."""
+    config = read_config(path, overrides)
+    task = make_task(config.task, config.data)
+    with Board(config.name, total=1) as board:
+        base = get_base(
+            config, task, progress=lambda step, steps, loss: board.show(Report("base", step, steps, f"loss {loss:.3f}"))
+        )
+    for key, value in {"folder": str(base.folder), **base.about}.items():
+        if key != "made_from":
+            out_console.print(f"{key:<20} {value}", highlight=False, soft_wrap=True)
+
+
+def train_command(path: Path, overrides: tuple[str, ...], out: Path | None) -> int:
+    """See `qtrain.cli.train`. Returns the exit status: 1 where training diverged."""
+    config = read_config(path, overrides)
+    torch.set_num_threads(1 if config.model.hidden_size <= SINGLE_THREAD_WIDTH else torch.get_num_threads())
+    folder = out or Path("runs") / f"{config.name}-{folder_name(config)}"
+    check_free(folder)
+    task = make_task(config.task, config.data)
+    with Board(config.name, total=1) as board:
+
+        def pretraining(step: int, steps: int, loss: float) -> None:
+            board.show(Report("base", step, steps, f"loss {loss:.3f}"))
+
+        def training(step: int, metrics: dict[str, float], _: object) -> None:
+            board.show(Report("train", step, config.train.steps, f"P {metrics['p']:.1e}"))
+
+        base = get_base(config, task, progress=pretraining)
+        result = train(config, task, base, folder, watch=training)
+        board.cell_done()
+    out_console.print(results_table([result], title=f"{config.name}: {folder}"))
+    return 0 if result["diverged_step"] is None else 1
+
+
+def evaluate_command(run: Path, prompts: int | None, samples: int | None, seed: int) -> None:
+    """See `qtrain.cli.evaluate`."""
+    read_json(run / RESULT, "a finished run")
+    changes = {"eval.prompts": prompts, "eval.samples": samples}
+    config = read_config(run / CONFIG).with_values({k: v for k, v in changes.items() if v is not None})
+    task = make_task(config.task, config.data)
+    model = new_model(config.model, task.tokenizer, seed=0)
+    load_weights(model, run)
+    for name, value in evaluate(model, task, config, seed=seed).scores.items():
+        out_console.print(f"{name:<16} {value:.6g}", highlight=False)
+
+
+def compare_command(
+    path: Path, overrides: tuple[str, ...], estimators: list[str], out: Path, seeds: int, jobs: int | None
+) -> None:
+    """See `qtrain.cli.compare`."""
+    config = read_config(path, overrides)
+    choices = [check_estimator(text) for text in estimators]
+    for option, value in {"--seeds": seeds, "--jobs": 1 if jobs is None else jobs}.items():
+        if value < 1:
+            raise UserError(f"{option} {value}: at least 1 is needed")
+    if len(set(choices)) < len(choices):
+        raise UserError(f"--estimator {' '.join(estimators)}: one is named twice; name each once")
+    rows = compare(config, choices, range(seeds), out, jobs=jobs)
+    out_console.print(results_table(rows, title=f"{config.name}: {out / COMPARISON}"))
+
+
+def results_table(rows: list[dict[str, Any]], title: str) -> Table:
+    """The rows of a comparison as a table for the terminal."""
+    table = Table(title=title, title_justify="left")
+    columns = [name for name in rows[0] if name not in ("q", "p", "p_easy", "diverged_step")]
+    for name in columns:
+        table.add_column(name.replace("_at_", "@"), justify="left" if name == "estimator" else "right")
+    for one in rows:
+        table.add_row(*(_cell(name, one[name]) for name in columns))
+    return table
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        formats = {"p0": ".1e", "mean_log_p": ".2f", "seconds": ".0f"}
+        return f"{value:{formats.get(name, '.3f')}}"
+    return str(value)

@@ -1,0 +1,208 @@
+"""A run's configuration: TOML checked by pydantic, `key=value` overrides, and one clear line for every mistake."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
+
+from qtheory.estimators import ESTIMATORS
+from qtrain.errors import UserError, did_you_mean
+from qtrain.estimator_choice import EstimatorChoice
+from qtrain.tasks import TaskConfig, task_config
+
+
+class Table(BaseModel):
+    """Base of every table: unknown keys are refused, values are not changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelConfig(Table):
+    """A Qwen3-architecture transformer with random weights (see `transformers.Qwen3Config`)."""
+
+    hidden_size: int = Field(default=64, ge=4)
+    intermediate_size: int = Field(default=192, ge=4)
+    layers: int = Field(default=2, ge=1)
+    heads: int = Field(default=4, ge=1)
+    key_value_heads: int = Field(default=4, ge=1)
+    head_dim: int = Field(default=16, ge=2, multiple_of=2)
+    max_positions: int = Field(default=64, ge=8)
+    tied_embeddings: bool = False
+
+
+class PretrainConfig(Table):
+    """Cross-entropy on the task's demonstrations (AdamW, cosine), then p0 moved to the wanted value."""
+
+    steps: int = Field(default=1600, ge=0)
+    batch: int = Field(default=128, ge=1)
+    lr: float = Field(default=3e-3, gt=0)
+    seed: int = Field(default=0, ge=0)
+    p0: float | None = Field(default=None, gt=0, lt=1)
+
+
+class RolloutConfig(Table):
+    """Prompts per step (B), rationales per prompt (M), and token budgets.
+
+    `rationale_budget` counts sampled tokens, END_THINK included; once it is spent END_THINK is forced.
+    `answer_budget` bounds sampled answers, END included.
+    """
+
+    prompts: int = Field(default=16, ge=1)
+    samples: int = Field(default=16, ge=1)
+    rationale_budget: int = Field(default=7, ge=1)
+    answer_budget: int = Field(default=3, ge=1)
+
+
+class OptimizerConfig(Table):
+    """Plain SGD or AdamW without weight decay; `clip` bounds the gradient's norm where it is given."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(default=1e-3, gt=0)
+    eps: float = Field(default=1e-8, gt=0)
+    clip: float | None = Field(default=None, gt=0)
+
+
+class TrainConfig(Table):
+    """Length and seed of training. `stop_at_p` ends it once the batch's mean P exceeds that value."""
+
+    steps: int = Field(default=300, ge=1)
+    seed: int = Field(default=0, ge=0)
+    stop_at_p: float | None = Field(default=None, gt=0, lt=1)
+
+
+class EvalConfig(Table):
+    """Held-out prompts (of each kind) and samples a prompt, every so many steps and at both ends."""
+
+    every: int = Field(default=25, ge=1)
+    prompts: int = Field(default=64, ge=1)
+    samples: int = Field(default=16, ge=1)
+
+
+class Config(Table):
+    """Everything that decides a run. `data` is where the records of a task that reads any lie."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    data: Path | None = None
+    estimator: EstimatorChoice = EstimatorChoice.parse("garl:q=1")
+    task: SerializeAsAny[TaskConfig]
+    model: ModelConfig = ModelConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _task(cls, table: object) -> TaskConfig:
+        return task_config(table)
+
+    def with_values(self, values: dict[str, Any], *, where: str = "overrides") -> "Config":
+        """A copy with dotted keys replaced ({"optimizer.lr": 0.1}), checked as a whole again."""
+        table = self.as_table()
+        for key, value in values.items():
+            _set_dotted(table, key, value)
+        return _checked(table, where)
+
+    def as_table(self) -> dict[str, Any]:
+        """Plain JSON values; `Config.model_validate` reads them back."""
+        return self.model_dump(mode="json")
+
+
+def config_hash(table: dict[str, Any]) -> str:
+    """Twelve hex digits that stand for a table of plain JSON values."""
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+    """Read a TOML (or a run folder's JSON) configuration.
+
+    Args:
+        path: The file.
+        overrides: `key=value` strings with dotted keys; the value is read as TOML, else taken as a string.
+
+    Raises:
+        UserError: One line naming the file, the key, what is wrong and the nearest valid name.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such configuration; shipped ones: {_shipped()}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    try:
+        table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: not valid {path.suffix.lstrip('.').upper() or 'TOML'}: {error}") from None
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: a table of settings is needed, not a {type(table).__name__}")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise UserError(f"override {override!r}: write key=value, for example optimizer.lr=1e-3")
+        _set_dotted(table, key.strip(), _toml_value(value.strip()))
+    return _checked(table, str(path))
+
+
+def _checked(table: dict[str, Any], where: str) -> Config:
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_one_line(error, table)}") from None
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _one_line(error: ValidationError, table: dict[str, Any]) -> str:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    key = ".".join(place)
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; {did_you_mean(place[-1], _valid_keys(place[:-1], table))}"
+    if first["type"] == "missing":
+        return f"key {key!r} is missing; add it"
+    given = first["input"]
+    return f"{key} = {given!r}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _valid_keys(place: list[str], table: dict[str, Any]) -> list[str]:
+    if place == ["task"]:
+        return list(type(task_config({"name": table["task"]["name"]})).model_fields)
+    model: Any = Config
+    for part in place:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
+
+
+def _set_dotted(table: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise UserError(f"override {key!r}: {parent!r} is a value, not a table")
+    table[last] = value
+
+
+def _toml_value(text: str) -> Any:
+    if text.lower() in {"none", "null"}:
+        return None
+    # TOML wants a digit before the point; `.75` is what people type.
+    try:
+        return tomllib.loads(f"v = {'0' + text if text.startswith('.') else text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _shipped() -> str:
+    return ", ".join(sorted(path.stem for path in (Path(__file__).parent / "configs").glob("*.toml")))
+
+
+def check_estimator(text: str) -> EstimatorChoice:
+    """Read an estimator from the command line (`garl:q=.25`)."""
+    try:
+        return EstimatorChoice.parse(text)
+    except ValueError as error:
+        raise UserError(f"--estimator {text!r}: {error}; registered: {', '.join(ESTIMATORS)}") from None

@@ -1,0 +1,102 @@
+"""An estimator with its parameters as one word: `garl:q=.25`, `paft:q=.75,k=8`, `grpo`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from qtheory.estimators import ESTIMATORS, Coefficients, Estimator
+from qtrain.errors import did_you_mean
+
+
+@dataclass(frozen=True)
+class EstimatorChoice:
+    """A registered estimator and the keyword parameters to call it with.
+
+    Attributes:
+        name: Its name in `qtheory.estimators.ESTIMATORS`.
+        params: Sorted (keyword, value) pairs.
+    """
+
+    name: str
+    params: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "EstimatorChoice":
+        """Read `name[:key=value,...]`.
+
+        Raises:
+            ValueError: Unknown estimator or parameter (the nearest name is given), or a value of the wrong type.
+        """
+        name, _, rest = text.strip().partition(":")
+        if name not in ESTIMATORS:
+            raise ValueError(f"unknown estimator {name!r}; {did_you_mean(name, ESTIMATORS)}")
+        spec = ESTIMATORS[name]
+        given: dict[str, Any] = {}
+        for pair in filter(None, (part.strip() for part in rest.split(","))):
+            key, equals, value = pair.partition("=")
+            if key not in spec.parameters:
+                hint = did_you_mean(key, spec.parameters) if spec.parameters else "it takes none"
+                raise ValueError(f"estimator {name!r} has no parameter {key!r}; {hint}")
+            if not equals:
+                raise ValueError(f"parameter {key!r} of {name!r} needs a value: {key}=...")
+            given[key] = _value(name, key, value, spec.parameters[key].type)
+        missing = [key for key, parameter in spec.parameters.items() if parameter.required and key not in given]
+        if missing:
+            raise ValueError(f"estimator {name!r} needs {missing[0]!r}, for example {name}:{missing[0]}=.75")
+        choice = cls(name, tuple(sorted(given.items())))
+        choice._check_values()
+        return choice
+
+    def _check_values(self) -> None:
+        """Call the estimator once on a pool of one, so that a bad value is refused before a run starts."""
+        self.coefficients(np.zeros((1, 1)), np.zeros((1, 1)), np.random.default_rng(0))
+
+    @property
+    def spec(self) -> Estimator:
+        """The registry's entry."""
+        return ESTIMATORS[self.name]
+
+    @property
+    def q(self) -> float | None:
+        """The q that this estimator stands for, None outside the continuum."""
+        return self.spec.q_of(dict(self.params))
+
+    @property
+    def needs_reward(self) -> bool:
+        """Whether answers must be sampled."""
+        return self.spec.inputs == "reward"
+
+    def coefficients(self, log_w_BM: Any, reward_BM: Any, rng: np.random.Generator) -> Coefficients:
+        """Coefficients of every sample, (B, M) each, from whichever of the two the estimator needs."""
+        keywords: dict[str, Any] = dict(self.params)
+        if self.spec.stochastic:
+            keywords["rng"] = rng
+        return self.spec.function(reward_BM if self.needs_reward else log_w_BM, **keywords)
+
+    def __str__(self) -> str:
+        if not self.params:
+            return self.name
+        return f"{self.name}:" + ",".join(f"{key}={_text(value)}" for key, value in self.params)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """In configurations it is that one word."""
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, cls) else cls.parse(str(value)),
+            serialization=core_schema.plain_serializer_function_ser_schema(str),
+        )
+
+
+def _value(name: str, key: str, text: str, kind: type) -> Any:
+    readers = {bool: {"true": True, "false": False}.__getitem__, int: int, float: float, str: str}
+    try:
+        return readers[kind](text.strip())
+    except (KeyError, ValueError):
+        raise ValueError(f"{name}:{key}={text}: a value of type {kind.__name__} is needed") from None
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

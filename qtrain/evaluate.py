@@ -1,0 +1,112 @@
+"""Evaluation on held-out prompts: p@1, p@k, maj@k, mean log P and P, and the sampled texts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from qtrain.config import Config
+from qtrain.model import encode_examples, token_ids
+from qtrain.rollouts import Rollouts, roll_out
+from qtrain.scores import majority, pass_at_k
+from qtrain.tasks import Example, Task
+
+PROMPTS_AT_ONCE = 64
+"""Held-out prompts in one batch of rollouts."""
+
+SHOWN = (6, 4)
+"""Prompts, and samples a prompt, whose texts are kept."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores by name, and a few texts.
+
+    Attributes:
+        scores: `p_at_1`, `p_at_<k>`, `maj_at_<k>` (k = samples a prompt), `mean_log_p` (mean over prompts of the log of
+            the mean w, in nats; its bias is about -Var(w)/(2 k P^2)) and `p` (mean w, unbiased); of the easy half of a
+            mixture the same with the ending `_easy`.
+        texts: Prompt, gold, rationale, answer, log w, success.
+    """
+
+    scores: dict[str, float]
+    texts: list[dict[str, Any]]
+
+
+def evaluate(model: PreTrainedModel, task: Task, config: Config, *, seed: int) -> Evaluation:
+    """Evaluate a model on the first `config.eval.prompts` held-out prompts of each kind.
+
+    Args:
+        model: The policy.
+        task: Source of held-out examples.
+        config: Its `eval` and `rollout` tables are read.
+        seed: Seeds the sampling.
+    """
+    generator = torch.Generator(model.device).manual_seed(seed)
+    examples = task.held_out(config.eval.prompts)
+    scores: dict[str, float] = {}
+    texts: list[dict[str, Any]] = []
+    for easy in (False, True):
+        kind = [example for example in examples if example.easy == easy]
+        if kind:
+            found, shown = _evaluate_kind(model, task, config, kind, generator)
+            scores |= {f"{name}_easy" if easy else name: value for name, value in found.items()}
+            texts += shown
+    return Evaluation(scores, texts)
+
+
+def _evaluate_kind(
+    model: PreTrainedModel, task: Task, config: Config, examples: list[Example], generator: torch.Generator
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    samples = config.eval.samples
+    at_1 = at_k = maj = log_p = p = 0.0
+    texts: list[dict[str, Any]] = []
+    for first in range(0, len(examples), PROMPTS_AT_ONCE):
+        chunk = examples[first : first + PROMPTS_AT_ONCE]
+        rollouts = roll_out(
+            model,
+            token_ids(task.tokenizer),
+            *encode_examples(task.tokenizer, chunk),
+            config.rollout.model_copy(update={"samples": samples}),
+            generator,
+            sample_answers=True,
+        )
+        pools = _texts(task, chunk, rollouts)
+        for pool in pools:
+            correct = [text["success"] for text in pool]
+            at_1 += sum(correct) / samples
+            at_k += pass_at_k(samples, sum(correct), samples)
+            maj += majority([text["answer"] for text in pool], correct)
+        log_mean_w_B = rollouts.log_w_BM.logsumexp(1) - torch.tensor(float(samples)).log()
+        log_p += float(log_mean_w_B.sum())
+        p += float(log_mean_w_B.exp().sum())
+        texts += [text for pool in pools[: max(0, SHOWN[0] - first)] for text in pool[: SHOWN[1]]]
+    n = len(examples)
+    names = ("p_at_1", f"p_at_{samples}", f"maj_at_{samples}", "mean_log_p", "p")
+    return dict(zip(names, (at_1 / n, at_k / n, maj / n, log_p / n, p / n), strict=True)), texts
+
+
+def _texts(task: Task, examples: list[Example], rollouts: Rollouts) -> list[list[dict[str, Any]]]:
+    """One list a prompt of what each sample says."""
+    assert rollouts.answers is not None  # noqa: S101 - sampled above
+    samples = rollouts.log_w_BM.shape[1]
+    rationales = task.tokenizer.batch_decode(rollouts.rationales)
+    answers = task.tokenizer.batch_decode(rollouts.answers, skip_special_tokens=True)
+    log_w_N = rollouts.log_w_BM.flatten().tolist()
+    return [
+        [
+            {
+                "prompt": example.prompt,
+                "gold": example.answer,
+                "easy": example.easy,
+                "rationale": rationales[row],
+                "forced": bool(rollouts.forced_BM.flatten()[row]),
+                "answer": answers[row],
+                "log_w": log_w_N[row],
+                "success": task.success(example, answers[row]),
+            }
+            for row in range(index * samples, (index + 1) * samples)
+        ]
+        for index, example in enumerate(examples)
+    ]

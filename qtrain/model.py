@@ -1,0 +1,74 @@
+"""A small Qwen3-architecture model, and the token ids that the loop needs to know.
+
+Shape suffixes everywhere in qtrain: B prompts, M rationales a prompt, N = B * M rows (prompt-major), S prompt tokens,
+R rationale tokens, A answer tokens, T tokens of a whole row, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from qtrain.config import ModelConfig
+from qtrain.tasks.base import END_THINK, Example
+
+
+class TokenIds(NamedTuple):
+    """Ids of the tokens that end a rationale, end an answer, and fill a row."""
+
+    end_think: int
+    end: int
+    pad: int
+
+
+def token_ids(tokenizer: PreTrainedTokenizerFast) -> TokenIds:
+    """Look the special tokens up."""
+    end_think = tokenizer.convert_tokens_to_ids(END_THINK)
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    if not (isinstance(end_think, int) and isinstance(end, int) and isinstance(pad, int)):
+        raise TypeError(f"the tokenizer lacks one of {END_THINK}, an end and a padding token")
+    return TokenIds(end_think, end, pad)
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, special tokens read as such and none added."""
+    return tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+
+
+def encode_examples(
+    tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Prompts and gold answers as token ids, END behind each answer."""
+    end = token_ids(tokenizer).end
+    answers = encode(tokenizer, [example.answer for example in examples])
+    return encode(tokenizer, [example.prompt for example in examples]), [[*one, end] for one in answers]
+
+
+def new_model(config: ModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
+    """A model with random weights.
+
+    Args:
+        config: Its sizes.
+        tokenizer: Gives the vocabulary and the special tokens.
+        seed: Seeds the weights; the global generator is left as it was.
+    """
+    ids = token_ids(tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # transformers initialises from the global generator alone
+        model = Qwen3ForCausalLM(
+            Qwen3Config(
+                vocab_size=len(tokenizer),
+                hidden_size=config.hidden_size,
+                intermediate_size=config.intermediate_size,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                num_key_value_heads=config.key_value_heads,
+                head_dim=config.head_dim,
+                max_position_embeddings=config.max_positions,
+                tie_word_embeddings=config.tied_embeddings,
+                eos_token_id=ids.end,
+                pad_token_id=ids.pad,
+            )
+        )
+    return model.eval()  # no dropout anywhere: training and sampling are the same function

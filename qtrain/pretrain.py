@@ -1,0 +1,180 @@
+"""The base model: cross-entropy on demonstrations, p0 moved to the wanted value, cached by its configuration's hash."""
+
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, Qwen3ForCausalLM
+
+from qtrain.config import Config, config_hash
+from qtrain.errors import UserError
+from qtrain.log_weights import row_log_probs
+from qtrain.model import encode, new_model, token_ids
+from qtrain.p0 import move_p0
+from qtrain.tasks import Task
+
+Progress = Callable[[int, int, float], None]
+"""Called with (step, steps, loss in nats a text)."""
+
+# Part of every base's hash: raise it when a change here or in a task's demonstrations makes other weights.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model on disk: `model.safetensors` and `base.json`.
+
+    Attributes:
+        folder: Where.
+        about: What base.json says: hash, configuration, final loss, measured p0, seconds.
+    """
+
+    folder: Path
+    about: dict
+
+    def load(self, config: Config, task: Task) -> Qwen3ForCausalLM:
+        """The model with these weights."""
+        model = new_model(config.model, task.tokenizer, seed=0)
+        load_weights(model, self.folder)
+        return model
+
+
+def cache_folder() -> Path:
+    """Where bases are kept: `$XDG_CACHE_HOME/qcontinuum/bases`, by default below `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qcontinuum" / "bases"
+
+
+def get_base(config: Config, task: Task, *, progress: Progress | None = None) -> Base:
+    """The base model of a configuration, from the cache or made now.
+
+    Two folders are cached: the pre-trained model, and the one whose p0 was moved, so that a scan over p0 pre-trains
+    once.
+
+    Args:
+        config: Its `task`, `model`, `pretrain` and, for p0, `rollout` budgets decide the base.
+        task: Built from `config`.
+        progress: Told about each pre-training step.
+    """
+    natural = {
+        "format": FORMAT,
+        "task": config.task.model_dump(mode="json", exclude={"variant"}),
+        "model": config.model.model_dump(mode="json"),
+        "pretrain": config.pretrain.model_dump(mode="json", exclude={"p0"}),
+        "vocabulary": len(task.tokenizer),
+    }
+    base = _cached(natural, lambda: _pretrain(config, task, progress))
+    if config.pretrain.p0 is None:
+        return base
+    moved = {
+        **natural,
+        "p0": config.pretrain.p0,
+        # p0 is that of the prompts one trains on, which depends on the variant.
+        "task": config.task.model_dump(mode="json"),
+        "rollout": config.rollout.model_dump(mode="json", exclude={"prompts", "samples"}),
+    }
+
+    def make() -> tuple[Qwen3ForCausalLM, dict]:
+        model = base.load(config, task)
+        about = {key: value for key, value in base.about.items() if key not in ("hash", "made_from")}
+        return model, {**about, **move_p0(model, task, config)}
+
+    return _cached(moved, make)
+
+
+def _pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[Qwen3ForCausalLM, dict]:
+    settings = config.pretrain
+    model = new_model(config.model, task.tokenizer, settings.seed)
+    ids = token_ids(task.tokenizer)
+    rng = np.random.default_rng([settings.seed, FORMAT])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.01)
+    start = time.perf_counter()
+    loss = math.nan
+    for step in range(settings.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.lr * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+        batch = task.demonstrations(settings.batch, rng)
+        log_probs = row_log_probs(
+            model,
+            ids,
+            encode(task.tokenizer, [text.prompt for text in batch]),
+            encode(task.tokenizer, [text.completion for text in batch]),
+            [False] * len(batch),
+            [[]] * len(batch),
+        )
+        mean = -log_probs.rationale_N.mean()
+        optimizer.zero_grad()
+        mean.backward()
+        optimizer.step()
+        loss = float(mean.detach())
+        if progress:
+            progress(step + 1, settings.steps, loss)
+    return model, {
+        "pretrain_loss": None if math.isnan(loss) else loss,
+        "pretrain_seconds": time.perf_counter() - start,
+    }
+
+
+def _cached(key: dict, make: Callable[[], tuple[Qwen3ForCausalLM, dict]]) -> Base:
+    name = config_hash(key)
+    folder = cache_folder() / name
+    if not (folder / "base.json").exists():
+        model, about = make()
+        write_model(folder, model, {"hash": name, "made_from": key, **about})
+    about_path = folder / "base.json"
+    try:
+        return Base(folder, json.loads(about_path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{about_path}: not readable ({error}); delete {folder} and run again") from None
+
+
+def write_model(folder: Path, model: Qwen3ForCausalLM, about: dict) -> None:
+    """Write weights and what is known of them, whole or not at all.
+
+    Args:
+        folder: Made by one rename; a folder that another process made meanwhile is kept.
+        model: Its weights go to `model.safetensors`.
+        about: Goes to `base.json`.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
+            made = Path(partial) / "model"
+            made.mkdir()
+            write_weights(made / "model.safetensors", model)
+            (made / "base.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+            try:
+                made.rename(folder)
+            except OSError:
+                if not (folder / "base.json").exists():
+                    raise
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def write_weights(path: Path, model: PreTrainedModel) -> None:
+    """Write a model's weights as safetensors."""
+    # Tied weights are one tensor under two names, which safetensors refuses: each name gets its own copy.
+    save_file({name: tensor.clone().contiguous() for name, tensor in model.state_dict().items()}, path)
+
+
+def load_weights(model: Qwen3ForCausalLM, folder: Path) -> None:
+    """Read `model.safetensors` of a folder into a model of the same shape.
+
+    Raises:
+        UserError: The file is missing, damaged, or of another model.
+    """
+    path = folder / "model.safetensors"
+    try:
+        model.load_state_dict(load_file(path))
+    except Exception as error:
+        # safetensors raises its own exception class, torch a RuntimeError of many lines.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: not this configuration's weights: {reason}") from None

@@ -1,0 +1,57 @@
+"""The tasks by name. To add one: a file here with a `TaskConfig` and a class, and one line in TASKS."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from qtrain.errors import UserError, did_you_mean
+from qtrain.tasks.base import Example, Task, TaskConfig
+from qtrain.tasks.digit_sum import DigitSum, DigitSumConfig
+from qtrain.tasks.finqa import FinQA, FinQAConfig
+
+__all__ = ["TASKS", "Example", "Task", "TaskConfig", "make_task"]
+
+
+class TaskEntry(NamedTuple):
+    """A task's configuration class and what builds it."""
+
+    config: type[TaskConfig]
+    build: Callable[..., Task]
+    reads_data: bool
+
+
+TASKS: dict[str, TaskEntry] = {
+    "digit_sum": TaskEntry(DigitSumConfig, DigitSum, reads_data=False),
+    "finqa": TaskEntry(FinQAConfig, FinQA, reads_data=True),
+}
+
+
+def make_task(config: TaskConfig, data: Path | None) -> Task:
+    """Build the task that a configuration names.
+
+    Args:
+        config: The table `[task]`.
+        data: The configuration's `data`: where the records lie, for the tasks that read any.
+
+    Raises:
+        UserError: `data` is missing where it is needed, given where it is not, or not what the task reads.
+    """
+    entry = TASKS[config.name]
+    if not entry.reads_data:
+        if data is not None:
+            raise UserError(f"data={str(data)!r}: task {config.name!r} makes its own examples; remove the key")
+        return entry.build(config)
+    if data is None:
+        raise UserError(f"task {config.name!r} reads records: add data=PATH (a file or its folder)")
+    return entry.build(config, data)
+
+
+def task_config(table: object) -> TaskConfig:
+    """Check the table `[task]` against the class of the task that it names."""
+    if isinstance(table, TaskConfig):
+        return table
+    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+        raise UserError(f"task: a table with a `name` is needed; tasks are {', '.join(TASKS)}")
+    if table["name"] not in TASKS:
+        raise UserError(f"task.name: unknown task {table['name']!r}; {did_you_mean(table['name'], TASKS)}")
+    return TASKS[table["name"]].config.model_validate(table)

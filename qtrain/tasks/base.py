@@ -1,0 +1,65 @@
+"""What a task is: where prompts and gold answers come from, and what counts as a success."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from transformers import PreTrainedTokenizerFast
+
+THINK, END_THINK, END, PAD = "<think>", "</think>", "<|end|>", "<|pad|>"
+"""Special tokens: every prompt ends in THINK, every rationale in END_THINK, every answer in END."""
+
+
+class TaskConfig(BaseModel):
+    """Base of every task's table `[task]`; `name` selects the task."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A supervised pair (x*, y*).
+
+    Attributes:
+        id: Stable name of the record.
+        prompt: x*, the text up to and including THINK.
+        answer: y*, the gold answer without END.
+        easy: Whether it belongs to the easy half of a mixture. Success, p0 and escape are reported for the others.
+    """
+
+    id: str
+    prompt: str
+    answer: str
+    easy: bool = False
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A complete text for pre-training: the loss falls on `completion` alone."""
+
+    prompt: str
+    completion: str
+
+
+class Task(Protocol):
+    """One source of examples, with its own tokenizer."""
+
+    tokenizer: PreTrainedTokenizerFast
+
+    def batch(self, n: int, rng: np.random.Generator) -> list[Example]:
+        """Draw n training examples."""
+        ...
+
+    def held_out(self, n: int) -> list[Example]:
+        """The first n held-out examples of each kind, in a fixed order; never drawn by `batch`."""
+        ...
+
+    def demonstrations(self, n: int, rng: np.random.Generator) -> list[Demonstration]:
+        """Draw n texts to pre-train on. A task without any raises UserError."""
+        ...
+
+    def success(self, example: Example, answer: str) -> bool:
+        """Whether a sampled answer counts in evaluation. (Training rewards are exact match of the tokens.)"""
+        ...

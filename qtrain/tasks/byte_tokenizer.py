@@ -1,0 +1,46 @@
+"""A tokenizer for any text, one token a UTF-8 byte, and what a task needs to prepare outside text for it."""
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from qtrain.tasks.base import END, END_THINK, PAD, THINK
+
+SPECIAL_TOKENS = (PAD, THINK, END_THINK, END)
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer of 256 byte tokens and the special tokens, without merges.
+
+    Every Unicode text survives encoding and decoding. Bytes that are not UTF-8 (a model may write any) decode
+    to U+FFFD.
+    """
+    # ByteLevel stands a printable character for each byte; the vocabulary holds those characters.
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate([*SPECIAL_TOKENS, *alphabet])}
+    core = Tokenizer(models.BPE(vocabulary, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token=PAD,
+        eos_token=END,
+        extra_special_tokens=[THINK, END_THINK],
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def without_special_tokens(text: str) -> str:
+    """Break every literal special token in a text with a space ("</think>" -> "< /think>").
+
+    A prompt is encoded as one string in which special tokens are read as such; those of a record must not be.
+    No special token contains a space, so that breaking one never makes another.
+    """
+    for token in SPECIAL_TOKENS:
+        text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
+
+
+def last_bytes(text: str, n: int) -> str:
+    """The longest end of a text, in whole characters, of at most n > 0 bytes (tokens of `byte_tokenizer`)."""
+    # The cut can only leave the tail of one character, at the front; "ignore" drops exactly that.
+    return text.encode()[-n:].decode(errors="ignore")

@@ -1,0 +1,88 @@
+"""The update: coefficients to a gradient, the gradient to new weights."""
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from qtheory.estimators import Coefficients
+from qtrain.config import OptimizerConfig
+from qtrain.log_weights import row_log_probs
+from qtrain.loss import surrogate_loss
+from qtrain.model import TokenIds
+from qtrain.rollouts import Rollouts
+
+
+def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Plain SGD (no momentum) or AdamW (no weight decay): nothing but the gradient moves a weight."""
+    if config.name == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=config.lr)
+    return torch.optim.AdamW(model.parameters(), lr=config.lr, eps=config.eps, weight_decay=0.0)
+
+
+def backward(
+    model: PreTrainedModel,
+    ids: TokenIds,
+    rollouts: Rollouts,
+    coefficients_BM: Coefficients[Tensor],
+    *,
+    on_sampled_answers: bool,
+) -> int:
+    """Put the estimate of the gradient of J into `.grad` of every parameter.
+
+    Rows whose two coefficients are zero take no part: with PAFT that trains each distinct rationale once, and a GRPO
+    group with equal rewards gives an exact zero. With no row left the gradient is zero everywhere, which still counts
+    as a step (Adam's momentum moves on, as in other trainers).
+
+    Args:
+        model: The policy.
+        ids: Special tokens.
+        rollouts: The batch.
+        coefficients_BM: One pair a sample.
+        on_sampled_answers: Whether the answer coefficients belong to the sampled answers or to y*.
+
+    Returns:
+        How many rows were run.
+    """
+    _, samples = rollouts.log_w_BM.shape
+    rationale_N, answer_N = coefficients_BM.rationale.flatten(), coefficients_BM.answer.flatten()
+    kept = ((rationale_N != 0) | (answer_N != 0)).nonzero()[:, 0].tolist()
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    if not kept:
+        return 0
+    if on_sampled_answers:
+        if rollouts.answers is None:
+            raise ValueError("rollouts.answers is None: roll out with sample_answers=True")
+        answers = [rollouts.answers[row] for row in kept]
+    else:
+        answers = [rollouts.gold[row // samples] for row in kept]
+    forced_N = rollouts.forced_BM.flatten().tolist()
+    log_probs = row_log_probs(
+        model,
+        ids,
+        [rollouts.prompts[row // samples] for row in kept],
+        [rollouts.rationales[row] for row in kept],
+        [forced_N[row] for row in kept],
+        answers,
+    )
+    dtype, device = log_probs.rationale_N.dtype, log_probs.rationale_N.device
+    surrogate_loss(
+        log_probs,
+        rationale_N[kept].to(device, dtype),
+        answer_N[kept].to(device, dtype),
+        rows=rationale_N.numel(),
+    ).backward()
+    return len(kept)
+
+
+def gradient_norm(model: nn.Module) -> float:
+    """Euclidean norm of all gradients."""
+    return float(nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None]))
+
+
+def clip_gradient(model: nn.Module, norm: float, limit: float | None) -> None:
+    """Scale all gradients by limit / norm where norm exceeds the limit."""
+    if limit is not None and norm > limit:
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(limit / norm)
