@@ -30,7 +30,9 @@ def pretrain_command(path: Path, overrides: tuple[str, ...]) -> None:
     task = make_task(config.task, config.data)
     with Board(config.name, total=1) as board:
         base = get_base(
-            config, task, progress=lambda step, steps, loss: board.show(Report("base", step, steps, f"loss {loss:.3f}"))
+            config,
+            task,
+            progress=lambda step, steps, loss: board.show(Report("base", step, steps, f"loss {loss:.3f}")),
         )
     for key, value in {"folder": str(base.folder), **base.about}.items():
         if key != "made_from":

@@ -34,7 +34,9 @@ class Cell:
     folder: Path
 
 
-def cells_of(config: Config, estimators: Iterable[EstimatorChoice], seeds: Iterable[int], out: Path) -> list[Cell]:
+def cells_of(
+    config: Config, estimators: Iterable[EstimatorChoice], seeds: Iterable[int], out: Path
+) -> list[Cell]:
     """One cell per estimator and seed; a seed decides the base model and everything sampled in training."""
     return [
         cell(config.with_values({"estimator": str(choice)}), seed, out)
@@ -56,7 +58,9 @@ def folder_name(config: Config, *, suffix: str = "") -> str:
     return "-".join(filter(None, [word, suffix, f"seed{config.train.seed}"]))
 
 
-def run_cells(cells: Sequence[Cell], *, jobs: int | None = None, title: str = "compare") -> list[dict[str, Any]]:
+def run_cells(
+    cells: Sequence[Cell], *, jobs: int | None = None, title: str = "compare"
+) -> list[dict[str, Any]]:
     """Pre-train what is needed and run every cell that has no result yet.
 
     Args:
@@ -81,7 +85,11 @@ def run_cells(cells: Sequence[Cell], *, jobs: int | None = None, title: str = "c
     try:
         with board:
             bases = {one.config.pretrain.seed: one for one in (cells[index] for index in todo)}
-            _drain([pool.submit(_make_base, one.config, f"base, seed {seed}") for seed, one in bases.items()], reports, board)
+            _drain(
+                [pool.submit(_make_base, one.config, f"base, seed {seed}") for seed, one in bases.items()],
+                reports,
+                board,
+            )
             futures = {pool.submit(_run_cell, cells[index]): index for index in todo}
             _drain(list(futures), reports, board, lambda future: board.cell_done())
             for future, index in futures.items():
@@ -94,7 +102,12 @@ def run_cells(cells: Sequence[Cell], *, jobs: int | None = None, title: str = "c
 
 
 def compare(
-    config: Config, estimators: Sequence[EstimatorChoice], seeds: Sequence[int], out: Path, *, jobs: int | None = None
+    config: Config,
+    estimators: Sequence[EstimatorChoice],
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    jobs: int | None = None,
 ) -> list[dict[str, Any]]:
     """Run estimators x seeds from one configuration and write `comparison.json` into `out`.
 
@@ -122,7 +135,9 @@ def _finished(one: Cell) -> dict[str, Any] | None:
     if not (one.folder / RESULT).exists():
         return None
     if read_json(one.folder / CONFIG, "a run folder") != one.config.as_table():
-        raise UserError(f"{one.folder}: holds a run of another configuration; choose another --out or delete it")
+        raise UserError(
+            f"{one.folder}: holds a run of another configuration; choose another --out or delete it"
+        )
     return read_json(one.folder / RESULT, "a finished run")
 
 
@@ -131,7 +146,7 @@ _reports: Any = None
 
 
 def _start_worker(reports: Any) -> None:
-    global _reports  # noqa: PLW0603 - a process pool's initialiser can hand things on in no other way
+    global _reports
     _reports = reports
     torch.set_num_threads(1)
 
@@ -160,7 +175,7 @@ _sent = 0.0
 
 def _send(report: Report) -> None:
     """Report to the parent at most ten times a second, and at the end."""
-    global _sent  # noqa: PLW0603 - one throttle a process
+    global _sent
     now = time.monotonic()
     if report.done or now - _sent > 0.1:
         _sent = now

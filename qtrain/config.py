@@ -34,7 +34,7 @@ class ModelConfig(Table):
 
 
 class PretrainConfig(Table):
-    """Cross-entropy on the task's demonstrations (AdamW, cosine), then p0 moved to the wanted value."""
+    """Cross-entropy on the task's demonstrations (AdamW, warm-up, cosine), then p0 moved to the wanted value."""
 
     steps: int = Field(default=1600, ge=0)
     batch: int = Field(default=128, ge=1)

@@ -89,7 +89,7 @@ def _evaluate_kind(
 
 def _texts(task: Task, examples: list[Example], rollouts: Rollouts) -> list[list[dict[str, Any]]]:
     """One list a prompt of what each sample says."""
-    assert rollouts.answers is not None  # noqa: S101 - sampled above
+    assert rollouts.answers is not None
     samples = rollouts.log_w_BM.shape[1]
     rationales = task.tokenizer.batch_decode(rollouts.rationales)
     answers = task.tokenizer.batch_decode(rollouts.answers, skip_special_tokens=True)

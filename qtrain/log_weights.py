@@ -59,7 +59,10 @@ def whole_rows(
     for prompt, rationale, force, answer in zip(prompts, rationales, forced, answers, strict=True):
         tokens.append(prompt + rationale + [ids.end_think] * force + answer)
         parts.append(
-            [NEITHER] * (len(prompt)) + [RATIONALE] * len(rationale) + [NEITHER] * force + [ANSWER] * len(answer)
+            [NEITHER] * (len(prompt))
+            + [RATIONALE] * len(rationale)
+            + [NEITHER] * force
+            + [ANSWER] * len(answer)
         )
     width = max(map(len, tokens))
     return Rows(

@@ -17,7 +17,5 @@ def surrogate_loss(
         rows: B * M of the whole batch. It is an argument because rows with zero coefficients may be left out of the
             forward pass, which must not change the result.
     """
-    weighted_N = (
-        rationale_coefficient_N * log_probs.rationale_N + answer_coefficient_N * log_probs.answer_N
-    )
+    weighted_N = rationale_coefficient_N * log_probs.rationale_N + answer_coefficient_N * log_probs.answer_N
     return -weighted_N.sum() / rows

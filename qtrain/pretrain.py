@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel, Qwen3ForCausalLM
+from transformers import PreTrainedModel, Qwen3ForCausalLM, get_cosine_schedule_with_warmup
 
 from qtrain.config import Config, config_hash
 from qtrain.errors import UserError
@@ -23,6 +23,8 @@ from qtrain.tasks import Task
 
 Progress = Callable[[int, int, float], None]
 """Called with (step, steps, loss in nats a text)."""
+
+WARMUP_STEPS = 100
 
 # Part of every base's hash: raise it when a change here or in a task's demonstrations makes other weights.
 FORMAT = 1
@@ -94,12 +96,11 @@ def _pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[Qw
     model = new_model(config.model, task.tokenizer, settings.seed)
     ids = token_ids(task.tokenizer)
     rng = np.random.default_rng([settings.seed, FORMAT])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=(0.9, 0.95), weight_decay=0.01)
+    schedule = get_cosine_schedule_with_warmup(optimizer, WARMUP_STEPS, settings.steps)
     start = time.perf_counter()
     loss = math.nan
     for step in range(settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.lr * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
         batch = task.demonstrations(settings.batch, rng)
         log_probs = row_log_probs(
             model,
@@ -112,7 +113,9 @@ def _pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[Qw
         mean = -log_probs.rationale_N.mean()
         optimizer.zero_grad()
         mean.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        schedule.step()
         loss = float(mean.detach())
         if progress:
             progress(step + 1, settings.steps, loss)

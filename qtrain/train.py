@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients
@@ -135,7 +134,7 @@ def _evaluate(model: PreTrainedModel, task: Task, config: Config, run: RunFolder
 
 
 def _step_metrics(
-    examples: list[Example], rollouts: Rollouts, coefficients_BM: Coefficients[Tensor]
+    examples: list[Example], rollouts: Rollouts, coefficients_BM: Coefficients
 ) -> dict[str, float]:
     """What is logged of a batch; P and log P are those of its hard prompts.
 

@@ -1,7 +1,7 @@
 """The update: coefficients to a gradient, the gradient to new weights."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients
@@ -23,7 +23,7 @@ def backward(
     model: PreTrainedModel,
     ids: TokenIds,
     rollouts: Rollouts,
-    coefficients_BM: Coefficients[Tensor],
+    coefficients_BM: Coefficients,
     *,
     on_sampled_answers: bool,
 ) -> int:

@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from transformers import PreTrainedTokenizerFast
 
 THINK, END_THINK, END, PAD = "<think>", "</think>", "<|end|>", "<|pad|>"
 """Special tokens: every prompt ends in THINK, every rationale in END_THINK, every answer in END."""
 
 
-class TaskConfig(BaseModel):
+class TaskConfig(BaseModel, extra="forbid", frozen=True):
     """Base of every task's table `[task]`; `name` selects the task."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
 
 
@@ -61,5 +60,5 @@ class Task(Protocol):
         ...
 
     def success(self, example: Example, answer: str) -> bool:
-        """Whether a sampled answer counts in evaluation. (Training rewards are exact match of the tokens.)"""
+        """Whether a sampled answer counts in evaluation; training rewards are exact match of the tokens."""
         ...

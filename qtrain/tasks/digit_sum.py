@@ -21,7 +21,7 @@ HELD_OUT_SHARE = 16
 """One digit string in so many is held out, by a hash of its digits."""
 
 
-class DigitSumConfig(TaskConfig):
+class DigitSumConfig(TaskConfig, frozen=True):
     """Table `[task]` of digit_sum.
 
     Attributes:
@@ -35,7 +35,7 @@ class DigitSumConfig(TaskConfig):
 
     name: Literal["digit_sum"] = "digit_sum"
     variant: Literal["cold", "warm", "mixed"] = "cold"
-    digits: int = Field(default=5, ge=1, le=9)
+    digits: int = Field(default=5, ge=2, le=9)
     right_rationales: float = Field(default=0.3, ge=0, le=1)
     tagged: float = Field(default=0.3, ge=0, le=1)
     tagged_format_a: float = Field(default=0.5, ge=0, le=1)

@@ -24,7 +24,7 @@ HELD_OUT_SHARE = 8
 TRAIN_FILE, HELD_OUT_FILE = "train.json", "dev.json"
 
 
-class FinQAConfig(TaskConfig):
+class FinQAConfig(TaskConfig, frozen=True):
     """Table `[task]` of finqa.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The byte tokenizer: every text survives, a token is a byte, and no text from outside has a special token."""
+"""The byte tokenizer: every text survives, a token is a byte, and outside text has no special token."""
 
 import pytest
 from hypothesis import given

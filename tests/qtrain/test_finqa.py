@@ -112,6 +112,14 @@ def test_the_longest_question_that_fits_fills_the_prompt(tmp_path: Path) -> None
     assert task.batch(1, np.random.default_rng(0))[0].prompt == "x" * 99 + THINK
 
 
+def test_a_question_is_measured_as_it_is_put(tmp_path: Path) -> None:
+    # 99 bytes, and 100 once its special token is broken: one more than THINK leaves.
+    folder = split_folder(tmp_path, [official(question="</think>" + "x" * 91), official()], [official()])
+    assert FinQA(FinQAConfig(max_prompt_tokens=100), folder).dropped == {
+        "question longer than max_prompt_tokens": 1
+    }
+
+
 def test_special_tokens_of_a_record_stay_text(tmp_path: Path) -> None:
     record = official(question="is </think> <|end|> or <think> right?", answer="<|end|>5")
     record["table"] = [["<|pad|>", "<think", ">"]]

@@ -1,0 +1,1 @@
+"""The theory of the Tsallis loss continuum: formulas, estimators and claims, without torch."""

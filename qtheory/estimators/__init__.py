@@ -1,0 +1,35 @@
+"""Gradient estimators: pure functions from what the rollouts gave to coefficients, and their registry."""
+
+from qtheory.estimators.coefficients import Coefficients
+from qtheory.estimators.dr_grpo import dr_grpo
+from qtheory.estimators.garl import garl
+from qtheory.estimators.grpo import grpo
+from qtheory.estimators.iwae import iwae
+from qtheory.estimators.maxrl import maxrl
+from qtheory.estimators.paft import paft, paft_from_counts, resample
+from qtheory.estimators.rb_rloo import rb_rloo
+from qtheory.estimators.registry import ESTIMATORS, get
+from qtheory.estimators.rloo import rloo
+from qtheory.estimators.spec import Estimator, Parameter
+from qtheory.estimators.star import star
+from qtheory.estimators.trice import trice
+
+__all__ = [
+    "ESTIMATORS",
+    "Coefficients",
+    "Estimator",
+    "Parameter",
+    "dr_grpo",
+    "garl",
+    "get",
+    "grpo",
+    "iwae",
+    "maxrl",
+    "paft",
+    "paft_from_counts",
+    "rb_rloo",
+    "resample",
+    "rloo",
+    "star",
+    "trice",
+]

@@ -1,0 +1,119 @@
+"""What the estimators accept, with one-line refusals."""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from qtheory._arrays import Array, Namespace, float_array, q_array, refuse
+
+
+def pool_array(name: str, value: Array) -> tuple[Namespace, Array]:
+    """Check the shape and type of an array over pools.
+
+    Args:
+        name: The argument's name, for messages.
+        value: (..., M), M samples of each pool on the last axis.
+
+    Returns:
+        The namespace and the array.
+
+    Raises:
+        TypeError: No array of float32 or float64.
+        ValueError: 0-d, M = 0, or a tensor that requires grad.
+    """
+    xp, value = float_array(name, value)
+    if value.ndim == 0:
+        raise ValueError(f"{name} is the 0-d {float(value)}: the last axis must hold the M samples of a pool")
+    if value.shape[-1] == 0:
+        raise ValueError(f"{name} has shape {tuple(value.shape)}, so M = 0: a pool needs at least one sample")
+    return xp, value
+
+
+def log_weights(log_w: Array) -> tuple[Namespace, Array]:
+    """`pool_array` for log w = log p(y*|x, z_m) in nats, at most 0, -inf for an impossible answer."""
+    xp, log_w = pool_array("log_w", log_w)
+    refuse(xp, "log_w", log_w, ~(log_w <= 0), "a log-probability must be at most 0")
+    return xp, log_w
+
+
+def rewards(reward: Array, *, non_negative: bool = False) -> tuple[Namespace, Array]:
+    """`pool_array` for finite rewards, on request non-negative ones."""
+    xp, reward = pool_array("reward", reward)
+    refuse(xp, "reward", reward, ~(xp.abs(reward) < math.inf), "a reward must be finite")
+    if non_negative:
+        refuse(xp, "reward", reward, reward < 0, "this estimator needs rewards of at least 0")
+    return xp, reward
+
+
+def q_per_pool(xp: Namespace, q: Array | float, log_w: Array) -> Array:
+    """Check q and shape it against the samples.
+
+    Args:
+        xp: The namespace of log_w.
+        q: A number, or an array that broadcasts to log_w.shape[:-1]: one q a pool.
+        log_w: (..., M).
+
+    Returns:
+        q in the dtype and on the device of log_w, broadcastable to (..., M).
+
+    Raises:
+        TypeError: q is neither a number nor a float array.
+        ValueError: q outside [0, 1] or NaN, or of a shape that does not fit.
+    """
+    per_pool = q_array(xp, q, log_w)
+    batch = tuple(log_w.shape[:-1])
+    try:
+        fits = np.broadcast_shapes(tuple(per_pool.shape), batch) == batch
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"q has shape {tuple(per_pool.shape)}: one q a pool is needed, so at most {batch}")
+    return per_pool[..., None]
+
+
+def draws(k: Any, samples: int) -> int:
+    """Check the number of draws K; None stands for K = M.
+
+    Args:
+        k: What was passed.
+        samples: M.
+
+    Returns:
+        K.
+
+    Raises:
+        TypeError: K is no integer.
+        ValueError: K < 1.
+    """
+    if k is None:
+        return samples
+    try:
+        count = operator.index(k)
+    except TypeError:
+        count = None
+    if count is None or isinstance(k, bool):
+        raise TypeError(f"k is {k!r}: the number of draws must be an integer, or None for M")
+    if count < 1:
+        raise ValueError(f"k is {count}: at least one draw is needed")
+    return count
+
+
+def generator(rng: Any) -> np.random.Generator:
+    """Check that randomness comes from an explicit generator.
+
+    Args:
+        rng: What was passed.
+
+    Returns:
+        It.
+
+    Raises:
+        TypeError: It is no numpy.random.Generator.
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"rng is {rng!r:.60}: pass a numpy.random.Generator, for example numpy.random.default_rng(0)"
+        )
+    return rng

@@ -1,0 +1,127 @@
+"""PAFT: fine-tuning on rationales resampled from the pool's posterior (Algorithm 2)."""
+
+import math
+
+import numpy as np
+
+from qtheory._arrays import Array, device, refuse, to_numpy
+from qtheory.estimators.checks import draws, generator, log_weights, pool_array, q_per_pool
+from qtheory.estimators.coefficients import Coefficients, shared
+from qtheory.estimators.pool import mean_power, pool
+from qtheory.estimators.spec import Estimator
+
+
+def paft(
+    log_w: Array, q: float | Array, *, k: int | None = None, rng: np.random.Generator, normalize: bool = False
+) -> Coefficients:
+    """Coefficients wbar^(1-q) n_m M/K on rationales and answers alike, n_m the counts of K draws (Alg. 2).
+
+    Given the pool, the expectation over the draws is GARL without baseline (Prop D.3). A pool whose log_w
+    are all -inf gives zeros.
+
+    Args:
+        log_w: (..., M) log p(y*|x, z_m) in nats, at most 0, detached; -inf for an impossible answer.
+        q: In [0, 1]; a number, or an array broadcastable to log_w.shape[:-1] with one q a pool.
+        k: The number K of draws; None, as in the paper, for K = M.
+        rng: Source of the draws, a numpy generator for every array library; used as `resample` says.
+        normalize: Divide by M^q, a learning rate that depends on q and not on the pool.
+
+    Returns:
+        Coefficients (..., M), rationale and answer equal.
+
+    Raises:
+        TypeError: log_w or q of a wrong type, or no float32 or float64; k no integer; rng missing or no
+            Generator.
+        ValueError: log_w 0-d, with M = 0, positive or NaN; q outside [0, 1] or NaN or of a wrong shape; k <
+            1.
+    """
+    xp, checked = log_weights(log_w)
+    q_per_pool(xp, q, checked)
+    return paft_from_counts(log_w, q, resample(log_w, k, rng), normalize=normalize)
+
+
+def resample(log_w: Array, k: int | None, rng: np.random.Generator) -> Array:
+    """Draw K indices of each pool with probability w_m / sum w and count them.
+
+    K uniforms a pool, one pool after another in C order, are inverted through the float64 cumulative
+    weights, so that a stack of pools draws what its pools in turn would, and a weight of 0 is never drawn.
+
+    Args:
+        log_w: (..., M) log-weights in nats, as for `paft`.
+        k: K, None for M.
+        rng: The generator; it advances by K uniforms a pool, possible or not.
+
+    Returns:
+        Counts n (..., M) in the dtype of log_w, summing to K; zeros for a pool whose log_w are all -inf.
+
+    Raises:
+        TypeError: log_w or k of a wrong type, or rng no Generator.
+        ValueError: log_w 0-d, with M = 0, positive or NaN; k < 1.
+    """
+    xp, log_w = log_weights(log_w)
+    size = log_w.shape[-1]
+    k, rng = draws(k, size), generator(rng)
+    rows = to_numpy(log_w).astype(np.float64).reshape(-1, size)
+    counts = np.stack([_counts(row, rng.random(k)) for row in rows]) if len(rows) else np.zeros(rows.shape)
+    return xp.asarray(counts.reshape(log_w.shape), dtype=log_w.dtype, device=device(log_w))
+
+
+def paft_from_counts(
+    log_w: Array, q: float | Array, counts: Array, *, normalize: bool = False
+) -> Coefficients:
+    """`paft` for given counts.
+
+    Args:
+        log_w: (..., M) log-weights in nats, as for `paft`.
+        q: As for `paft`.
+        counts: (..., M), how often each sample was drawn; K is their sum.
+        normalize: As for `paft`.
+
+    Returns:
+        Coefficients (..., M).
+
+    Raises:
+        TypeError: An argument of a wrong type, or no float32 or float64.
+        ValueError: As `paft`; counts of another shape than log_w, negative or not finite.
+    """
+    xp, log_w = log_weights(log_w)
+    q = q_per_pool(xp, q, log_w)
+    _, counts = pool_array("counts", counts)
+    if counts.shape != log_w.shape:
+        raise ValueError(f"counts has shape {tuple(counts.shape)}: it must be log_w's, {tuple(log_w.shape)}")
+    refuse(
+        xp,
+        "counts",
+        counts,
+        ~((counts >= 0) & (counts < math.inf)),
+        "a count must be finite and at least 0",
+    )
+    size = log_w.shape[-1]
+    drawn = xp.sum(counts, axis=-1, keepdims=True)
+    share = counts / xp.where(drawn > 0, drawn, xp.ones_like(drawn))
+    value = mean_power(xp, pool(xp, log_w), q) * size * share
+    return shared(xp, value * xp.full_like(q, size) ** -q if normalize else value)
+
+
+def _counts(log_w: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+    """Counts (M,) of inverse-CDF draws from log_w (M,), one for each of the uniforms (K,) in [0, 1)."""
+    top = log_w.max()
+    if top == -np.inf:
+        return np.zeros(len(log_w))
+    cumulative = np.cumsum(np.exp(log_w - top))
+    # u * total may round up to total, beyond which nothing lies.
+    points = np.minimum(uniforms * cumulative[-1], np.nextafter(cumulative[-1], 0))
+    return np.bincount(np.searchsorted(cumulative, points, side="right"), minlength=len(log_w))
+
+
+SPEC = Estimator(
+    name="paft",
+    function=paft,
+    inputs="log_w",
+    target="J_q with GARL's bias of O(1/M) (Prop D.3)",
+    paper="Algorithm 2, Prop D.3, D.4",
+    limits=(
+        "Its variance is at least that of GARL without baseline (Prop D.4), with no baseline to lower it. "
+        "With K = M draws a pool dominated by one weight trains on one rationale."
+    ),
+)

@@ -1,0 +1,59 @@
+"""The registry of estimators: an entry here is known to the law suite and to the trainer."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from qtheory.estimators.dr_grpo import SPEC as DR_GRPO
+from qtheory.estimators.garl import SPEC as GARL
+from qtheory.estimators.grpo import SPEC as GRPO
+from qtheory.estimators.iwae import SPEC as IWAE
+from qtheory.estimators.maxrl import SPEC as MAXRL
+from qtheory.estimators.paft import SPEC as PAFT
+from qtheory.estimators.rb_rloo import SPEC as RB_RLOO
+from qtheory.estimators.rloo import SPEC as RLOO
+from qtheory.estimators.spec import Estimator
+from qtheory.estimators.star import SPEC as STAR
+from qtheory.estimators.trice import SPEC as TRICE
+
+
+def by_name(estimators: Iterable[Estimator]) -> Mapping[str, Estimator]:
+    """A read-only mapping from names to estimators.
+
+    Args:
+        estimators: In the order in which tables show them.
+
+    Returns:
+        The mapping.
+
+    Raises:
+        ValueError: Two share a name.
+    """
+    names: dict[str, Estimator] = {}
+    for estimator in estimators:
+        if estimator.name in names:
+            raise ValueError(f"estimator {estimator.name!r} is registered twice: rename one of the two")
+        names[estimator.name] = estimator
+    return MappingProxyType(names)
+
+
+ESTIMATORS = by_name([GARL, PAFT, RB_RLOO, IWAE, TRICE, GRPO, DR_GRPO, RLOO, MAXRL, STAR])
+
+
+def get(name: str) -> Estimator:
+    """Look an estimator up.
+
+    Args:
+        name: Its registered name.
+
+    Returns:
+        The estimator.
+
+    Raises:
+        ValueError: No such name; the nearest is given.
+    """
+    if name in ESTIMATORS:
+        return ESTIMATORS[name]
+    near = difflib.get_close_matches(str(name), ESTIMATORS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(ESTIMATORS)}"
+    raise ValueError(f"unknown estimator {name!r}; {hint}")

@@ -1,0 +1,87 @@
+"""What the registry knows of an estimator."""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from qtheory.estimators.coefficients import Coefficients
+
+_SCALARS = (bool, int, float, str)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A keyword parameter of an estimator.
+
+    Attributes:
+        type: bool, int, float or str: what to read a command-line word as.
+        default: Its default value; None where it is required.
+        required: Whether it has no default.
+    """
+
+    type: type
+    default: Any
+    required: bool
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """An estimator and what can be said of it.
+
+    Attributes:
+        name: Its name in the registry, the function's own.
+        function: From (..., M) log-weights or rewards, and keyword parameters, to `Coefficients`.
+        inputs: What its first argument holds: "log_w", log p(y*|x, z_m) of the gold answer, or "reward", the
+            reward of a sampled answer.
+        target: The loss that its expectation descends.
+        paper: Where it comes from.
+        limits: Its known limits, one or two sentences.
+        fixed_q: The q of the continuum that it stands for, None for none or for a parameter q.
+        parameters: Keyword parameters by name, q first, read off the function's signature; rng is not among
+            them.
+        stochastic: Whether it needs `rng`, a numpy.random.Generator.
+    """
+
+    name: str
+    function: Callable[..., Coefficients]
+    inputs: Literal["log_w", "reward"]
+    target: str
+    paper: str
+    limits: str
+    fixed_q: float | None = None
+    parameters: Mapping[str, Parameter] = field(init=False)
+    stochastic: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        signature = list(inspect.signature(self.function).parameters.values())[1:]
+        keywords = {p.name: _parameter(p) for p in signature if p.name != "rng"}
+        object.__setattr__(self, "parameters", types.MappingProxyType(keywords))
+        object.__setattr__(self, "stochastic", any(p.name == "rng" for p in signature))
+
+    def q_of(self, params: Mapping[str, Any]) -> float | None:
+        """The q that the estimator stands for with these parameters.
+
+        Args:
+            params: Keyword parameters.
+
+        Returns:
+            The q in [0, 1], None where the estimator is no point of the continuum.
+
+        Raises:
+            ValueError: It has a parameter q and params lack it.
+        """
+        if "q" not in self.parameters:
+            return self.fixed_q
+        if "q" not in params:
+            raise ValueError(f"{self.name} needs its parameter q; given: {sorted(params) or 'none'}")
+        return float(params["q"])
+
+
+def _parameter(parameter: inspect.Parameter) -> Parameter:
+    required = parameter.default is inspect.Parameter.empty
+    options = [parameter.annotation, *typing.get_args(parameter.annotation)]
+    kind = next(t for option in options for t in (option, type(option)) if t in _SCALARS)
+    return Parameter(kind, None if required else parameter.default, required)

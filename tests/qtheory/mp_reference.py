@@ -1,0 +1,111 @@
+"""Slow references in mpmath, written from the definitions; nothing of the code under test is imported here.
+
+Arguments are floats, taken as the exact numbers that they are; values are mpf at DIGITS digits.
+"""
+
+from collections.abc import Sequence
+
+from mpmath import binomial, exp, inf, isinf, log, mp, mpf, sqrt
+
+DIGITS = 100
+mp.dps = DIGITS
+
+Numbers = Sequence[float]
+
+
+def log_q(p: mpf, q: float) -> mpf:
+    """(p^(1-q) - 1)/(1-q)."""
+    if q == 1:
+        return log(p) if p > 0 else -inf
+    return (power(p, 1 - mpf(q)) - 1) / (1 - mpf(q))
+
+
+def log_exp_q(x: float, q: float) -> mpf:
+    """Log of [1 + (1-q) x]^(1/(1-q)), cut off at 0."""
+    if q == 1:
+        return mpf(x)
+    base = 1 + (1 - mpf(q)) * mpf(x)
+    return log(base) / (1 - mpf(q)) if base > 0 else -inf
+
+
+def escort(a: Numbers, q: float) -> list[mpf]:
+    """a_j^(1/q) / sum, uniform over the modes at q = 0."""
+    if q == 0:
+        raised = [mpf(a_j == max(a)) for a_j in a]
+    else:
+        raised = [power(mpf(a_j) / mpf(max(a)), 1 / mpf(q)) for a_j in a]
+    return [r / sum(raised) for r in raised]
+
+
+def power(base: mpf, exponent: mpf) -> mpf:
+    """base^exponent for base >= 0, with 0^0 = 1."""
+    if base == 0:
+        return mpf(exponent == 0)
+    return base**exponent
+
+
+def weight(log_weight: float) -> mpf:
+    """e^log_weight, 0 for -inf."""
+    return mpf(0) if isinf(mpf(log_weight)) else exp(mpf(log_weight))
+
+
+def garl_terms(log_w: Numbers, q: float) -> tuple[list[mpf], list[mpf]]:
+    """Reward terms w_m/wbar^q and baseline terms wbar_(-m)^(1-q); a pool of zeros has reward 0, one of one no others."""
+    w = [weight(x) for x in log_w]
+    size, mean = len(w), sum(w) / len(w)
+    reward = [w_m / power(mean, mpf(q)) if mean else mpf(0) for w_m in w]
+    others = [sum(w[:m] + w[m + 1 :]) / (size - 1) for m in range(size)] if size > 1 else []
+    return reward, [power(o, 1 - mpf(q)) for o in others] or [mpf(0)]
+
+
+def draw(log_w: Numbers, uniforms: Numbers) -> list[int]:
+    """Counts of inverse-CDF draws: u picks the first m with w_0 + ... + w_m > u sum w."""
+    w = [weight(x) for x in log_w]
+    counts = [0] * len(w)
+    for u in uniforms if sum(w) else []:
+        counts[next(m for m in range(len(w)) if sum(w[: m + 1]) > mpf(u) * sum(w))] += 1
+    return counts
+
+
+def paft(log_w: Numbers, q: float, counts: Numbers) -> list[mpf]:
+    """wbar^(1-q) n_m M/K; zeros for a pool of zeros."""
+    w = [weight(x) for x in log_w]
+    if not sum(w):
+        return [mpf(0) for _ in w]
+    scale = power(sum(w) / len(w), 1 - mpf(q)) * len(w) / sum(mpf(n) for n in counts)
+    return [scale * mpf(n) for n in counts]
+
+
+def standardised(reward: Numbers) -> list[mpf]:
+    """(r - mean) / population std, 0 where all are equal."""
+    spread = sqrt(sum(a**2 for a in centred(reward)) / len(reward))
+    return [a / spread if spread else mpf(0) for a in centred(reward)]
+
+
+def centred(reward: Numbers) -> list[mpf]:
+    """R - mean."""
+    mean = sum(mpf(r) for r in reward) / len(reward)
+    return [mpf(r) - mean for r in reward]
+
+
+def less_the_others(reward: Numbers) -> list[mpf]:
+    """r_m - mean of the others; r itself where there are none."""
+    r = [mpf(x) for x in reward]
+    if len(r) == 1:
+        return r
+    return [r_m - (sum(r) - r_m) / (len(r) - 1) for r_m in r]
+
+
+def relative_to_mean(reward: Numbers) -> list[mpf]:
+    """(r - mean) / mean, 0 where the mean is."""
+    mean = sum(mpf(r) for r in reward) / len(reward)
+    return [(mpf(r) - mean) / mean if mean else mpf(0) for r in reward]
+
+
+def binomial_pmf(successes: int, trials: int, p: float) -> mpf:
+    """Probability of so many successes."""
+    return (
+        binomial(trials, successes)
+        * power(mpf(p), mpf(successes))
+        * power(1 - mpf(p), mpf(trials - successes))
+    )
