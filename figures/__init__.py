@@ -1,0 +1,1 @@
+"""The figures: compute -> data -> plot, one file a figure."""

@@ -32,9 +32,7 @@ def float_array(name: str, value: Array) -> tuple[Namespace, Array]:
     if value.dtype not in (xp.float32, xp.float64):
         raise TypeError(f"{name} has dtype {value.dtype}: pass float32 or float64")
     if getattr(value, "requires_grad", False):
-        raise ValueError(
-            f"{name} requires grad: pass {name}.detach(), as coefficients are constants of the loss"
-        )
+        raise ValueError(f"{name} requires grad: pass {name}.detach(), as coefficients are constants of the loss")
     return xp, value
 
 
@@ -69,9 +67,7 @@ def broadcast_pair(
         np.broadcast_shapes(shape, tuple(order.shape))
     except ValueError:
         whose = f"the rows of {name}" if rows else name
-        raise ValueError(
-            f"q has shape {tuple(order.shape)}, not broadcastable with {whose}, {shape}"
-        ) from None
+        raise ValueError(f"q has shape {tuple(order.shape)}, not broadcastable with {whose}, {shape}") from None
     return xp, array, order
 
 

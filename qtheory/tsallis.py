@@ -134,9 +134,7 @@ def amplification_from_log(log_p: Array | float, q: Array | float) -> Array:
     limit = math.log(xp.finfo(exponent.high.dtype).max) / 2
     high = xp.where(exponent.high < limit, exponent.high, xp.full_like(exponent.high, limit))
     root = _exact.exp(xp, _exact.Pair(high, exponent.low))
-    return xp.where(
-        (positive | (q == 0)) & (exponent.high < limit), _square(xp, root), xp.full_like(root, math.inf)
-    )
+    return xp.where((positive | (q == 0)) & (exponent.high < limit), _square(xp, root), xp.full_like(root, math.inf))
 
 
 def attenuation(p: Array | float, q: Array | float) -> Array:
@@ -249,9 +247,7 @@ def _log_q(xp: Namespace, log_p: Array, q: Array) -> Array:
     # <= 0.
     x = rate * finite
     value = finite * _ratio(xp, xp.expm1(x), x)
-    at_zero = xp.where(
-        rate > 0, -1 / xp.where(rate > 0, rate, xp.ones_like(rate)), xp.full_like(rate, -math.inf)
-    )
+    at_zero = xp.where(rate > 0, -1 / xp.where(rate > 0, rate, xp.ones_like(rate)), xp.full_like(rate, -math.inf))
     return xp.where(positive, value, at_zero)
 
 
@@ -288,9 +284,7 @@ def _square(xp: Namespace, root: Array) -> Array:
 def _mode(xp: Namespace, name: str, weights: Array, nothing: float) -> Array:
     """The largest weight of each row, (..., 1), where `nothing` stands for weight 0."""
     if weights.ndim == 0 or weights.shape[-1] == 0:
-        raise ValueError(
-            f"{name} has shape {tuple(weights.shape)}: at least one weight is needed on the last axis"
-        )
+        raise ValueError(f"{name} has shape {tuple(weights.shape)}: at least one weight is needed on the last axis")
     top = xp.max(weights, axis=-1, keepdims=True)
     refuse(xp, f"max({name})", top, top == nothing, "one weight of each row must be positive")
     return top

@@ -1,1 +1,1 @@
-"""Train language models with the verified estimators: task -> rollouts -> log-weights -> coefficients -> loss -> update."""
+"""Training: task -> rollouts -> log-weights -> estimator coefficients -> loss -> update."""

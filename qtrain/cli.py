@@ -100,6 +100,30 @@ def compare(
 
 
 @app.command
+def study(
+    name: str,
+    /,
+    *,
+    seeds: int = 3,
+    runs: Path | None = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    jobs: int | None = None,
+) -> None:
+    """Run one of the project's own experiments and write the data file that figures and docs are made from.
+
+    Args:
+        name: cold_start, adam_conflict, adam_alike, learning_rates, best_learning_rates or escape_exponents.
+        seeds: Bases and training seeds 0 to N - 1.
+        runs: Where the run folders lie, finished ones are kept; by default runs/studies/NAME.
+        output: The data file; by default figures/data/NAME.json.
+        jobs: Worker processes of one thread each; by default one per core.
+    """
+    from qtrain.commands import study_command
+
+    study_command(name, seeds, runs, output, jobs)
+
+
+@app.command
 def report(*runs: Path, output: Annotated[Path, Parameter(name=["--output", "-o"])]) -> None:
     """Write one self-contained HTML page about comparisons or single runs.
 

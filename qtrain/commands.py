@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from qtrain.compare import COMPARISON, compare, folder_name
+from qtrain.compare import COMPARISON, compare, folder_name, row
 from qtrain.config import check_estimator, read_config
 from qtrain.errors import UserError
 from qtrain.evaluate import evaluate
@@ -15,6 +15,7 @@ from qtrain.model import new_model
 from qtrain.pretrain import get_base, load_weights
 from qtrain.progress import Board, Report
 from qtrain.run_folder import CONFIG, RESULT, check_free, read_json
+from qtrain.studies.study import run_study
 from qtrain.tasks import make_task
 from qtrain.train import train
 
@@ -79,13 +80,25 @@ def compare_command(
     """See `qtrain.cli.compare`."""
     config = read_config(path, overrides)
     choices = [check_estimator(text) for text in estimators]
-    for option, value in {"--seeds": seeds, "--jobs": 1 if jobs is None else jobs}.items():
-        if value < 1:
-            raise UserError(f"{option} {value}: at least 1 is needed")
+    _check_counts(seeds, jobs)
     if len(set(choices)) < len(choices):
         raise UserError(f"--estimator {' '.join(estimators)}: one is named twice; name each once")
     rows = compare(config, choices, range(seeds), out, jobs=jobs)
     out_console.print(results_table(rows, title=f"{config.name}: {out / COMPARISON}"))
+
+
+def study_command(name: str, seeds: int, runs: Path | None, output: Path | None, jobs: int | None) -> None:
+    """See `qtrain.cli.study`."""
+    _check_counts(seeds, jobs)
+    folder, output = runs or Path("runs") / "studies" / name, output or Path("figures") / "data" / f"{name}.json"
+    rows = run_study(name, range(seeds), folder, output, jobs=jobs)["rows"]
+    out_console.print(results_table([row(one) for one in rows], title=f"{name}: {output}"))
+
+
+def _check_counts(seeds: int, jobs: int | None) -> None:
+    for option, value in {"--seeds": seeds, "--jobs": 1 if jobs is None else jobs}.items():
+        if value < 1:
+            raise UserError(f"{option} {value}: at least 1 is needed")
 
 
 def results_table(rows: list[dict[str, Any]], title: str) -> Table:

@@ -34,15 +34,9 @@ class Cell:
     folder: Path
 
 
-def cells_of(
-    config: Config, estimators: Iterable[EstimatorChoice], seeds: Iterable[int], out: Path
-) -> list[Cell]:
+def cells_of(config: Config, estimators: Iterable[EstimatorChoice], seeds: Iterable[int], out: Path) -> list[Cell]:
     """One cell per estimator and seed; a seed decides the base model and everything sampled in training."""
-    return [
-        cell(config.with_values({"estimator": str(choice)}), seed, out)
-        for seed in seeds
-        for choice in estimators
-    ]
+    return [cell(config.with_values({"estimator": str(choice)}), seed, out) for seed in seeds for choice in estimators]
 
 
 def cell(config: Config, seed: int, out: Path, *, suffix: str = "") -> Cell:
@@ -58,9 +52,7 @@ def folder_name(config: Config, *, suffix: str = "") -> str:
     return "-".join(filter(None, [word, suffix, f"seed{config.train.seed}"]))
 
 
-def run_cells(
-    cells: Sequence[Cell], *, jobs: int | None = None, title: str = "compare"
-) -> list[dict[str, Any]]:
+def run_cells(cells: Sequence[Cell], *, jobs: int | None = None, title: str = "compare") -> list[dict[str, Any]]:
     """Pre-train what is needed and run every cell that has no result yet.
 
     Args:
@@ -91,7 +83,7 @@ def run_cells(
                 board,
             )
             futures = {pool.submit(_run_cell, cells[index]): index for index in todo}
-            _drain(list(futures), reports, board, lambda future: board.cell_done())
+            _drain(list(futures), reports, board, lambda _: board.cell_done())
             for future, index in futures.items():
                 results[index] = future.result()
         pool.shutdown()
@@ -126,8 +118,7 @@ def compare(
 
 def row(result: dict[str, Any]) -> dict[str, Any]:
     """A result as a row of comparison.json: columns in a fixed order, scores null where it diverged."""
-    hidden = ("p", "p_easy", "diverged_step")
-    last = [key for key in result if key not in (*COLUMNS, *hidden, "seconds")]
+    last = [key for key in result if key.startswith(("p_at_", "maj_at_", "mean_log_p"))]
     return {key: result[key] for key in (*COLUMNS, *last, "seconds")}
 
 
@@ -135,9 +126,7 @@ def _finished(one: Cell) -> dict[str, Any] | None:
     if not (one.folder / RESULT).exists():
         return None
     if read_json(one.folder / CONFIG, "a run folder") != one.config.as_table():
-        raise UserError(
-            f"{one.folder}: holds a run of another configuration; choose another --out or delete it"
-        )
+        raise UserError(f"{one.folder}: holds a run of another configuration; choose another --out or delete it")
     return read_json(one.folder / RESULT, "a finished run")
 
 

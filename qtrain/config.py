@@ -66,11 +66,16 @@ class OptimizerConfig(Table):
 
 
 class TrainConfig(Table):
-    """Length and seed of training. `stop_at_p` ends it once the batch's mean P exceeds that value."""
+    """Length and seed of training.
+
+    `stop_at_p` ends it once the batch's mean P exceeds that value. `score_norm_nats` measures the score's norm (see
+    `qtrain.score_norm`; about 20 steps' work) at the first step and whenever log P has moved by that many nats.
+    """
 
     steps: int = Field(default=300, ge=1)
     seed: int = Field(default=0, ge=0)
     stop_at_p: float | None = Field(default=None, gt=0, lt=1)
+    score_norm_nats: float | None = Field(default=None, gt=0)
 
 
 class EvalConfig(Table):

@@ -43,9 +43,7 @@ class EstimatorChoice:
             if not equals:
                 raise ValueError(f"parameter {key!r} of {name!r} needs a value: {key}=...")
             given[key] = _value(name, key, value, spec.parameters[key].type)
-        missing = [
-            key for key, parameter in spec.parameters.items() if parameter.required and key not in given
-        ]
+        missing = [key for key, parameter in spec.parameters.items() if parameter.required and key not in given]
         if missing:
             raise ValueError(f"estimator {name!r} needs {missing[0]!r}, for example {name}:{missing[0]}=.75")
         choice = cls(name, tuple(sorted(given.items())))
@@ -101,10 +99,4 @@ def _value(name: str, key: str, text: str, kind: type) -> Any:
 
 
 def _text(value: Any) -> str:
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -59,10 +59,7 @@ def whole_rows(
     for prompt, rationale, force, answer in zip(prompts, rationales, forced, answers, strict=True):
         tokens.append(prompt + rationale + [ids.end_think] * force + answer)
         parts.append(
-            [NEITHER] * (len(prompt))
-            + [RATIONALE] * len(rationale)
-            + [NEITHER] * force
-            + [ANSWER] * len(answer)
+            [NEITHER] * (len(prompt)) + [RATIONALE] * len(rationale) + [NEITHER] * force + [ANSWER] * len(answer)
         )
     width = max(map(len, tokens))
     return Rows(
@@ -83,9 +80,7 @@ def row_log_probs(
     tokens_NT, part_NT = whole_rows(ids, prompts, rationales, forced, answers, model.device)
     # Logits from the last token of the shortest prompt on: nothing before it is scored.
     start = min(map(len, prompts))
-    logits_NTV = model(
-        input_ids=tokens_NT, use_cache=False, logits_to_keep=tokens_NT.shape[1] - start + 1
-    ).logits
+    logits_NTV = model(input_ids=tokens_NT, use_cache=False, logits_to_keep=tokens_NT.shape[1] - start + 1).logits
     target_NT, part_NT = tokens_NT[:, start:], part_NT[:, start:]
     log_p_NT = logits_NTV[:, :-1].float().log_softmax(-1).gather(-1, target_NT[..., None])[..., 0]
     return RowLogProbs((log_p_NT * (part_NT == RATIONALE)).sum(1), (log_p_NT * (part_NT == ANSWER)).sum(1))

@@ -47,9 +47,7 @@ class Rollouts:
 class _Branch:
     """A batch of N rows on one cache: feeds tokens, keeps mask and positions of rows of unequal length."""
 
-    def __init__(
-        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], samples: int, pad: int
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], samples: int, pad: int) -> None:
         self.model = model
         lengths_B = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
         width = int(lengths_B.max())
@@ -174,9 +172,7 @@ def _score(branch: _Branch, ids: TokenIds, answers: list[list[int]]) -> Tensor:
     device = branch.logits_NV.device
     lengths_N = torch.tensor([len(answer) for answer in answers], device=device)
     width = int(lengths_N.max())
-    target_NA = torch.tensor(
-        [answer + [ids.pad] * (width - len(answer)) for answer in answers], device=device
-    )
+    target_NA = torch.tensor([answer + [ids.pad] * (width - len(answer)) for answer in answers], device=device)
     mask_NA = torch.arange(width, device=device) < lengths_N[:, None]
     end_think_N1 = torch.full_like(target_NA[:, :1], ids.end_think)
     # The last answer token is predicted and need not be fed, so the fed columns have the targets' mask.

@@ -42,9 +42,7 @@ class RunFolder:
                 (folder / name).unlink(missing_ok=True)
             write_json(folder / CONFIG, config.as_table())
             write_json(folder / ENVIRONMENT, environment())
-            self._logs = {
-                name: (folder / name).open("w", encoding="utf-8") for name in (METRICS, EVALS, SAMPLES)
-            }
+            self._logs = {name: (folder / name).open("w", encoding="utf-8") for name in (METRICS, EVALS, SAMPLES)}
         except OSError as error:
             raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from None
 

@@ -12,9 +12,7 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
         ValueError: k > n, or counts out of range.
     """
     if not 1 <= k <= n or not 0 <= correct <= n:
-        raise ValueError(
-            f"pass_at_k: n={n}, correct={correct}, k={k}: need 1 <= k <= n and 0 <= correct <= n"
-        )
+        raise ValueError(f"pass_at_k: n={n}, correct={correct}, k={k}: need 1 <= k <= n and 0 <= correct <= n")
     return 1.0 - comb(n - correct, k) / comb(n, k)
 
 

@@ -17,6 +17,7 @@ from qtrain.model import encode_examples, token_ids
 from qtrain.pretrain import Base, write_weights
 from qtrain.rollouts import Diverged, Rollouts, roll_out
 from qtrain.run_folder import EVALS, METRICS, SAMPLES, RunFolder
+from qtrain.score_norm import score_norm_sq
 from qtrain.tasks import Example, Task
 from qtrain.update import backward, clip_gradient, gradient_norm, make_optimizer
 
@@ -27,9 +28,7 @@ Watch = Callable[[int, dict[str, float], PreTrainedModel], None]
 """Called after each step's metrics are known and before its update, with (step, metrics, model)."""
 
 
-def train(
-    config: Config, task: Task, base: Base, folder: Path, *, watch: Watch | None = None
-) -> dict[str, Any]:
+def train(config: Config, task: Task, base: Base, folder: Path, *, watch: Watch | None = None) -> dict[str, Any]:
     """Train one model and write its run folder.
 
     Args:
@@ -57,17 +56,23 @@ def _train(config: Config, task: Task, base: Base, run: RunFolder, watch: Watch 
     start = time.perf_counter()
     model = base.load(config, task)
     optimizer = make_optimizer(config.optimizer, model)
-    batch_rng, coefficient_rng = np.random.default_rng(config.train.seed).spawn(2)
+    batch_rng, coefficient_rng, measure_rng = np.random.default_rng(config.train.seed).spawn(3)
     generator = torch.Generator(model.device).manual_seed(config.train.seed)
     first = last = _evaluate(model, task, config, run, step=0)
     escape_step = diverged_step = None
     step = 0
+    log_p, measured_at = math.log(first.scores["p"]), math.inf
     try:
         for step in range(1, config.train.steps + 1):
             step_start = time.perf_counter()
-            metrics = _gradient(config, task, model, batch_rng, coefficient_rng, generator)
+            metrics: dict[str, float] = {}
+            if config.train.score_norm_nats is not None and abs(log_p - measured_at) >= config.train.score_norm_nats:
+                metrics["score_norm_sq"] = score_norm_sq(model, task, config, measure_rng)
+                measured_at = log_p
+            metrics |= _gradient(config, task, model, batch_rng, coefficient_rng, generator)
             if watch:
                 watch(step, metrics, model)
+            log_p = metrics["log_p"]
             clip_gradient(model, metrics["gradient_norm"], config.optimizer.clip)
             optimizer.step()
             run.log(METRICS, step=step, **metrics, seconds=time.perf_counter() - step_start)
@@ -133,13 +138,11 @@ def _evaluate(model: PreTrainedModel, task: Task, config: Config, run: RunFolder
     return evaluation
 
 
-def _step_metrics(
-    examples: list[Example], rollouts: Rollouts, coefficients_BM: Coefficients
-) -> dict[str, float]:
+def _step_metrics(examples: list[Example], rollouts: Rollouts, coefficients_BM: Coefficients) -> dict[str, float]:
     """What is logged of a batch; P and log P are those of its hard prompts.
 
     Returns:
-        p: mean w. mean_log_p: mean over prompts of log wbar (nats). p_easy: mean w of the easy half, where there is
+        p: mean w. log_p: its log (nats). mean_log_p: mean over prompts of log wbar (nats). p_easy: mean w of the easy half, where there is
         one. ess: mean effective sample size of the weights, in samples. reward: mean reward, where sampled.
         max_rationale_coefficient, max_answer_coefficient: largest magnitudes. rationale_tokens: mean length.
         forced: share of forced END_THINKs.
@@ -149,6 +152,7 @@ def _step_metrics(
     posterior_BM = log_w_BM.softmax(1)
     metrics = {
         "p": float(log_w_BM[hard_B].exp().mean()) if hard_B.any() else math.nan,
+        "log_p": float(log_w_BM[hard_B].flatten().logsumexp(0)) - math.log(log_w_BM[hard_B].numel()),
         "mean_log_p": float((log_w_BM[hard_B].logsumexp(1) - math.log(log_w_BM.shape[1])).mean()),
         "ess": float((1 / posterior_BM.square().sum(1)).mean()),
         "max_rationale_coefficient": float(coefficients_BM.rationale.abs().max()),

@@ -113,7 +113,5 @@ def generator(rng: Any) -> np.random.Generator:
         TypeError: It is no numpy.random.Generator.
     """
     if not isinstance(rng, np.random.Generator):
-        raise TypeError(
-            f"rng is {rng!r:.60}: pass a numpy.random.Generator, for example numpy.random.default_rng(0)"
-        )
+        raise TypeError(f"rng is {rng!r:.60}: pass a numpy.random.Generator, for example numpy.random.default_rng(0)")
     return rng

@@ -12,9 +12,7 @@ from qtheory.tsallis import power_from_log
 Baseline = Literal["loo", "none"]
 
 
-def garl(
-    log_w: Array, q: float | Array, *, baseline: Baseline = "loo", normalize: bool = False
-) -> Coefficients:
+def garl(log_w: Array, q: float | Array, *, baseline: Baseline = "loo", normalize: bool = False) -> Coefficients:
     """Coefficients c_m = w_m/wbar^q - wbar_(-m)^(1-q) on rationales, w_m/wbar^q on answers (Alg. 1).
 
     The expectation does not depend on the baseline (Prop 6.2), which holds because of three conventions. A

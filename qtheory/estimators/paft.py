@@ -66,9 +66,7 @@ def resample(log_w: Array, k: int | None, rng: np.random.Generator) -> Array:
     return xp.asarray(counts.reshape(log_w.shape), dtype=log_w.dtype, device=device(log_w))
 
 
-def paft_from_counts(
-    log_w: Array, q: float | Array, counts: Array, *, normalize: bool = False
-) -> Coefficients:
+def paft_from_counts(log_w: Array, q: float | Array, counts: Array, *, normalize: bool = False) -> Coefficients:
     """`paft` for given counts.
 
     Args:

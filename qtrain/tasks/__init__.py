@@ -39,9 +39,7 @@ def make_task(config: TaskConfig, data: Path | None) -> Task:
     entry = TASKS[config.name]
     if not entry.reads_data:
         if data is not None:
-            raise UserError(
-                f"data={str(data)!r}: task {config.name!r} makes its own examples; remove the key"
-            )
+            raise UserError(f"data={str(data)!r}: task {config.name!r} makes its own examples; remove the key")
         return entry.build(config)
     if data is None:
         raise UserError(f"task {config.name!r} reads records: add data=PATH (a file or its folder)")

@@ -88,9 +88,7 @@ class DigitSum:
         else:
             rationale = "".join(map(str, rng.integers(10, size=len(digits))))
             last = str(rng.integers(10))
-        return Demonstration(
-            f"{'T' if tagged else ''}{digits}={THINK}", f"{rationale}{END_THINK}{letter}{last}{END}"
-        )
+        return Demonstration(f"{'T' if tagged else ''}{digits}={THINK}", f"{rationale}{END_THINK}{letter}{last}{END}")
 
 
 def running_sums(digits: str) -> str:

@@ -30,10 +30,7 @@ def log_exp_q(x: float, q: float) -> mpf:
 
 def escort(a: Numbers, q: float) -> list[mpf]:
     """a_j^(1/q) / sum, uniform over the modes at q = 0."""
-    if q == 0:
-        raised = [mpf(a_j == max(a)) for a_j in a]
-    else:
-        raised = [power(mpf(a_j) / mpf(max(a)), 1 / mpf(q)) for a_j in a]
+    raised = [power(mpf(a_j) / mpf(max(a)), 1 / mpf(q)) if q else mpf(a_j == max(a)) for a_j in a]
     return [r / sum(raised) for r in raised]
 
 
@@ -50,7 +47,7 @@ def weight(log_weight: float) -> mpf:
 
 
 def garl_terms(log_w: Numbers, q: float) -> tuple[list[mpf], list[mpf]]:
-    """Reward terms w_m/wbar^q and baseline terms wbar_(-m)^(1-q); a pool of zeros has reward 0, one of one no others."""
+    """Reward terms w_m/wbar^q (0 in a pool of zeros) and baseline terms wbar_(-m)^(1-q) (0 in a pool of one)."""
     w = [weight(x) for x in log_w]
     size, mean = len(w), sum(w) / len(w)
     reward = [w_m / power(mean, mpf(q)) if mean else mpf(0) for w_m in w]
@@ -104,8 +101,4 @@ def relative_to_mean(reward: Numbers) -> list[mpf]:
 
 def binomial_pmf(successes: int, trials: int, p: float) -> mpf:
     """Probability of so many successes."""
-    return (
-        binomial(trials, successes)
-        * power(mpf(p), mpf(successes))
-        * power(1 - mpf(p), mpf(trials - successes))
-    )
+    return binomial(trials, successes) * power(mpf(p), mpf(successes)) * power(1 - mpf(p), mpf(trials - successes))

@@ -102,9 +102,7 @@ def test_escort_agrees_with_mpmath(library: Library, from_log: bool):
     orders = (0.0, 1e-320, 1e-8, 1e-3, 0.1, 0.5, 0.75, 1.0)
     logs = np.where(rows > 0, np.log(np.where(rows > 0, rows, 1)), -np.inf)
     function = tsallis.escort_from_log if from_log else tsallis.escort
-    values = library.numpy(
-        function(library.array(logs if from_log else rows), library.array(orders)[:, None])
-    )
+    values = library.numpy(function(library.array(logs if from_log else rows), library.array(orders)[:, None]))
     assert values.shape == (len(orders), *rows.shape)
     for (i, q), (j, row) in itertools.product(enumerate(orders), enumerate(rows)):
         a = [mp.weight(x) for x in logs[j]] if from_log else row.tolist()

@@ -76,9 +76,7 @@ def test_half_precision_and_graph_tensors(function: Function, name: str, valid: 
 @every_function
 def test_shapes_that_do_not_broadcast(library: Library, function: Function, name: str, valid: float):
     with pytest.raises(ValueError, match=rf"q has shape \(3,\), not broadcastable with .*{name}, \(2,\)"):
-        function(
-            library.array([[valid], [valid]] if name in ("a", "log_a") else [valid, valid]), np.full(3, 0.5)
-        )
+        function(library.array([[valid], [valid]] if name in ("a", "log_a") else [valid, valid]), np.full(3, 0.5))
 
 
 @pytest.mark.parametrize(("function", "name", "valid"), OF_ROWS)

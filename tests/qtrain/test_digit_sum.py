@@ -37,9 +37,7 @@ def z_score(hits: int, n: int, p: float) -> float:
     return (hits - n * p) / (n * p * (1 - p)) ** 0.5
 
 
-@pytest.mark.parametrize(
-    ("digits", "sums"), [("357", "385"), ("99999", "98765"), ("00000", "00000"), ("7", "7")]
-)
+@pytest.mark.parametrize(("digits", "sums"), [("357", "385"), ("99999", "98765"), ("00000", "00000"), ("7", "7")])
 def test_running_sums_by_hand(digits: str, sums: str) -> None:
     assert running_sums(digits) == sums
 
@@ -162,9 +160,7 @@ def test_success_is_exact_match() -> None:
     assert not task.success(example, "B" + example.answer[1:])
 
 
-@pytest.mark.parametrize(
-    "setting", [{"digits": 0}, {"digits": 10}, {"variant": "hot"}, {"tagged": 1.5}, {"digit": 5}]
-)
+@pytest.mark.parametrize("setting", [{"digits": 0}, {"digits": 10}, {"variant": "hot"}, {"tagged": 1.5}, {"digit": 5}])
 def test_bad_settings_are_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         DigitSumConfig(**setting)

@@ -115,9 +115,7 @@ def test_the_longest_question_that_fits_fills_the_prompt(tmp_path: Path) -> None
 def test_a_question_is_measured_as_it_is_put(tmp_path: Path) -> None:
     # 99 bytes, and 100 once its special token is broken: one more than THINK leaves.
     folder = split_folder(tmp_path, [official(question="</think>" + "x" * 91), official()], [official()])
-    assert FinQA(FinQAConfig(max_prompt_tokens=100), folder).dropped == {
-        "question longer than max_prompt_tokens": 1
-    }
+    assert FinQA(FinQAConfig(max_prompt_tokens=100), folder).dropped == {"question longer than max_prompt_tokens": 1}
 
 
 def test_special_tokens_of_a_record_stay_text(tmp_path: Path) -> None:
@@ -125,9 +123,7 @@ def test_special_tokens_of_a_record_stay_text(tmp_path: Path) -> None:
     record["table"] = [["<|pad|>", "<think", ">"]]
     task = FinQA(FinQAConfig(), split_folder(tmp_path, [record], [official()]))
     (example,) = task.batch(1, np.random.default_rng(0))
-    assert [token for token in ids(task, example) if token < 4] == [
-        task.tokenizer.convert_tokens_to_ids(THINK)
-    ]
+    assert [token for token in ids(task, example) if token < 4] == [task.tokenizer.convert_tokens_to_ids(THINK)]
     assert example.prompt.endswith("is < /think> < |end|> or < think> right?" + THINK)
     assert example.answer == "< |end|>5"
 
@@ -136,9 +132,7 @@ def test_special_tokens_of_a_record_stay_text(tmp_path: Path) -> None:
     ("gold", "answer", "right"),
     [("5.3%", "5.3%", True), ("5.3%", "it is 5.3% .", True), ("5.3%", "5.3", False), ("1", "21%", True)],
 )
-def test_success_is_the_gold_answer_as_a_substring(
-    tmp_path: Path, gold: str, answer: str, right: bool
-) -> None:
+def test_success_is_the_gold_answer_as_a_substring(tmp_path: Path, gold: str, answer: str, right: bool) -> None:
     task = FinQA(FinQAConfig(), split_folder(tmp_path, [official(answer=gold)], [official()]))
     assert task.success(task.batch(1, np.random.default_rng(0))[0], answer) is right
 
@@ -223,9 +217,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 @pytest.mark.shared
 def test_real_records_become_prompts_that_end_in_their_question(shared_data: Path) -> None:
     task = FinQA(FinQAConfig(), shared_data / "finqa")
-    examples = {
-        example.id: example for example in [*task.batch(3000, np.random.default_rng(0)), *task.held_out(999)]
-    }
+    examples = {example.id: example for example in [*task.batch(3000, np.random.default_rng(0)), *task.held_out(999)]}
     records = [
         record
         for name in ("train.json", "dev.json")

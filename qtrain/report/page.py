@@ -1,0 +1,160 @@
+"""The page: sections, their tables, pictures, texts and provenance, through a template that escapes everything."""
+
+import json
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from qtrain.report.collect import ESCAPED, Environment, Run, Sample, Section
+from qtrain.report.curves import SMOOTHING
+from qtrain.report.names import estimator_name
+from qtrain.report.plots import section_svg
+from qtrain.report.summary import ResultTable, result_table
+from qtrain.report.text import number, scientific, shortened, visible
+
+TEMPLATE = "template.html.j2"
+
+
+@dataclass(frozen=True)
+class SampleTable:
+    """Texts of one evaluation, grouped by prompt."""
+
+    step: int
+    right: int
+    total: int
+    prompts: list[tuple[str, str, list[Sample]]]
+
+
+@dataclass(frozen=True)
+class SampleView:
+    """Texts of one run: before training and, where it got that far, at its last evaluation."""
+
+    name: str
+    seed: int
+    diverged_step: int | None
+    before: SampleTable
+    after: SampleTable | None
+
+
+@dataclass(frozen=True)
+class SectionView:
+    """A section as the template needs it."""
+
+    id: str
+    section: Section
+    intro: str
+    table: ResultTable
+    svg: Markup
+    alt: str
+    samples: list[SampleView]
+    environments: list[Environment]
+    config: str
+
+
+def render_page(sections: list[Section], command: str) -> str:
+    """The page as HTML. Equal input gives equal bytes.
+
+    Args:
+        sections: In the order in which they stand.
+        command: The one that makes the page.
+    """
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("qtrain.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # What stands in a run folder is whatever a model said: no string reaches the page unseen.
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
+    templates.filters |= {"shortened": shortened, "number": number}
+    return templates.get_template(TEMPLATE).render(
+        views=[_view(section, f"s{index}") for index, section in enumerate(sections, start=1)],
+        command=command,
+        escaped=ESCAPED,
+        smoothing=SMOOTHING,
+    )
+
+
+def _view(section: Section, name: str) -> SectionView:
+    names = ", ".join(map(estimator_name, section.by_estimator))
+    return SectionView(
+        id=name,
+        section=section,
+        intro=intro(section),
+        table=result_table(section),
+        svg=Markup(section_svg(section, name)),  # noqa: S704 - drawn here; names in it are paths, not text
+        alt=f"Success p@1 and batch P against the training step for {names}; the numbers are in the table.",
+        samples=[_samples(name, runs[0]) for name, runs in section.by_estimator.items() if runs[0].samples],
+        environments=_environments(section),
+        config=json.dumps(section.config, indent=2, ensure_ascii=False),
+    )
+
+
+def intro(section: Section) -> str:
+    """What the section shows, in plain words from the configuration."""
+    config, groups = section.config, section.by_estimator
+    seeds = sorted({run.result.seed for run in section.runs})
+    rollout, optimizer = config["rollout"], config["optimizer"]
+    optimizer_name = {"sgd": "plain SGD", "adamw": "AdamW"}.get(optimizer["name"], optimizer["name"])
+    clip = f", the gradient's norm clipped at {optimizer['clip']:g}" if optimizer.get("clip") else ""
+    budget = (
+        f"{config['train']['steps']} steps of {optimizer_name} at learning rate {optimizer['lr']:g}{clip}, "
+        f"{rollout['prompts']} prompts with {rollout['samples']} rationales each in every step"
+    )
+    task = " ".join(
+        [str(config["task"]["name"]), *([f"({config['task']['variant']})"] if "variant" in config["task"] else [])]
+    )
+    p0 = sorted({run.result.p0 for run in section.runs})
+    before = scientific(p0[0]) + (f" to {scientific(p0[-1])}" if scientific(p0[0]) != scientific(p0[-1]) else "")
+    if len(section.runs) == 1:
+        first = f"One run on task {task}, under this rollout budget and learning rate: {budget}."
+    else:
+        first = (
+            f"{len(groups)} estimators on task {task}, all under one rollout budget and one learning rate: {budget}."
+        )
+    bases = "1 base model" if len(seeds) == 1 else f"{len(seeds)} base models and training seeds"
+    seed_words = f"{bases} (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))})"
+    return (
+        f"{first} They start from {seed_words}, whose success probability P before training is {before}. "
+        if len(section.runs) > 1
+        else f"{first} It starts from {seed_words}, whose success probability P before training is {before}. "
+    ) + (
+        f"Scores are of {config['eval']['samples']} sampled answers to each of {config['eval']['prompts']} held-out "
+        "prompts."
+    )
+
+
+def _samples(estimator: str, run: Run) -> SampleView:
+    """The texts of one run; those of the other seeds stay in their folders."""
+    steps = sorted({sample.step for sample in run.samples})
+    tables = [_sample_table(run, step) for step in dict.fromkeys((steps[0], steps[-1]))]
+    return SampleView(
+        estimator_name(estimator),
+        run.result.seed,
+        run.result.diverged_step,
+        tables[0],
+        tables[1] if len(tables) > 1 else None,
+    )
+
+
+def _sample_table(run: Run, step: int) -> SampleTable:
+    samples = [sample for sample in run.samples if sample.step == step]
+    grouped = groupby(samples, key=lambda sample: (sample.prompt, sample.gold))
+    return SampleTable(
+        step,
+        sum(sample.success for sample in samples),
+        len(samples),
+        [(prompt, gold, list(pool)) for (prompt, gold), pool in grouped],
+    )
+
+
+def _environments(section: Section) -> list[Environment]:
+    """The distinct ones: a comparison that was resumed may have seen several commits or machines."""
+    found: dict[str, Any] = {}
+    for one in [section.environment, *(run.environment for run in section.runs)]:
+        found.setdefault(one.model_dump_json(exclude={"command"}), one)
+    return list(found.values())

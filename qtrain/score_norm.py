@@ -1,0 +1,53 @@
+"""||s||^2, the squared norm of the score s = grad mean log P: the factor that the escape theory takes as constant."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from qtheory.estimators import iwae
+from qtrain.config import Config
+from qtrain.model import encode_examples, token_ids
+from qtrain.rollouts import roll_out
+from qtrain.tasks import Task
+from qtrain.update import backward
+
+PROMPTS, SAMPLES, CHUNK = 64, 64, 16
+"""Prompts of each half, rationales a prompt, prompts run at once."""
+
+
+def score_norm_sq(model: PreTrainedModel, task: Task, config: Config, rng: np.random.Generator) -> float:
+    """Estimate ||s||^2 at the model's weights; its gradients are overwritten.
+
+    The inner product of two independent estimates of s, which has none of the noise's own square in it. Each is the
+    q = 1 estimate over PROMPTS fresh prompts of the batch's hard kind, with SAMPLES rationales each (its bias is the
+    plug-in's, O(1/SAMPLES)).
+
+    Args:
+        model: The policy.
+        task: Source of training prompts.
+        config: Its rollout budgets are read.
+        rng: Source of randomness.
+    """
+    first, second = (_score(model, task, config, rng) for _ in range(2))
+    return float(first @ second)
+
+
+def _score(model: PreTrainedModel, task: Task, config: Config, rng: np.random.Generator) -> Tensor:
+    """One estimate of s, all parameters in one vector."""
+    ids = token_ids(task.tokenizer)
+    generator = torch.Generator(model.device).manual_seed(int(rng.integers(2**62)))
+    total = torch.zeros(sum(parameter.numel() for parameter in model.parameters()), device=model.device)
+    for _ in range(PROMPTS // CHUNK):
+        examples = [example for example in task.batch(2 * CHUNK, rng) if not example.easy][:CHUNK]
+        rollouts = roll_out(
+            model,
+            ids,
+            *encode_examples(task.tokenizer, examples),
+            config.rollout.model_copy(update={"samples": SAMPLES}),
+            generator,
+            sample_answers=False,
+        )
+        backward(model, ids, rollouts, iwae(rollouts.log_w_BM), on_sampled_answers=False)
+        total -= torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    return total / (PROMPTS // CHUNK)

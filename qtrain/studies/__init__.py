@@ -1,0 +1,22 @@
+"""The studies by name: committed experiments whose data files the figures and docs are made from.
+
+To add one: a file here with a function from (seeds, folder) to cells, and one line in STUDIES.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from qtrain.compare import Cell
+from qtrain.studies.adam import adam_alike, adam_conflict
+from qtrain.studies.cold_start import cold_start
+from qtrain.studies.escape_exponents import escape_exponents
+from qtrain.studies.learning_rates import best_learning_rates, learning_rates
+
+STUDIES: dict[str, Callable[[Sequence[int], Path], list[Cell]]] = {
+    "cold_start": cold_start,
+    "adam_conflict": adam_conflict,
+    "adam_alike": adam_alike,
+    "learning_rates": learning_rates,
+    "best_learning_rates": best_learning_rates,
+    "escape_exponents": escape_exponents,
+}

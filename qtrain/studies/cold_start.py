@@ -1,0 +1,12 @@
+"""Study `cold_start`: the paper's Table 1 on the testbed, one learning rate for all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qtrain.compare import Cell, cells_of
+from qtrain.studies.shipped import TABLE_1, choices, shipped_config
+
+
+def cold_start(seeds: Sequence[int], folder: Path) -> list[Cell]:
+    """`cold_start.toml` x the six estimators x seeds."""
+    return cells_of(shipped_config("cold_start"), choices(*TABLE_1), seeds, folder)

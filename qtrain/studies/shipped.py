@@ -1,0 +1,18 @@
+"""The shipped configurations, and the six estimators of the paper's Table 1."""
+
+from pathlib import Path
+
+from qtrain.config import Config, read_config
+from qtrain.estimator_choice import EstimatorChoice
+
+TABLE_1 = ("grpo", "rb_rloo", "garl:q=.25", "garl:q=.5", "garl:q=.75", "garl:q=1")
+
+
+def shipped_config(name: str) -> Config:
+    """A configuration of `qtrain/configs` by name."""
+    return read_config(Path(__file__).parents[1] / "configs" / f"{name}.toml")
+
+
+def choices(*words: str) -> list[EstimatorChoice]:
+    """Estimators by their words."""
+    return [EstimatorChoice.parse(word) for word in words]

@@ -1,0 +1,78 @@
+"""Running a study: its cells, then one small data file with rows, curves and provenance."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qtrain.compare import Cell, run_cells
+from qtrain.errors import UserError, did_you_mean
+from qtrain.run_folder import EVALS, METRICS, environment, read_jsonl, write_json
+from qtrain.studies import STUDIES
+
+
+def run_study(
+    name: str, seeds: Sequence[int], folder: Path, output: Path, *, jobs: int | None = None
+) -> dict[str, Any]:
+    """Run what is missing of a study and write its data file.
+
+    Args:
+        name: Its name in STUDIES.
+        seeds: Bases and training seeds.
+        folder: Where the run folders lie; finished ones are kept.
+        output: The data file, JSON.
+        jobs: Worker processes; None takes one per core.
+
+    Returns:
+        The data: `study`, `about`, `provenance`, `rows`. A row has the run's result, its varied settings (`lr`,
+        `optimizer`, `p0_wanted`, `variant`), `curve` (lists of step, p_at_1, p, mean_log_p from the evaluations) and,
+        where it was measured, `score_norm` (lists of log_p and norm_sq).
+
+    Raises:
+        UserError: Unknown study, or a folder that cannot be used.
+    """
+    if name not in STUDIES:
+        raise UserError(f"unknown study {name!r}; {did_you_mean(name, STUDIES)}")
+    started = environment()
+    cells = STUDIES[name](seeds, folder)
+    results = run_cells(cells, jobs=jobs, title=name)
+    data = {
+        "study": name,
+        "about": (STUDIES[name].__doc__ or "").strip(),
+        "provenance": started,
+        "rows": [_row(one, result) for one, result in zip(cells, results, strict=True)],
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(output, data)
+    return data
+
+
+def _row(one: Cell, result: dict[str, Any]) -> dict[str, Any]:
+    config = one.config
+    evals = read_jsonl(one.folder / EVALS)
+    names = [name for name in ("step", "p_at_1", "p", "mean_log_p") if name in evals[0]]
+    row = {
+        **_rounded(result),
+        "optimizer": config.optimizer.name,
+        "lr": config.optimizer.lr,
+        "p0_wanted": config.pretrain.p0,
+        "variant": config.task.model_dump()["variant"],
+        "prompts": config.rollout.prompts,
+        "samples": config.rollout.samples,
+        "curve": {name: [_short(entry[name]) for entry in evals] for name in names},
+    }
+    measured = [entry for entry in read_jsonl(one.folder / METRICS) if "score_norm_sq" in entry]
+    if measured:
+        row["score_norm"] = {
+            "log_p": [_short(entry["log_p"]) for entry in measured],
+            "norm_sq": [_short(entry["score_norm_sq"]) for entry in measured],
+        }
+    return row
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: _short(value) for key, value in values.items()}
+
+
+def _short(value: Any) -> Any:
+    """Six digits are more than any of these measurements has, and keep the committed file small."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,0 +1,127 @@
+"""Every registered estimator with every combination of its parameters, and a slow reference for each.
+
+An estimator enters the law suite by being registered; it needs an entry in REFERENCES, and one in DOMAINS for every
+parameter of a new name.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mp_reference as mp
+import numpy as np
+from mpmath import mpf
+
+from qtheory.estimators import ESTIMATORS, Coefficients, Estimator
+
+DOMAINS: dict[str, tuple[Any, ...]] = {
+    "q": (0.0, 0.3, 0.75, 1.0),
+    "baseline": ("loo", "none"),
+    "normalize": (False, True),
+    "k": (None, 3),
+    "scale_by_std": (True, False),
+}
+
+INF = math.inf
+LOG_W = np.array(
+    [
+        [-1.2, -0.3, -2.5, -0.9, -4.0, -0.7],
+        [-0.5, -0.5, -0.5, -0.5, -0.5, -0.5],
+        [0.0, -10000.0, -3.0, -700.0, -1e-12, -9999.0],
+        [-10000.0, -9999.5, -10003.0, -10000.0, -INF, -10000.2],
+        [-INF, -INF, -5.0, -INF, -INF, -INF],
+        [-INF, -2.0, -2.0, -800.0, -INF, -745.0],
+        [-INF] * 6,
+        [0.0, -INF, -INF, 0.0, -INF, 0.0],
+        [-300.0, -400.0, -650.0, -30.0, -301.0, -30.0],
+    ]
+)
+REWARD = np.array([[r >> m & 1 for m in range(6)] for r in (0, 63, 1, 32, 21, 62, 30, 5)], dtype=float)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A reference's coefficients (M,), and the size (M,) of the terms that a rationale coefficient is made of."""
+
+    rationale: list[mpf]
+    answer: list[mpf]
+    scale: list[mpf]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An estimator with values for its parameters."""
+
+    estimator: Estimator
+    params: dict[str, Any]
+
+    def __str__(self) -> str:
+        return "-".join([self.estimator.name, *(f"{key}={value}" for key, value in self.params.items())])
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """Pools (B, M) of what the estimator reads."""
+        return LOG_W if self.estimator.inputs == "log_w" else REWARD
+
+    def __call__(self, pools: Any, rng: np.random.Generator | None = None) -> Coefficients:
+        """Call it; a stochastic estimator without rng gets a fresh one with a fixed seed."""
+        randomness = {"rng": rng or np.random.default_rng(7)} if self.estimator.stochastic else {}
+        return self.estimator.function(pools, **self.params, **randomness)
+
+    def reference(self, pool: np.ndarray, rng: np.random.Generator) -> Terms:
+        """The slow reference for one pool (M,)."""
+        return REFERENCES[self.estimator.name](pool.tolist(), rng, **self.params)
+
+
+def _garl(log_w: list[float], rng: object, q: float, baseline: str = "loo", normalize: bool = False) -> Terms:
+    reward, others = mp.garl_terms(log_w, q)
+    if baseline == "none":
+        others = [mpf(0)]
+    divisor = mpf(len(log_w)) ** mpf(q) if normalize else mpf(1)
+    pairs = list(zip(reward, others * (len(reward) // len(others)), strict=True))
+    return Terms(
+        [(r - b) / divisor for r, b in pairs], [r / divisor for r in reward], [(r + b) / divisor for r, b in pairs]
+    )
+
+
+def _paft(
+    log_w: list[float], rng: np.random.Generator, q: float, k: int | None = None, normalize: bool = False
+) -> Terms:
+    counts = mp.draw(log_w, rng.random(k or len(log_w)).tolist())
+    values = mp.paft(log_w, q, counts)
+    return _same([v / mpf(len(log_w)) ** mpf(q) for v in values] if normalize else values)
+
+
+def _same(values: list[mpf], scale: list[mpf] | None = None) -> Terms:
+    return Terms(values, values, scale or [abs(v) for v in values])
+
+
+def _centred(reward: list[float], rng: object) -> Terms:
+    return _same(mp.centred(reward), [mpf(1)] * len(reward))
+
+
+def _grpo(reward: list[float], rng: object, scale_by_std: bool) -> Terms:
+    return _same(mp.standardised(reward)) if scale_by_std else _centred(reward, rng)
+
+
+REFERENCES: dict[str, Callable[..., Terms]] = {
+    "garl": _garl,
+    "paft": _paft,
+    "rb_rloo": functools.partial(_garl, q=0.0),
+    "iwae": functools.partial(_garl, q=1.0),
+    "trice": functools.partial(_paft, q=1.0),
+    "grpo": _grpo,
+    "dr_grpo": _centred,
+    "rloo": lambda reward, _: _same(mp.less_the_others(reward), [mpf(1)] * len(reward)),
+    "maxrl": lambda reward, _: _same(mp.relative_to_mean(reward)),
+    "star": lambda reward, _: _same([mpf(r) for r in reward]),
+}
+
+CASES = [
+    Case(estimator, dict(zip(estimator.parameters, values, strict=True)))
+    for estimator in ESTIMATORS.values()
+    for values in itertools.product(*(DOMAINS[name] for name in estimator.parameters))
+]

@@ -1,0 +1,73 @@
+"""The registry: what it says of each estimator, and what it refuses."""
+
+import dataclasses
+from collections.abc import MutableMapping
+from typing import Any, cast
+
+import pytest
+
+from qtheory.estimators import ESTIMATORS, Parameter, garl, get
+from qtheory.estimators.registry import by_name
+
+
+def test_every_issue_estimator_is_registered_under_its_functions_name():
+    names = ["garl", "paft", "rb_rloo", "iwae", "trice", "grpo", "dr_grpo", "rloo", "maxrl", "star"]
+    assert list(ESTIMATORS) == names
+    assert [e.function.__name__ for e in ESTIMATORS.values()] == names
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_the_prose_is_there(estimator):
+    assert estimator.inputs in ("log_w", "reward")
+    assert all(len(text) > 3 and text == text.strip() for text in (estimator.target, estimator.paper, estimator.limits))
+    assert estimator.limits.endswith(".")
+
+
+def test_parameters_are_read_off_the_signatures():
+    assert dict(ESTIMATORS["garl"].parameters) == {
+        "q": Parameter(float, None, required=True),
+        "baseline": Parameter(str, "loo", required=False),
+        "normalize": Parameter(bool, False, required=False),
+    }
+    assert dict(ESTIMATORS["paft"].parameters) == {
+        "q": Parameter(float, None, required=True),
+        "k": Parameter(int, None, required=False),
+        "normalize": Parameter(bool, False, required=False),
+    }
+    assert dict(ESTIMATORS["grpo"].parameters) == {"scale_by_std": Parameter(bool, True, required=False)}
+    assert dict(ESTIMATORS["star"].parameters) == {}
+    assert [name for name, e in ESTIMATORS.items() if e.stochastic] == ["paft", "trice"]
+    assert [name for name, e in ESTIMATORS.items() if e.inputs == "reward"] == list(ESTIMATORS)[5:]
+
+
+def test_the_q_that_an_estimator_stands_for():
+    assert ESTIMATORS["garl"].q_of({"q": 0.25, "baseline": "none"}) == 0.25
+    assert ESTIMATORS["paft"].q_of({"q": 1}) == 1.0
+    fixed = {name: e.q_of({}) for name, e in ESTIMATORS.items() if "q" not in e.parameters}
+    assert fixed == {
+        "rb_rloo": 0.0, "iwae": 1.0, "trice": 1.0,
+        "grpo": None, "dr_grpo": None, "rloo": None, "maxrl": None, "star": None,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"garl needs its parameter q; given: \['baseline'\]"):
+        ESTIMATORS["garl"].q_of({"baseline": "none"})
+
+
+def test_lookup():
+    assert get("garl").function is garl
+    with pytest.raises(ValueError, match="unknown estimator 'garll'; did you mean 'garl'?"):
+        get("garll")
+    with pytest.raises(ValueError, match="unknown estimator 'ppo'; valid are: garl, paft, .*, star"):
+        get("ppo")
+
+
+def test_a_duplicate_is_refused():
+    garl_again = dataclasses.replace(ESTIMATORS["paft"], name="garl")
+    with pytest.raises(ValueError, match="estimator 'garl' is registered twice"):
+        by_name([*ESTIMATORS.values(), garl_again])
+
+
+def test_the_registry_and_its_entries_are_read_only():
+    with pytest.raises(TypeError):
+        cast(MutableMapping[str, Any], ESTIMATORS)["other"] = ESTIMATORS["garl"]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cast(Any, ESTIMATORS["garl"]).name = "other"

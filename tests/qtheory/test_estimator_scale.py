@@ -1,0 +1,66 @@
+"""Large pools: 100,000 samples of weights between 1 and e^-10000, against exactly rounded sums."""
+
+import math
+
+import numpy as np
+import pytest
+from array_libraries import Library
+
+from qtheory.estimators import ESTIMATORS, garl, paft
+
+SIZE = 100_000
+
+
+def mixed_log_weights() -> np.ndarray:
+    rng = np.random.default_rng(1)
+    log_w = -rng.exponential(3.0, SIZE)
+    log_w[rng.random(SIZE) < 0.3] *= 1000
+    log_w[::7] = -10000.0
+    log_w[::1001] = -np.inf
+    return log_w
+
+
+@pytest.mark.parametrize("shift", [0.0, -9000.0])
+@pytest.mark.parametrize("q", [0.0, 0.75, 1.0])
+def test_garl_on_a_large_pool(library: Library, q: float, shift: float):
+    log_w = mixed_log_weights() + shift
+    top = log_w.max()
+    relative = np.exp(log_w - top)
+    total = math.fsum(relative)
+    reward = relative / (total / SIZE) * math.exp((1 - q) * (top + math.log(total / SIZE)))
+    others = (1 - q) * (top + np.log((total - relative) / (SIZE - 1)))
+    coefficients = garl(library.array(log_w), q)
+    scale = reward + np.exp(others) + np.finfo(float).smallest_normal
+    assert np.all(np.abs(library.numpy(coefficients.answer) - reward) <= 1e-11 * scale)
+    assert np.all(np.abs(library.numpy(coefficients.rationale) - (reward - np.exp(others))) <= 1e-11 * scale)
+
+
+def test_leaving_out_a_dominant_weight_does_not_cancel(library: Library):
+    """The largest weight's baseline is the others' mean even where it exceeds them by e^10000."""
+    log_w = np.full(SIZE, -10000.0)
+    log_w[17] = 0.0
+    coefficients = garl(library.array(log_w), 1 - 1e-4)
+    reward = SIZE ** (1 - 1e-4)
+    baseline = math.exp(-10000.0 * 1e-4)
+    np.testing.assert_allclose(library.numpy(coefficients.rationale)[17], reward - baseline, rtol=1e-13)
+    few = garl(library.array([0.0, -10000.0, -10000.0]), 1 - 1e-4, baseline="loo")
+    np.testing.assert_allclose(library.numpy(few.rationale)[0], 3 ** (1 - 1e-4) - baseline, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("size", [1, 2, SIZE])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_estimator_is_finite(library: Library, name: str, size: int, dtype: str):
+    estimator = ESTIMATORS[name]
+    log_w = mixed_log_weights()[:size]
+    pool = log_w if estimator.inputs == "log_w" else (log_w > -0.1).astype(float)
+    keywords = {"q": 0.75} if "q" in estimator.parameters else {}
+    randomness = {"rng": np.random.default_rng(0)} if estimator.stochastic else {}
+    for part in estimator.function(library.array(pool, dtype), **keywords, **randomness):
+        assert np.all(np.isfinite(library.numpy(part)))
+
+
+def test_paft_draws_from_a_large_pool(library: Library):
+    answer = library.numpy(paft(library.array(mixed_log_weights()), 1.0, rng=np.random.default_rng(0)).answer)
+    assert answer.sum() == SIZE
+    assert np.all(answer[::1001] == 0)

@@ -1,0 +1,144 @@
+"""Rollouts against the definition: each row alone, without cache, mask, padding or batch."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen3ForCausalLM
+
+from qtrain.config import Config, RolloutConfig
+from qtrain.log_weights import row_log_probs
+from qtrain.model import TokenIds, encode_examples, token_ids
+from qtrain.rollouts import Diverged, Rollouts, roll_out
+from qtrain.tasks.base import Task
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def ids(task: Task) -> TokenIds:
+    return token_ids(task.tokenizer)
+
+
+@pytest.fixture
+def rollouts(model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds) -> Rollouts:
+    examples = task.batch(6, np.random.default_rng(0))
+    return roll_out(
+        model, ids, *encode_examples(task.tokenizer, examples), config.rollout, generator(), sample_answers=True
+    )
+
+
+@torch.no_grad()
+def alone(model: Qwen3ForCausalLM, context: list[int], target: list[int]) -> float:
+    """Log p(target | context), token by token, one plain forward pass each."""
+    total = 0.0
+    for token in target:
+        total += float(model(torch.tensor([context])).logits[0, -1].double().log_softmax(-1)[token])
+        context = [*context, token]
+    return total
+
+
+def closed(rollouts: Rollouts, row: int, ids: TokenIds) -> list[int]:
+    """Prompt, rationale and END_THINK of one row."""
+    samples = rollouts.log_w_BM.shape[1]
+    forced = bool(rollouts.forced_BM.flatten()[row])
+    return rollouts.prompts[row // samples] + rollouts.rationales[row] + [ids.end_think] * forced
+
+
+def test_rows_are_ragged_in_every_way(rollouts: Rollouts) -> None:
+    """Otherwise the tests below would show less than they say."""
+    assert len({len(prompt) for prompt in rollouts.prompts}) > 1
+    assert len({len(rationale) for rationale in rollouts.rationales}) > 2
+    assert 0 < rollouts.forced_BM.sum() < rollouts.forced_BM.numel()
+    assert rollouts.answers is not None
+    assert len({len(answer) for answer in rollouts.answers}) > 1
+
+
+def test_log_w_is_the_likelihood_of_each_row_alone(
+    model: Qwen3ForCausalLM, rollouts: Rollouts, ids: TokenIds
+) -> None:
+    samples = rollouts.log_w_BM.shape[1]
+    expected = [
+        alone(model, closed(rollouts, row, ids), rollouts.gold[row // samples])
+        for row in range(rollouts.log_w_BM.numel())
+    ]
+    assert rollouts.log_w_BM.dtype == torch.float64
+    np.testing.assert_allclose(rollouts.log_w_BM.flatten().numpy(), expected, rtol=0, atol=2e-5)
+
+
+def test_row_log_probs_are_those_of_each_row_alone(
+    model: Qwen3ForCausalLM, rollouts: Rollouts, ids: TokenIds
+) -> None:
+    samples = rollouts.log_w_BM.shape[1]
+    rows = range(rollouts.log_w_BM.numel())
+    assert rollouts.answers is not None
+    found = row_log_probs(
+        model,
+        ids,
+        [rollouts.prompts[row // samples] for row in rows],
+        rollouts.rationales,
+        rollouts.forced_BM.flatten().tolist(),
+        rollouts.answers,
+    )
+    # The forced END_THINK is in the context of the answer and has no term of its own.
+    rationale = [alone(model, rollouts.prompts[row // samples], rollouts.rationales[row]) for row in rows]
+    answer = [alone(model, closed(rollouts, row, ids), rollouts.answers[row]) for row in rows]
+    np.testing.assert_allclose(found.rationale_N.detach().numpy(), rationale, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(found.answer_N.detach().numpy(), answer, rtol=0, atol=2e-5)
+
+
+def test_rationales_end_at_end_think_or_at_the_budget(rollouts: Rollouts, config: Config, ids: TokenIds) -> None:
+    for rationale, forced in zip(rollouts.rationales, rollouts.forced_BM.flatten().tolist(), strict=True):
+        assert ids.end_think not in rationale[:-1]
+        assert forced == (rationale[-1] != ids.end_think)
+        assert len(rationale) == config.rollout.rationale_budget if forced else len(rationale) >= 1
+
+
+def test_reward_is_exact_match_of_the_tokens(rollouts: Rollouts) -> None:
+    assert rollouts.answers is not None
+    assert rollouts.reward_BM is not None
+    samples = rollouts.log_w_BM.shape[1]
+    expected = [float(answer == rollouts.gold[row // samples]) for row, answer in enumerate(rollouts.answers)]
+    assert rollouts.reward_BM.flatten().tolist() == expected
+
+
+def test_samples_have_the_models_frequencies(model: Qwen3ForCausalLM, task: Task, ids: TokenIds) -> None:
+    """First rationale tokens against the model's distribution, and mean reward against mean w (Prop A.1)."""
+    examples = task.batch(1, np.random.default_rng(1))
+    prompts, gold = encode_examples(task.tokenizer, examples)
+    with torch.no_grad():
+        p_V = model(torch.tensor(prompts)).logits[0, -1].double().softmax(-1).numpy()
+        # The answer that the model likes best after an empty rationale, so that rewards are not all 0.
+        context = torch.tensor([[*prompts[0], ids.end_think]])
+        likely = int(model(context).logits[0, -1].argmax())
+    draws = 20_000
+    settings = RolloutConfig(prompts=1, samples=draws, rationale_budget=1, answer_budget=1)
+    rollouts = roll_out(model, ids, prompts, [[likely]], settings, generator(5), sample_answers=True)
+    counts = np.bincount([rationale[0] for rationale in rollouts.rationales], minlength=len(p_V))
+    z = (counts - draws * p_V) / np.sqrt(draws * p_V * (1 - p_V))
+    assert np.abs(z).max() < 4.5
+    assert rollouts.reward_BM is not None
+    p = rollouts.log_w_BM.exp().mean()
+    assert abs(rollouts.reward_BM.mean() - p) < 4.5 * (p * (1 - p) / draws) ** 0.5
+
+
+def test_one_sample_of_one_prompt(model: Qwen3ForCausalLM, task: Task, ids: TokenIds) -> None:
+    prompts, gold = encode_examples(task.tokenizer, task.batch(1, np.random.default_rng(2)))
+    settings = RolloutConfig(prompts=1, samples=1, rationale_budget=4)
+    rollouts = roll_out(model, ids, prompts, gold, settings, generator(), sample_answers=False)
+    assert rollouts.log_w_BM.shape == (1, 1)
+    assert rollouts.answers is None
+    assert float(rollouts.log_w_BM[0, 0]) == pytest.approx(
+        alone(model, closed(rollouts, 0, ids), gold[0]), abs=2e-5
+    )
+
+
+def test_weights_that_are_not_finite_are_reported(
+    model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds
+) -> None:
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] = torch.inf
+    examples = task.batch(2, np.random.default_rng(0))
+    with pytest.raises(Diverged, match="not finite"):
+        roll_out(model, ids, *encode_examples(task.tokenizer, examples), config.rollout, generator(), sample_answers=False)
