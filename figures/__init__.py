@@ -1,1 +1,1 @@
-"""The figures: compute -> data -> plot, one file a figure."""
+"""The project's figures and the tables of its docs, made from the data files of the studies."""

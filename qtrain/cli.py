@@ -1,5 +1,6 @@
 """The command `qtrain`. Imports that need torch stay inside the commands, so that `--help` is quick."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,8 @@ Several = Parameter(consume_multiple=True, negative=())
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run a command. Bad input ends in one line and exit status 2, Ctrl-C in 130."""
+    """Run a command. Bad input ends in one line and exit status 2, Ctrl-C (or a polite kill) in 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except (UserError, CycloptsError) as error:

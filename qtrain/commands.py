@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -58,7 +59,7 @@ def train_command(path: Path, overrides: tuple[str, ...], out: Path | None) -> i
         base = get_base(config, task, progress=pretraining)
         result = train(config, task, base, folder, watch=training)
         board.cell_done()
-    out_console.print(results_table([result], title=f"{config.name}: {folder}"))
+    out_console.print(results_table([row(result)], title=f"{config.name}: {folder}"))
     return 0 if result["diverged_step"] is None else 1
 
 
@@ -101,12 +102,16 @@ def _check_counts(seeds: int, jobs: int | None) -> None:
             raise UserError(f"{option} {value}: at least 1 is needed")
 
 
+_HEADINGS = {"escape_step": "escape", "mean_log_p": "log P", "mean_log_p_easy": "log P easy", "seconds": "s"}
+
+
 def results_table(rows: list[dict[str, Any]], title: str) -> Table:
-    """The rows of a comparison as a table for the terminal."""
-    table = Table(title=title, title_justify="left")
-    columns = [name for name in rows[0] if name not in ("q", "p", "p_easy", "diverged_step")]
+    """The rows of a comparison as a table that fits a terminal of 80 columns."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    columns = [name for name in rows[0] if name not in ("q", "steps")]
     for name in columns:
-        table.add_column(name.replace("_at_", "@"), justify="left" if name == "estimator" else "right")
+        heading = _HEADINGS.get(name, name.replace("_at_", "@").replace("_", " "))
+        table.add_column(heading, justify="left" if name == "estimator" else "right", no_wrap=name == "estimator")
     for one in rows:
         table.add_row(*(_cell(name, one[name]) for name in columns))
     return table
@@ -116,6 +121,6 @@ def _cell(name: str, value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        formats = {"p0": ".1e", "mean_log_p": ".2f", "seconds": ".0f"}
+        formats = {"p0": ".1e", "mean_log_p": ".2f", "mean_log_p_easy": ".2f", "seconds": ".0f"}
         return f"{value:{formats.get(name, '.3f')}}"
     return str(value)

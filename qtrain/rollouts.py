@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from qtrain.config import RolloutConfig
+from qtrain.errors import UserError
 from qtrain.model import TokenIds
 
 
@@ -122,7 +123,12 @@ def roll_out(
         config: Samples a prompt and budgets (`config.prompts` is not read).
         generator: Source of randomness, on the model's device.
         sample_answers: Whether to sample answers and compute rewards.
+
+    Raises:
+        UserError: A row may become longer than the model's positions reach.
+        Diverged: The model gives logits that are not finite.
     """
+    _check_length(model, prompts, gold, config)
     branch = _Branch(model, prompts, config.samples, ids.pad)
     shape_BM = (len(prompts), config.samples)
     rationales, forced_N = _sample(branch, ids.end_think, ids.pad, config.rationale_budget, generator)
@@ -137,6 +143,18 @@ def roll_out(
     return Rollouts(
         prompts, gold, rationales, forced_N.reshape(shape_BM), log_w_N.reshape(shape_BM), answers, reward_BM
     )
+
+
+def _check_length(
+    model: PreTrainedModel, prompts: list[list[int]], gold: list[list[int]], config: RolloutConfig
+) -> None:
+    answer = max(config.answer_budget, *map(len, gold))
+    needed = max(map(len, prompts)) + config.rationale_budget + 1 + answer
+    if needed > model.config.max_position_embeddings:
+        raise UserError(
+            f"model.max_positions={model.config.max_position_embeddings}: prompt, rationale budget and answer need "
+            f"{needed}; raise it, or shorten prompts or budgets"
+        )
 
 
 def _sample(

@@ -142,9 +142,9 @@ def _step_metrics(examples: list[Example], rollouts: Rollouts, coefficients_BM: 
     """What is logged of a batch; P and log P are those of its hard prompts.
 
     Returns:
-        p: mean w. log_p: its log (nats). mean_log_p: mean over prompts of log wbar (nats). p_easy: mean w of the easy half, where there is
-        one. ess: mean effective sample size of the weights, in samples. reward: mean reward, where sampled.
-        max_rationale_coefficient, max_answer_coefficient: largest magnitudes. rationale_tokens: mean length.
+        p: mean w. log_p: its log (nats). mean_log_p: mean over prompts of log wbar (nats). p_easy: mean w of the easy
+        half, where there is one. ess: mean effective sample size of the weights, in samples. reward: mean reward, where
+        sampled. max_rationale_coefficient, max_answer_coefficient: largest magnitudes. rationale_tokens: mean length.
         forced: share of forced END_THINKs.
     """
     log_w_BM = rollouts.log_w_BM

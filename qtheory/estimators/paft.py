@@ -107,8 +107,8 @@ def _counts(log_w: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
     if top == -np.inf:
         return np.zeros(len(log_w))
     cumulative = np.cumsum(np.exp(log_w - top))
-    # u * total may round up to total, beyond which nothing lies.
-    points = np.minimum(uniforms * cumulative[-1], np.nextafter(cumulative[-1], 0))
+    # u <= 1 - 2^-53 keeps u * total below total after rounding too, so that no point lies beyond the last weight.
+    points = uniforms * cumulative[-1]
     return np.bincount(np.searchsorted(cumulative, points, side="right"), minlength=len(log_w))
 
 

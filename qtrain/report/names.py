@@ -24,13 +24,13 @@ def split(estimator: str) -> tuple[str, dict[str, str]]:
 
 
 def estimator_name(estimator: str) -> str:
-    """The name for tables: "GARL, q = 0.75"; special cases say what they are a case of."""
+    """The name for tables: "GARL, q = 0.75" (unbroken at the "="); special cases say what they are a case of."""
     name, params = split(estimator)
     words = [NAMES.get(name, name), *(f"{key} = {params[key]}" for key in sorted(params, key=lambda key: key != "q"))]
     for family, members in (("GARL", GARL_FAMILY), ("PAFT", PAFT_FAMILY)):
         if members.get(name) is not None:
             words.append(f"{family} at q = {members[name]:g}")
-    return ", ".join(words)
+    return ", ".join(word.replace(" ", "\N{NO-BREAK SPACE}") for word in words)
 
 
 def short_name(estimator: str) -> str:

@@ -46,6 +46,7 @@ class SectionView:
     id: str
     section: Section
     intro: str
+    seeds: int
     table: ResultTable
     svg: Markup
     alt: str
@@ -85,8 +86,9 @@ def _view(section: Section, name: str) -> SectionView:
         id=name,
         section=section,
         intro=intro(section),
+        seeds=len({run.result.seed for run in section.runs}),
         table=result_table(section),
-        svg=Markup(section_svg(section, name)),  # noqa: S704 - drawn here; names in it are paths, not text
+        svg=Markup(section_svg(section, name)),  # drawn here; names in it are glyph outlines
         alt=f"Success p@1 and batch P against the training step for {names}; the numbers are in the table.",
         samples=[_samples(name, runs[0]) for name, runs in section.by_estimator.items() if runs[0].samples],
         environments=_environments(section),

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 
 from qtrain.report.names import PAFT_FAMILY, split
 
-LIGHTEST = 0.86
+LIGHTEST = 0.82
 """End of viridis that is used: what lies above is too pale on white."""
 OUTSIDE = {"grpo": "#222222", "dr_grpo": "#5a5a5a", "rloo": "#7d7d7d", "maxrl": "#9a9a9a", "star": "#b4b4b4"}
 """Greys for the estimators on sampled rewards, which have no q."""

@@ -4,19 +4,20 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from qtrain.report.collect import ESCAPED, Run, Section
 from qtrain.report.curves import Curve, probability_curve, success_curve
 from qtrain.report.names import short_name
 from qtrain.report.palette import LineStyle, line_style
-from qtrain.report.text import visible
+from qtrain.report.text import scientific, visible
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same bytes on every machine
     "font.size": 9,
     "axes.spines.top": False,
@@ -25,18 +26,24 @@ STYLE = {
     "axes.labelcolor": "#222222",
     "axes.titlelocation": "left",
     "axes.titlesize": 10,
+    "axes.titlepad": 10,
     "axes.grid": True,
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.6,
     "xtick.color": "#555555",
     "ytick.color": "#555555",
-    "text.parse_math": False,  # names are data
     "svg.fonttype": "path",
     "svg.hashsalt": "qcontinuum",
 }
-STEP_LABEL = "training step (log axis, 0 at its left end)"
-LABEL_GAP = 0.062
-"""Least distance between two labels at the curves' ends, as a share of the axis."""
+OVERVIEW_STYLE: dict[Any, Any] = STYLE | {"font.size": 10.5, "axes.titlesize": 11.5}
+STEP_LABEL = "training step (log axis beyond the first mark)"
+LABEL_INCHES = 0.2
+"""Least distance between two labels at the curves' ends."""
+AXIS_SHARE = 0.82
+"""About what titles and step labels leave of a panel's height to its axis."""
+DIVERGED = "#c1121f"
+
+CurveOf = Callable[[list[Run]], Curve]
 
 
 def section_svg(section: Section, prefix: str) -> str:
@@ -52,12 +59,13 @@ def section_svg(section: Section, prefix: str) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 3.9), layout="constrained")
         left, right = figure.subplots(1, 2)
-        draw_success(left, section)
+        _success_panel(left, section)
         left.set_title("success on held-out prompts, p@1")
         _draw(right, section, probability_curve, markers=False)
         right.set_yscale("log")
         right.set_title("P of the training batches (log axis)")
         right.axhline(ESCAPED, color="#777777", linewidth=0.8, linestyle=":")
+        right.text(0.01, ESCAPED * 1.15, "escape", transform=right.get_yaxis_transform(), fontsize="small")
         _label_ends(right, section, probability_curve)
         svg = io.StringIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
@@ -65,17 +73,17 @@ def section_svg(section: Section, prefix: str) -> str:
 
 
 def overview_png(sections: list[Section]) -> bytes:
-    """One panel of success per section side by side, 1600 x 900 pixels up to three of them."""
+    """One panel of success per section, three side by side; 1600 x 900 pixels up to two rows of them."""
     columns = min(3, len(sections))
     rows = math.ceil(len(sections) / columns)
-    with mpl.rc_context(STYLE | {"font.size": 10.5, "axes.titlesize": 13}):
+    with mpl.rc_context(OVERVIEW_STYLE):
         figure = Figure(figsize=(12.8, 7.2 * max(1, rows / 2)), dpi=125, layout="constrained")
-        panels = figure.subplots(rows, columns, squeeze=False).flat
+        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
         for section, axes in zip(sections, panels, strict=False):
-            draw_success(axes, section)
-            axes.set_title(f"{visible(section.title)}\n{visible(conditions(section))}", linespacing=1.4)
-            axes.title.set_fontsize(11.5)
-        for axes in list(panels)[len(sections) :]:
+            _success_panel(axes, section)
+            title = f"{visible(section.title)}\n{visible(conditions(section))}"
+            axes.set_title(title, linespacing=1.4, parse_math=False)
+        for axes in panels[len(sections) :]:
             axes.set_axis_off()
         figure.supylabel("success on held-out prompts, p@1", fontsize=11)
         png = io.BytesIO()
@@ -84,15 +92,14 @@ def overview_png(sections: list[Section]) -> bytes:
 
 
 def conditions(section: Section) -> str:
-    """Optimiser, learning rate and what P was, in a few words."""
+    """Optimiser, learning rate and the P that training starts from, in a few words."""
     optimizer = section.config["optimizer"]
     p0 = section.config.get("pretrain", {}).get("p0")
     words = [str(optimizer["name"]).upper().replace("ADAMW", "AdamW"), f"lr {optimizer['lr']:g}"]
-    return ", ".join([*words, *([f"P {p0:g} at first"] if p0 else [])])
+    return ", ".join([*words, *([f"from P = {scientific(p0)}"] if p0 else [])])
 
 
-def draw_success(axes: Axes, section: Section) -> None:
-    """Success against step of every estimator, with names at the curves' ends."""
+def _success_panel(axes: Axes, section: Section) -> None:
     _draw(axes, section, success_curve, markers=True)
     highest = max((one.p_at_1 for run in section.runs for one in run.evals), default=0.0)
     top = 1.0 if highest > 0.5 else max(0.05, 1.2 * highest)
@@ -100,77 +107,98 @@ def draw_success(axes: Axes, section: Section) -> None:
     _label_ends(axes, section, success_curve)
 
 
-def _draw(axes: Axes, section: Section, curve_of: Callable[[list[Run]], Curve], *, markers: bool) -> None:
-    last = 1.0
+def _draw(axes: Axes, section: Section, curve_of: CurveOf, *, markers: bool) -> None:
     for style, _, runs, curve in _curves(section, curve_of):
-        if not len(curve.steps):
-            continue
-        last = max(last, curve.steps[-1])
-        marker = style.marker if markers else None
         axes.plot(
-            curve.steps, curve.mean, color=style.color, linestyle=style.dashes, linewidth=1.8,
-            marker=marker, markersize=4.5, markeredgewidth=1.2,
-        )  # fmt: skip
+            curve.steps,
+            curve.mean,
+            color=style.color,
+            linestyle=style.dashes,
+            linewidth=1.8,
+            marker=style.marker if markers else None,
+            markersize=4,
+        )
         axes.fill_between(curve.steps, curve.low, curve.high, color=style.color, alpha=0.16, linewidth=0)
         if any(run.result.diverged_step is not None for run in runs):
-            axes.plot(curve.steps[-1], curve.mean[-1], color="#c1121f", marker="X", markersize=9)
-    axes.set_xscale("symlog", linthresh=1, linscale=0.3)
+            axes.plot(curve.steps[-1], curve.mean[-1], color=DIVERGED, marker="X", markersize=9)
+    _step_axis(axes, [int(step) for *_, curve in _curves(section, curve_of) for step in curve.steps])
+
+
+def _step_axis(axes: Axes, steps: list[int]) -> None:
+    first = min((step for step in steps if step > 0), default=1)
+    last = max([first, *steps])
+    axes.set_xscale("symlog", linthresh=first, linscale=0.3)
     axes.set_xlim(0, last * 1.04)
-    ticks = [0, *(10**power for power in range(int(math.log10(last)) + 1))]
-    ticks += [int(last)] if last > 2 * ticks[-1] else []
+    ticks = step_ticks(first, last)
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_xlabel(STEP_LABEL)
 
 
-def _curves(
-    section: Section, curve_of: Callable[[list[Run]], Curve]
-) -> Iterator[tuple[LineStyle, str, list[Run], Curve]]:
+def step_ticks(first: int, last: int) -> list[int]:
+    """0, the first step, then doubling (by tens over long ranges), and the last step."""
+    factor = 2 if last < 40 * first else 10
+    ticks = [first]
+    while ticks[-1] * factor * 1.6 < last:
+        ticks.append(ticks[-1] * factor)
+    return [0, *ticks, *([last] if last > ticks[-1] else [])]
+
+
+def _curves(section: Section, curve_of: CurveOf) -> Iterator[tuple[LineStyle, str, list[Run], Curve]]:
+    """Style, name, runs and curve of each estimator that has a curve at all."""
     for estimator, runs in section.by_estimator.items():
-        yield line_style(estimator, runs[0].result.q), visible(short_name(estimator)), runs, curve_of(runs)
+        curve = curve_of(runs)
+        if len(curve.steps):
+            yield line_style(estimator, runs[0].result.q), visible(short_name(estimator)), runs, curve
 
 
-def _label_ends(axes: Axes, section: Section, curve_of: Callable[[list[Run]], Curve]) -> None:
+def _label_ends(axes: Axes, section: Section, curve_of: CurveOf) -> None:
     """Write each estimator's name beside the end of its curve, moved apart where ends meet."""
-    ends = [
-        (float(_share_of_axis(axes, curve.mean[-1])), style, name)
-        for style, name, _, curve in _curves(section, curve_of)
-        if len(curve.steps)
-    ]
+    ends = [(_share_of_axis(axes, curve.mean[-1]), style, name) for style, name, _, curve in _curves(section, curve_of)]
     ends.sort(key=lambda end: end[0])  # stable: equal ends keep the table's order, upwards
-    for (height, style, name), place in zip(ends, spread([end[0] for end in ends]), strict=True):
-        axes.plot(
-            [1.0, 1.03], [height, place], transform=axes.transAxes, color=style.color, linewidth=0.8, clip_on=False
-        )
-        axes.text(1.04, place, name, transform=axes.transAxes, color=_ink(style), va="center", fontsize="small")
+    places = spread([end[0] for end in ends], LABEL_INCHES / _inches(axes))
+    for (height, style, name), place in zip(ends, places, strict=True):
+        across = {"transform": axes.transAxes, "clip_on": False}
+        axes.plot([1.0, 1.03], [height, place], color=style.color, linewidth=0.8, **across)
+        axes.text(1.04, place, name, color=_ink(style), va="center", fontsize="small", parse_math=False, **across)
 
 
 def _share_of_axis(axes: Axes, value: float) -> float:
-    return axes.transAxes.inverted().transform(axes.transData.transform((1.0, value)))[1]
+    share = axes.transAxes.inverted().transform(axes.transData.transform((1.0, value)))[1]
+    return min(1.0, max(0.0, float(share)))
 
 
-def spread(heights: list[float]) -> list[float]:
-    """Move ascending heights in [0, 1] apart by at least LABEL_GAP, upwards first, then back below the top."""
+def _inches(axes: Axes) -> float:
+    """About the height of a panel's axis; the exact one is known only after the layout, which the labels decide."""
+    place, figure = axes.get_subplotspec(), axes.get_figure(root=True)
+    assert place is not None
+    assert figure is not None
+    return AXIS_SHARE * figure.get_figheight() / place.get_gridspec().nrows
+
+
+def spread(heights: list[float], gap: float) -> list[float]:
+    """Move ascending heights in [0, 1] apart by at least a gap, upwards first, then back below the top."""
     places: list[float] = []
     for height in heights:
-        places.append(max(height, places[-1] + LABEL_GAP) if places else height)
+        places.append(max(height, places[-1] + gap) if places else height)
     limit = 1.0
     for index in reversed(range(len(places))):
         places[index] = min(places[index], limit)
-        limit = places[index] - LABEL_GAP
+        limit = places[index] - gap
     return places
 
 
 def _ink(style: LineStyle) -> str:
     """The curve's colour, darkened until small type in it can be read on white."""
-    rgb = np.array(mpl.colors.to_rgb(style.color))
-    while rgb @ (0.2126, 0.7152, 0.0722) > 0.4:
-        rgb = rgb * 0.9
-    return mpl.colors.to_hex(rgb)
+    red, green, blue = to_rgb(style.color)
+    while 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.4:
+        red, green, blue = 0.9 * red, 0.9 * green, 0.9 * blue
+    return to_hex((red, green, blue))
 
 
 def _inline(svg: str, prefix: str) -> str:
-    """An SVG file as an element of a page: no prolog, no metadata, ids of its own."""
+    """An SVG file as an element of a page: no prolog, no metadata, ids of its own, styles that stay inside."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = svg.replace("*{stroke-linejoin", "svg *{stroke-linejoin")
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)

@@ -75,7 +75,7 @@ def _row(estimator: str, results: list[Result], scores: list[tuple[str, str]]) -
         [
             _cell([result.p0 for result in results], scientific),
             _cell([result.steps for result in results], partial(number, form=".0f")),
-            escape_cell([result.escape_step for result in results]),
+            _escape_cell([result.escape_step for result in results]),
             *(
                 _cell([result.score(key) for result in results], partial(number, form=".2f"))
                 if key == "mean_log_p"
@@ -96,15 +96,20 @@ def _cell(values: Sequence[float | None], form: Callable[[float], str]) -> Cell:
     if not known:
         return Cell(number(None, ""))
     words = [form(statistics.fmean(known)), form(min(known)), form(max(known))]
-    return Cell(words[0], f"{words[1]} to {words[2]}" if words[1] != words[2] else "")
+    return Cell(words[0], _range(words[1], words[2]))
 
 
-def escape_cell(steps: list[int | None]) -> Cell:
+def _range(low: str, high: str) -> str:
+    """Breaks, where a column is narrow, before the "to"."""
+    return f"{low} to\N{NO-BREAK SPACE}{high}" if low != high else ""
+
+
+def _escape_cell(steps: list[int | None]) -> Cell:
     """The median escape step of the seeds that escaped, and how many did where not all."""
     escaped = [step for step in steps if step is not None]
     if not escaped:
         return Cell("none" if len(steps) == 1 else f"none of {len(steps)}")
-    spread = f"{min(escaped)} to {max(escaped)}" if min(escaped) != max(escaped) else ""
+    spread = _range(str(min(escaped)), str(max(escaped)))
     if len(escaped) < len(steps):
         spread = "; ".join(filter(None, [f"{len(escaped)} of {len(steps)}", spread]))
-    return Cell(f"{statistics.median(escaped):g}", spread)
+    return Cell(f"{statistics.median(escaped):.10g}", spread)

@@ -1,8 +1,8 @@
 """Studies `learning_rates` and `best_learning_rates`: each estimator at the rate that suits it best.
 
 Every estimator gets the same number of rates over three decades, half a decade apart, on the cold start of
-`cold_start.toml`. The windows differ: a small P scales the gradient by P^(1-q), so that the rates worth trying are higher
-the smaller q is. The scan runs on seed 0; the best rate then runs on every seed.
+`cold_start.toml`. The windows differ: a small P scales the gradient by P^(1-q), so that the rates worth trying are
+higher the smaller q is. The scan runs on seed 0; the best rate then runs on every seed.
 """
 
 from collections.abc import Sequence

@@ -13,6 +13,7 @@ from typing import Any
 
 import mp_reference as mp
 import numpy as np
+from mp_reference import Real
 from mpmath import mpf
 
 from qtheory.estimators import ESTIMATORS, Coefficients, Estimator
@@ -37,6 +38,8 @@ LOG_W = np.array(
         [-INF] * 6,
         [0.0, -INF, -INF, 0.0, -INF, 0.0],
         [-300.0, -400.0, -650.0, -30.0, -301.0, -30.0],
+        [-901.1, -900.7, -933.3, -905.9, -1200.0, -902.3],
+        [-0.3, -650.1, -677.7, -1.1, -699.9, -663.1],
     ]
 )
 REWARD = np.array([[r >> m & 1 for m in range(6)] for r in (0, 63, 1, 32, 21, 62, 30, 5)], dtype=float)
@@ -46,9 +49,9 @@ REWARD = np.array([[r >> m & 1 for m in range(6)] for r in (0, 63, 1, 32, 21, 62
 class Terms:
     """A reference's coefficients (M,), and the size (M,) of the terms that a rationale coefficient is made of."""
 
-    rationale: list[mpf]
-    answer: list[mpf]
-    scale: list[mpf]
+    rationale: list[Real]
+    answer: list[Real]
+    scale: list[Real]
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def _paft(
     return _same([v / mpf(len(log_w)) ** mpf(q) for v in values] if normalize else values)
 
 
-def _same(values: list[mpf], scale: list[mpf] | None = None) -> Terms:
+def _same(values: list[Real], scale: list[Real] | None = None) -> Terms:
     return Terms(values, values, scale or [abs(v) for v in values])
 
 

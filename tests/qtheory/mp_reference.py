@@ -4,6 +4,7 @@ Arguments are floats, taken as the exact numbers that they are; values are mpf a
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from mpmath import binomial, exp, inf, isinf, log, mp, mpf, sqrt
 
@@ -11,16 +12,17 @@ DIGITS = 100
 mp.dps = DIGITS
 
 Numbers = Sequence[float]
+Real = Any  # an mpf; mpmath makes that class at run time, out of a type checker's sight
 
 
-def log_q(p: mpf, q: float) -> mpf:
+def log_q(p: Real, q: float) -> Real:
     """(p^(1-q) - 1)/(1-q)."""
     if q == 1:
         return log(p) if p > 0 else -inf
     return (power(p, 1 - mpf(q)) - 1) / (1 - mpf(q))
 
 
-def log_exp_q(x: float, q: float) -> mpf:
+def log_exp_q(x: float, q: float) -> Real:
     """Log of [1 + (1-q) x]^(1/(1-q)), cut off at 0."""
     if q == 1:
         return mpf(x)
@@ -28,25 +30,25 @@ def log_exp_q(x: float, q: float) -> mpf:
     return log(base) / (1 - mpf(q)) if base > 0 else -inf
 
 
-def escort(a: Numbers, q: float) -> list[mpf]:
+def escort(a: Numbers, q: float) -> list[Real]:
     """a_j^(1/q) / sum, uniform over the modes at q = 0."""
     raised = [power(mpf(a_j) / mpf(max(a)), 1 / mpf(q)) if q else mpf(a_j == max(a)) for a_j in a]
     return [r / sum(raised) for r in raised]
 
 
-def power(base: mpf, exponent: mpf) -> mpf:
+def power(base: Real, exponent: Real) -> Real:
     """base^exponent for base >= 0, with 0^0 = 1."""
     if base == 0:
         return mpf(exponent == 0)
     return base**exponent
 
 
-def weight(log_weight: float) -> mpf:
+def weight(log_weight: float) -> Real:
     """e^log_weight, 0 for -inf."""
     return mpf(0) if isinf(mpf(log_weight)) else exp(mpf(log_weight))
 
 
-def garl_terms(log_w: Numbers, q: float) -> tuple[list[mpf], list[mpf]]:
+def garl_terms(log_w: Numbers, q: float) -> tuple[list[Real], list[Real]]:
     """Reward terms w_m/wbar^q (0 in a pool of zeros) and baseline terms wbar_(-m)^(1-q) (0 in a pool of one)."""
     w = [weight(x) for x in log_w]
     size, mean = len(w), sum(w) / len(w)
@@ -64,7 +66,7 @@ def draw(log_w: Numbers, uniforms: Numbers) -> list[int]:
     return counts
 
 
-def paft(log_w: Numbers, q: float, counts: Numbers) -> list[mpf]:
+def paft(log_w: Numbers, q: float, counts: Numbers) -> list[Real]:
     """wbar^(1-q) n_m M/K; zeros for a pool of zeros."""
     w = [weight(x) for x in log_w]
     if not sum(w):
@@ -73,19 +75,19 @@ def paft(log_w: Numbers, q: float, counts: Numbers) -> list[mpf]:
     return [scale * mpf(n) for n in counts]
 
 
-def standardised(reward: Numbers) -> list[mpf]:
+def standardised(reward: Numbers) -> list[Real]:
     """(r - mean) / population std, 0 where all are equal."""
     spread = sqrt(sum(a**2 for a in centred(reward)) / len(reward))
     return [a / spread if spread else mpf(0) for a in centred(reward)]
 
 
-def centred(reward: Numbers) -> list[mpf]:
+def centred(reward: Numbers) -> list[Real]:
     """R - mean."""
     mean = sum(mpf(r) for r in reward) / len(reward)
     return [mpf(r) - mean for r in reward]
 
 
-def less_the_others(reward: Numbers) -> list[mpf]:
+def less_the_others(reward: Numbers) -> list[Real]:
     """r_m - mean of the others; r itself where there are none."""
     r = [mpf(x) for x in reward]
     if len(r) == 1:
@@ -93,12 +95,12 @@ def less_the_others(reward: Numbers) -> list[mpf]:
     return [r_m - (sum(r) - r_m) / (len(r) - 1) for r_m in r]
 
 
-def relative_to_mean(reward: Numbers) -> list[mpf]:
+def relative_to_mean(reward: Numbers) -> list[Real]:
     """(r - mean) / mean, 0 where the mean is."""
     mean = sum(mpf(r) for r in reward) / len(reward)
     return [(mpf(r) - mean) / mean if mean else mpf(0) for r in reward]
 
 
-def binomial_pmf(successes: int, trials: int, p: float) -> mpf:
+def binomial_pmf(successes: int, trials: int, p: float) -> Real:
     """Probability of so many successes."""
     return binomial(trials, successes) * power(mpf(p), mpf(successes)) * power(1 - mpf(p), mpf(trials - successes))

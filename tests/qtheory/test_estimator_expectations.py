@@ -37,7 +37,7 @@ def test_the_baseline_leaves_the_expectation_alone(library: Library, q: float, n
         expected_rationale_gradient(library.numpy(with_baseline.rationale)),
         expected_rationale_gradient(library.numpy(without.rationale)),
         rtol=0,
-        atol=1e-15,
+        atol=1e-14,  # 625 pools of terms of order 1, summed in turn
     )
     assert np.array_equal(library.numpy(with_baseline.answer), library.numpy(without.answer))
 
@@ -63,12 +63,10 @@ def test_paft_is_garl_on_average_over_its_draws(library: Library, q: float, k: i
         counts = (draws[:, :, None] == np.arange(size)).sum(1)
         pools = library.array(np.tile(log_w, (len(draws), 1)))
         plug_in = garl(library.array(log_w), q, baseline="none", normalize=True)
-        for ours, theirs in zip(
-            paft_from_counts(pools, q, library.array(counts), normalize=True), plug_in, strict=True
-        ):
-            np.testing.assert_allclose(
-                probability @ library.numpy(ours), library.numpy(theirs), rtol=1e-13, atol=1e-300
-            )
+        resampled = paft_from_counts(pools, q, library.array(counts), normalize=True)
+        for ours, theirs in zip(resampled, plug_in, strict=True):
+            mean = probability @ library.numpy(ours)
+            np.testing.assert_allclose(mean, library.numpy(theirs), rtol=1e-13, atol=1e-300)
 
 
 @pytest.mark.parametrize("k", [None, 2, 40])

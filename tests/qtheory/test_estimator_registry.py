@@ -54,9 +54,9 @@ def test_the_q_that_an_estimator_stands_for():
 
 def test_lookup():
     assert get("garl").function is garl
-    with pytest.raises(ValueError, match="unknown estimator 'garll'; did you mean 'garl'?"):
+    with pytest.raises(ValueError, match=r"unknown estimator 'garll'; did you mean 'garl'\?"):
         get("garll")
-    with pytest.raises(ValueError, match="unknown estimator 'ppo'; valid are: garl, paft, .*, star"):
+    with pytest.raises(ValueError, match=r"unknown estimator 'ppo'; valid are: garl, paft, .*, star"):
         get("ppo")
 
 

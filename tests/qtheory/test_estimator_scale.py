@@ -1,10 +1,13 @@
-"""Large pools: 100,000 samples of weights between 1 and e^-10000, against exactly rounded sums."""
+"""Large pools: 100,000 samples of weights between 1 and e^-10000, against mpmath."""
 
+import functools
 import math
 
+import mp_reference as mp
 import numpy as np
 import pytest
 from array_libraries import Library
+from mpmath import fsum, mpf
 
 from qtheory.estimators import ESTIMATORS, garl, paft
 
@@ -20,19 +23,29 @@ def mixed_log_weights() -> np.ndarray:
     return log_w
 
 
-@pytest.mark.parametrize("shift", [0.0, -9000.0])
-@pytest.mark.parametrize("q", [0.0, 0.75, 1.0])
-def test_garl_on_a_large_pool(library: Library, q: float, shift: float):
+@functools.cache
+def weights_and_sum(shift: float) -> tuple[np.ndarray, list[int], mp.Real]:
+    """Log-weights, some of their indices (the largest first), and the sum of weights, exact to 1e-30."""
     log_w = mixed_log_weights() + shift
-    top = log_w.max()
-    relative = np.exp(log_w - top)
-    total = math.fsum(relative)
-    reward = relative / (total / SIZE) * math.exp((1 - q) * (top + math.log(total / SIZE)))
-    others = (1 - q) * (top + np.log((total - relative) / (SIZE - 1)))
-    coefficients = garl(library.array(log_w), q)
-    scale = reward + np.exp(others) + np.finfo(float).smallest_normal
-    assert np.all(np.abs(library.numpy(coefficients.answer) - reward) <= 1e-11 * scale)
-    assert np.all(np.abs(library.numpy(coefficients.rationale) - (reward - np.exp(others))) <= 1e-11 * scale)
+    top = int(log_w.argmax())
+    # What is left out is below 1e5 e^-80 of the sum.
+    total = fsum(mp.weight(x) for x in log_w[log_w > log_w[top] - 80])
+    others = np.random.default_rng(5).choice(SIZE, 60, replace=False)
+    return log_w, [top, *others.tolist()], total
+
+
+@pytest.mark.parametrize("shift", [0.0, -9000.0])
+@pytest.mark.parametrize("q", [0.0, 0.75, 1 - 1e-4, 1.0])
+def test_garl_on_a_large_pool(library: Library, q: float, shift: float):
+    log_w, indices, total = weights_and_sum(shift)
+    coefficients = [library.numpy(part) for part in garl(library.array(log_w), q)]
+    for m in indices:
+        w = mp.weight(float(log_w[m]))
+        reward = w / mp.power(total / SIZE, mpf(q))
+        baseline = mp.power((total - w) / (SIZE - 1), 1 - mpf(q))
+        scale = max(reward + baseline, np.finfo(float).smallest_normal)
+        assert abs(mpf(float(coefficients[1][m])) - reward) <= 1e-14 * scale
+        assert abs(mpf(float(coefficients[0][m])) - (reward - baseline)) <= 1e-14 * scale
 
 
 def test_leaving_out_a_dominant_weight_does_not_cancel(library: Library):

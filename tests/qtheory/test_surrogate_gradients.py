@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from qtheory.estimators import Coefficients, garl, paft_from_counts, rb_rloo
+from qtheory.estimators.garl import Baseline
 
 every_q = pytest.mark.parametrize("q", [0.0, 0.25, 0.5, 0.75, 1.0])
 
@@ -55,7 +56,7 @@ def test_exact_when_the_pool_is_the_enumeration(q: float):
         torch.testing.assert_close(estimate, model.exact_gradient(q), rtol=1e-13, atol=1e-15)
 
 
-def expectation(model: LatentModel, q: float, size: int, baseline: str = "loo") -> Tensor:
+def expectation(model: LatentModel, q: float, size: int, baseline: Baseline = "loo") -> Tensor:
     """The exact mean of GARL's gradient: over the compositions of M, with their multinomial probabilities."""
     pairs = [(a, b) for a, b in itertools.product(range(size + 1), repeat=2) if a + b <= size]
     counts_N3 = torch.tensor([(a, b, size - a - b) for a, b in pairs], dtype=torch.float64)
@@ -68,7 +69,7 @@ def expectation(model: LatentModel, q: float, size: int, baseline: str = "loo") 
 
 @pytest.mark.parametrize("baseline", ["loo", "none"])
 @pytest.mark.parametrize("q", [0.25, 0.5, 0.75, 1.0])
-def test_the_bias_falls_as_one_over_m(q: float, baseline: str):
+def test_the_bias_falls_as_one_over_m(q: float, baseline: Baseline):
     """Thm 6.1 by slope: the exact expectation approaches autograd's gradient at rate M^-1."""
     model = LatentModel([0.3, 0.45, 0.25])
     exact, sizes = model.exact_gradient(q), (16, 32, 64)

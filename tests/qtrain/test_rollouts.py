@@ -6,6 +6,7 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from qtrain.config import Config, RolloutConfig
+from qtrain.errors import UserError
 from qtrain.log_weights import row_log_probs
 from qtrain.model import TokenIds, encode_examples, token_ids
 from qtrain.rollouts import Diverged, Rollouts, roll_out
@@ -55,9 +56,7 @@ def test_rows_are_ragged_in_every_way(rollouts: Rollouts) -> None:
     assert len({len(answer) for answer in rollouts.answers}) > 1
 
 
-def test_log_w_is_the_likelihood_of_each_row_alone(
-    model: Qwen3ForCausalLM, rollouts: Rollouts, ids: TokenIds
-) -> None:
+def test_log_w_is_the_likelihood_of_each_row_alone(model: Qwen3ForCausalLM, rollouts: Rollouts, ids: TokenIds) -> None:
     samples = rollouts.log_w_BM.shape[1]
     expected = [
         alone(model, closed(rollouts, row, ids), rollouts.gold[row // samples])
@@ -67,9 +66,7 @@ def test_log_w_is_the_likelihood_of_each_row_alone(
     np.testing.assert_allclose(rollouts.log_w_BM.flatten().numpy(), expected, rtol=0, atol=2e-5)
 
 
-def test_row_log_probs_are_those_of_each_row_alone(
-    model: Qwen3ForCausalLM, rollouts: Rollouts, ids: TokenIds
-) -> None:
+def test_row_log_probs_are_those_of_each_row_alone(model: Qwen3ForCausalLM, rollouts: Rollouts, ids: TokenIds) -> None:
     samples = rollouts.log_w_BM.shape[1]
     rows = range(rollouts.log_w_BM.numel())
     assert rollouts.answers is not None
@@ -106,7 +103,7 @@ def test_reward_is_exact_match_of_the_tokens(rollouts: Rollouts) -> None:
 def test_samples_have_the_models_frequencies(model: Qwen3ForCausalLM, task: Task, ids: TokenIds) -> None:
     """First rationale tokens against the model's distribution, and mean reward against mean w (Prop A.1)."""
     examples = task.batch(1, np.random.default_rng(1))
-    prompts, gold = encode_examples(task.tokenizer, examples)
+    prompts, _ = encode_examples(task.tokenizer, examples)
     with torch.no_grad():
         p_V = model(torch.tensor(prompts)).logits[0, -1].double().softmax(-1).numpy()
         # The answer that the model likes best after an empty rationale, so that rewards are not all 0.
@@ -129,9 +126,7 @@ def test_one_sample_of_one_prompt(model: Qwen3ForCausalLM, task: Task, ids: Toke
     rollouts = roll_out(model, ids, prompts, gold, settings, generator(), sample_answers=False)
     assert rollouts.log_w_BM.shape == (1, 1)
     assert rollouts.answers is None
-    assert float(rollouts.log_w_BM[0, 0]) == pytest.approx(
-        alone(model, closed(rollouts, 0, ids), gold[0]), abs=2e-5
-    )
+    assert float(rollouts.log_w_BM[0, 0]) == pytest.approx(alone(model, closed(rollouts, 0, ids), gold[0]), abs=2e-5)
 
 
 def test_weights_that_are_not_finite_are_reported(
@@ -139,6 +134,13 @@ def test_weights_that_are_not_finite_are_reported(
 ) -> None:
     with torch.no_grad():
         model.lm_head.weight[0, 0] = torch.inf
-    examples = task.batch(2, np.random.default_rng(0))
+    prompts, gold = encode_examples(task.tokenizer, task.batch(2, np.random.default_rng(0)))
     with pytest.raises(Diverged, match="not finite"):
-        roll_out(model, ids, *encode_examples(task.tokenizer, examples), config.rollout, generator(), sample_answers=False)
+        roll_out(model, ids, prompts, gold, config.rollout, generator(), sample_answers=False)
+
+
+def test_rows_longer_than_the_positions_are_refused(model: Qwen3ForCausalLM, task: Task, ids: TokenIds) -> None:
+    prompts, gold = encode_examples(task.tokenizer, task.batch(2, np.random.default_rng(0)))
+    settings = RolloutConfig(rationale_budget=40)
+    with pytest.raises(UserError, match=r"model.max_positions=32: .* need \d+; raise it"):
+        roll_out(model, ids, prompts, gold, settings, generator(), sample_answers=False)

@@ -1,0 +1,5 @@
+"""`python -m figures`."""
+
+from figures.cli import main
+
+main()

@@ -1,0 +1,89 @@
+"""The command `python -m figures`."""
+
+import difflib
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from figures.errors import DataError
+from figures.registry import FIGURES
+from figures.render import OUT, TABLES_OUT, figure_files, table_files, write
+from figures.study_data import DATA
+
+app = App(
+    name="python -m figures",
+    help="Make the project's figures, and the tables of its docs, from the data files of the studies.",
+    version_flags=[],
+)
+
+Flag = Parameter(negative=())
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command. Bad input ends in one line and exit status 2."""
+    try:
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except (DataError, CycloptsError) as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename}: cannot be written: {error.strerror}; choose another --out")
+
+
+def _refuse(message: str) -> None:
+    sys.stderr.write(f"figures: {' '.join(message.split())}\n")
+    sys.exit(2)
+
+
+@app.default
+def make(
+    *names: str,
+    every: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    listing: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    tables: Annotated[bool, Flag] = False,
+    out: Path | None = None,
+    data: Path = DATA,
+) -> None:
+    """Make figures as SVG, PDF and PNG.
+
+    Args:
+        names: Figures to make.
+        every: Make all figures.
+        listing: Only say what there is: each figure, its data, the command that makes the data, and its cost.
+        tables: Write what the docs include, tables and captions, instead of figures.
+        out: Folder to write to; by default figures/out, for tables docs/tables.
+        data: Where the data files of the studies lie.
+    """
+    if listing:
+        sys.stdout.write(_listing())
+        return
+    if tables:
+        if names or every:
+            raise DataError("--tables writes all tables: leave out the names and --all")
+        files, folder = table_files(data), out or TABLES_OUT
+    else:
+        if bool(names) == every:
+            raise DataError(f"name figures or pass --all; there are {', '.join(FIGURES)}")
+        for name in names:
+            _check(name, FIGURES)
+        files, folder = figure_files(FIGURES if every else names, data), out or OUT
+    write(files, folder)
+    sys.stdout.write("".join(f"{folder / name}\n" for name in files))
+
+
+def _check(name: str, known: Iterable[str]) -> None:
+    if name not in (valid := list(known)):
+        near = difflib.get_close_matches(name, valid, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(valid)}"
+        raise DataError(f"unknown figure {name!r}; {hint}")
+
+
+def _listing() -> str:
+    lines = []
+    for name, entry in FIGURES.items():
+        lines += [name, f"  shows    {entry.shows}"]
+        lines += [f"  data     figures/data/{study}.json, made by `qtrain study {study}`" for study in entry.studies]
+        lines += [f"  cost     {entry.cost}"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,35 @@
+"""Markdown as the docs include it: tables, where data came from, figures with their captions."""
+
+from collections.abc import Sequence
+
+from figures.study_data import Study
+
+_BAR = r"\|"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
+    """A table whose first column is aligned left.
+
+    Args:
+        columns: Headings.
+        rows: Cells, as many a row as columns.
+        numbers: Whether the other columns hold numbers and are aligned right.
+    """
+    lines = [columns, ["---", *["---:" if numbers else "---"] * (len(columns) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', _BAR) for cell in line)} |" for line in lines)
+
+
+def provenance(study: Study) -> str:
+    """A line on what made a study's data."""
+    made = study.provenance
+    libraries = ", ".join(f"{name} {version}" for name, version in made.libraries.items() if name != "qcontinuum")
+    hours = sum(row.seconds for row in study.rows) / 3600
+    return (
+        f"Data: `figures/data/{study.study}.json`, made by `{made.command}` at commit `{made.commit}` "
+        f"({len(study.rows)} runs, {hours:.1f} hours of one core; {made.machine}; Python {made.python}, {libraries})."
+    )
+
+
+def figure(name: str, shows: str, caption: str) -> str:
+    """A figure directive with its caption, for a page at the top of docs/."""
+    return f":::{{figure}} ../figures/out/{name}.svg\n:alt: {shows}\n:name: figure-{name.replace('_', '-')}\n\n{caption}\n:::"

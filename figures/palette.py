@@ -1,0 +1,43 @@
+"""One colour, dash and marker per estimator in every figure: q from dark to light, PAFT dotted, GRPO dashed grey-black.
+
+The report of training runs follows the same rule in its own module, and a test holds the two together.
+"""
+
+from typing import TypedDict
+
+import matplotlib as mpl
+from matplotlib.colors import to_hex
+
+from figures.names import split
+
+LIGHTEST = 0.86
+"""End of viridis that is used: what lies above is too pale on white."""
+GREYS = {"grpo": "#222222", "dr_grpo": "#5a5a5a", "rloo": "#7d7d7d", "maxrl": "#9a9a9a", "star": "#b4b4b4"}
+"""The estimators on sampled rewards, which have no q."""
+MARKERS = ("o", "s", "^", "D", "v")
+"""A second sign beside the colour, one per quarter of q."""
+
+
+class LineStyle(TypedDict):
+    """Keywords of `Axes.plot`."""
+
+    color: str
+    linestyle: str | tuple[float, tuple[float, ...]]
+    marker: str
+
+
+def line_style(estimator: str, q: float | None) -> LineStyle:
+    """How an estimator is drawn.
+
+    Args:
+        estimator: As results name it ("garl:q=0.75").
+        q: Its place on the continuum in [0, 1], None outside.
+    """
+    name = split(estimator)[0]
+    if q is None:
+        return LineStyle(color=GREYS.get(name, "#5a5a5a"), linestyle=(0, (5, 2)), marker="x")
+    return LineStyle(
+        color=to_hex(mpl.colormaps["viridis"](LIGHTEST * q)),
+        linestyle=(0, (1, 1.3)) if name in ("paft", "trice") else "-",
+        marker=MARKERS[round(4 * q)],
+    )

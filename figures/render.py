@@ -1,0 +1,84 @@
+"""Figures as files: SVG, PDF and PNG at final size, the same bytes at every run."""
+
+import io
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+
+from figures.markdown import figure
+from figures.registry import FIGURES, TABLES, FigureEntry
+from figures.study_data import DATA
+
+OUT = Path(__file__).parent / "out"
+TABLES_OUT = Path(__file__).parents[1] / "docs" / "tables"
+STYLE = Path(__file__).parent / "qcontinuum.mplstyle"
+
+METADATA = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+
+
+def figure_files(names: Iterable[str], data: Path = DATA) -> dict[str, bytes]:
+    """Figures as bytes by file name.
+
+    Args:
+        names: Figures in the registry.
+        data: Where the data files lie.
+
+    Raises:
+        DataError: A data file is missing or holds something else.
+    """
+    return {f"{name}.{kind}": content for name in names for kind, content in _rendered(FIGURES[name], data).items()}
+
+
+def _rendered(entry: FigureEntry, data: Path) -> dict[str, bytes]:
+    # Not on top of the user's own settings: the bytes are the same on every machine.
+    with mpl.rc_context(), warnings.catch_warnings(action="error"):
+        mpl.rcdefaults()
+        mpl.use("agg")
+        plt.style.use(STYLE)
+        drawn = entry.plot(entry.compute(data))
+        files = {}
+        for kind, metadata in METADATA.items():
+            buffer = io.BytesIO()
+            drawn.savefig(buffer, format=kind, metadata=metadata)
+            files[kind] = buffer.getvalue()
+        plt.close(drawn)
+    return files
+
+
+def table_files(data: Path = DATA) -> dict[str, bytes]:
+    """What the docs include, as bytes by file name: tables, and figures with their captions.
+
+    Args:
+        data: Where the data files lie.
+
+    Raises:
+        DataError: A data file is missing or holds something else.
+    """
+    files = {f"{name}.md": made(data) for name, made in TABLES.items()}
+    for name, entry in FIGURES.items():
+        files[f"figure_{name}.md"] = figure(name, entry.shows, entry.caption(entry.compute(data)))
+    return {name: f"{text}\n".encode() for name, text in files.items()}
+
+
+def write(files: dict[str, bytes], folder: Path) -> None:
+    """Write files, each whole or not at all.
+
+    Args:
+        files: Bytes by file name.
+        folder: Made where it is missing.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        partial = folder / f".{name}.partial"
+        partial.write_bytes(content)
+        partial.replace(folder / name)

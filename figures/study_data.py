@@ -1,0 +1,138 @@
+"""Reading the data files of the studies: rows checked by pydantic, one clear line for what is missing or wrong."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from figures.errors import DataError
+
+DATA = Path(__file__).parent / "data"
+
+
+class Record(BaseModel):
+    """Base of all records: unchanged after reading; keys that no figure reads are passed over."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Curve(Record):
+    """Evaluations along a run, lists of one length."""
+
+    step: list[int]
+    p_at_1: list[float]
+
+
+class ScoreNorm(Record):
+    """||s||^2 along a run: log P in nats, and estimates of the squared norm (noise can make one negative)."""
+
+    log_p: list[float]
+    norm_sq: list[float]
+
+
+class Row(Record):
+    """One run. Scores are those of the last evaluation, None where the run diverged.
+
+    Attributes:
+        estimator: As results name it ("garl:q=0.75").
+        q: Its place on the continuum, None outside.
+        seed: The base, and the seed of training.
+        p0: P on held-out prompts at the start, as measured.
+        escape_step: First step whose batch had a mean P above .05, None where there was none.
+        p0_wanted: P at the start, as asked for.
+    """
+
+    estimator: str
+    q: float | None
+    seed: int
+    p0: float = Field(gt=0)
+    steps: int
+    escape_step: int | None
+    p_at_1: float | None
+    p_at_16: float | None = None
+    maj_at_16: float | None = None
+    mean_log_p: float | None
+    p_at_1_easy: float | None = None
+    diverged_step: int | None
+    seconds: float
+    optimizer: str
+    lr: float = Field(gt=0)
+    p0_wanted: float | None
+    prompts: int
+    samples: int
+    curve: Curve
+    score_norm: ScoreNorm | None = None
+
+
+class Provenance(Record):
+    """What made a data file."""
+
+    command: str
+    commit: str
+    python: str
+    libraries: dict[str, str]
+    machine: str
+
+
+class Study(Record):
+    """One data file."""
+
+    study: str
+    provenance: Provenance
+    rows: list[Row] = Field(min_length=1)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The bases, ascending."""
+        return sorted({row.seed for row in self.rows})
+
+    @property
+    def by_estimator(self) -> dict[str, list[Row]]:
+        """Rows of each estimator, by seed: GRPO first, then by q, PAFT after GARL."""
+        rows = sorted(self.rows, key=lambda row: (row.q is not None, row.q or 0.0, row.estimator, row.seed))
+        grouped: dict[str, list[Row]] = {}
+        for row in rows:
+            grouped.setdefault(row.estimator, []).append(row)
+        return grouped
+
+
+def read_study(name: str, folder: Path = DATA) -> Study:
+    """Read a study's data file.
+
+    Args:
+        name: The study.
+        folder: Where NAME.json lies.
+
+    Returns:
+        The study, checked.
+
+    Raises:
+        DataError: The file is missing (the command that makes it is named), or holds something else.
+    """
+    path = folder / f"{name}.json"
+    try:
+        study = Study.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise DataError(f"{path}: missing; `qtrain study {name}` makes it") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {key}: {first['msg']}; `qtrain study {name}` makes it anew") from None
+    if study.study != name:
+        raise DataError(f"{path}: holds the study {study.study!r}; `qtrain study {name}` makes it anew")
+    return study
+
+
+def only(values: Iterable[float], what: str) -> float:
+    """The one value that all runs share.
+
+    Raises:
+        DataError: They differ.
+    """
+    found = sorted(set(values))
+    if len(found) != 1:
+        raise DataError(f"{what} differs between runs: {', '.join(f'{value:g}' for value in found)}; one is needed")
+    return found[0]

@@ -1,0 +1,174 @@
+"""Data files in the studies' format with known laws behind them, so that fits can be held against the truth."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.integrate import quad
+
+TABLE_1 = (
+    ("grpo", None),
+    ("rb_rloo", 0.0),
+    ("garl:q=0.25", 0.25),
+    ("garl:q=0.5", 0.5),
+    ("garl:q=0.75", 0.75),
+    ("garl:q=1", 1.0),
+)
+PAFT = ("paft:q=0.75", 0.75)
+SEEDS = (0, 1, 2)
+P0 = 6e-7
+
+ESCAPE_GRIDS = {
+    "rb_rloo": (1e-2, 5e-3, 2e-3, 1e-3, 5e-4),
+    "garl:q=0.25": (1e-2, 3e-3, 1e-3, 3e-4, 1e-4),
+    "garl:q=0.5": (3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5),
+    "garl:q=0.75": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7),
+    "garl:q=1": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9),
+}
+ESCAPE_LR = 1e-3
+
+
+def norm_sq(log_p: float, seed: int) -> float:
+    """The ||s||^2 that the escapes below obey: it falls as P grows, at a level of its own for each base."""
+    return (1 + 0.2 * seed) * 30 * math.exp(-0.05 * log_p)
+
+
+def escape_steps(p0: float, q: float, seed: int) -> float:
+    """Steps of gradient flow from p0 to .05 under `norm_sq`."""
+    value, _ = quad(lambda at: math.exp(-(1 - q) * at) / norm_sq(at, seed), math.log(p0), math.log(0.05))
+    return value / ESCAPE_LR
+
+
+def row(estimator: str, q: float | None, seed: int, **changes: Any) -> dict[str, Any]:
+    """One run; `changes` replace what it says."""
+    return {
+        "estimator": estimator,
+        "q": q,
+        "seed": seed,
+        "p0": P0 * (1 + 0.1 * seed),
+        "steps": 300,
+        "escape_step": None,
+        "p_at_1": 0.0,
+        "p_at_16": 0.0,
+        "maj_at_16": 0.0,
+        "mean_log_p": -14.0,
+        "p": P0,
+        "diverged_step": None,
+        "seconds": 30.0,
+        "optimizer": "sgd",
+        "lr": 1e-3,
+        "p0_wanted": P0,
+        "variant": "cold",
+        "prompts": 16,
+        "samples": 16,
+        "curve": {"step": [0, 300], "p_at_1": [0.0, 0.0], "p": [P0, P0], "mean_log_p": [-14.0, -14.0]},
+        **changes,
+    }
+
+
+def success_row(estimator: str, q: float | None, seed: int, end: float, *, every: int, steps: int) -> dict[str, Any]:
+    """A run whose p@1 climbs along a sigmoid in log step to `end`."""
+    at = list(range(0, steps + 1, every))
+    climb = [end / (1 + (0.4 * steps / max(step, 1e-9)) ** 3) * (1 + 0.4**3) for step in at]
+    curve = {"step": at, "p_at_1": climb, "p": climb, "mean_log_p": [math.log(max(p, P0)) for p in climb]}
+    scores = {"p_at_1": end, "p_at_16": min(1.0, 2 * end), "maj_at_16": end, "mean_log_p": math.log(max(end, P0))}
+    escape = steps // 4 if end > 0.05 else None
+    return row(estimator, q, seed, steps=steps, escape_step=escape, curve=curve, **scores)
+
+
+def studies(seeds: tuple[int, ...] = SEEDS) -> dict[str, dict[str, Any]]:
+    """The six data files by name."""
+    ends = {None: 0.0, 0.0: 0.0, 0.25: 0.0, 0.5: 0.004, 0.75: 0.52, 1.0: 0.66}
+    cold = [
+        success_row(name, q, seed, ends[q] * (1 - 0.2 * seed), every=10, steps=300)
+        for name, q in TABLE_1
+        for seed in seeds
+    ]
+    conflict = [
+        success_row(name, q, seed, 0.0 if q in (None, 0.0) else 0.9 - 0.1 * seed, every=5, steps=150)
+        | {"optimizer": "adamw", "lr": 3e-4, "p0": 3e-5, "p_at_1_easy": 0.9, "variant": "mixed"}
+        for name, q in (*TABLE_1, PAFT)
+        for seed in seeds
+    ]
+    alike = [
+        success_row(name, q, seed, 0.2 if q is None else 0.95 - 0.02 * seed, every=5, steps=150)
+        | {"optimizer": "adamw", "lr": 3e-4, "p0": 3e-5}
+        for name, q in TABLE_1
+        for seed in seeds
+    ]
+    return {
+        name: {"study": name, "about": "Synthetic.", "provenance": provenance(name), "rows": rows}
+        for name, rows in {
+            "cold_start": cold,
+            "adam_conflict": conflict,
+            "adam_alike": alike,
+            "learning_rates": _scan(),
+            "best_learning_rates": _best(seeds),
+            "escape_exponents": _escapes(seeds),
+        }.items()
+    }
+
+
+def provenance(name: str) -> dict[str, Any]:
+    return {
+        "command": f"qtrain study {name}",
+        "commit": "0123456789ab",
+        "python": "3.11.0",
+        "libraries": {"qcontinuum": "0.1.0", "torch": "2.0"},
+        "machine": "x86_64, 2 cores",
+        "threads": "1",
+    }
+
+
+def _scan() -> list[dict[str, Any]]:
+    rows = []
+    for (name, q), lowest in zip(TABLE_1, (-3.0, 0.0, -1.0, -2.0, -3.0, -4.0), strict=True):
+        for half in range(7):
+            end = 0.0 if q is None else max(0.0, (0.3 + 0.6 * q) * (1 - ((half - 3) / 4) ** 2))
+            gone = half == 6
+            rows.append(
+                success_row(name, q, 0, end, every=10, steps=300)
+                | {"lr": float(f"{10 ** (lowest + half / 2):.3g}")}
+                | ({"p_at_1": None, "p_at_16": None, "maj_at_16": None, "mean_log_p": None} if gone else {})
+                | ({"diverged_step": 40, "steps": 40} if gone else {})
+            )
+    return rows
+
+
+def _best(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    return [
+        success_row(name, q, seed, 0.0 if q is None else 0.3 + 0.5 * q - 0.05 * seed, every=10, steps=300)
+        | {"lr": float(f"{10 ** (lowest + 1.5):.3g}")}
+        for (name, q), lowest in zip(TABLE_1, (-3.0, 0.0, -1.0, -2.0, -3.0, -4.0), strict=True)
+        for seed in seeds
+    ]
+
+
+def _escapes(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    rows = []
+    for seed in seeds:
+        at = np.arange(math.log(1e-9), math.log(0.05), 0.5)
+        measured = {
+            "log_p": at.tolist(),
+            "norm_sq": [norm_sq(one, seed) * float(1 + 0.1 * rng.standard_normal()) for one in at],
+        }
+        rows.append(row("garl:q=1", 1.0, seed, p0=1e-9, lr=ESCAPE_LR / 10, score_norm=measured, escape_step=900))
+        for name, q in TABLE_1[1:]:
+            for p0 in ESCAPE_GRIDS[name]:
+                steps = math.ceil(escape_steps(p0, q, seed))
+                rows.append(
+                    row(name, q, seed, p0=p0, p0_wanted=p0, lr=ESCAPE_LR, steps=min(steps, 1500))
+                    | {"escape_step": steps if steps <= 1500 else None}
+                )
+    return rows
+
+
+def write_studies(folder: Path, data: dict[str, dict[str, Any]] | None = None) -> Path:
+    """Write the data files and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, study in (data or studies()).items():
+        (folder / f"{name}.json").write_text(json.dumps(study), encoding="utf-8")
+    return folder

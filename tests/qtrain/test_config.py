@@ -1,0 +1,102 @@
+"""Configurations: what is read, and one clear line for everything that is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from qtheory.estimators import ESTIMATORS
+from qtrain.config import read_config
+from qtrain.errors import UserError
+from qtrain.estimator_choice import EstimatorChoice
+
+CONFIGS = Path(__file__).parents[2] / "qtrain" / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_configurations_are_valid_and_named_after_their_file(path: Path) -> None:
+    config = read_config(path)
+    assert config.name == path.stem
+    assert type(config).model_validate(config.as_table()) == config
+
+
+def test_overrides_are_read_as_toml_and_else_as_text() -> None:
+    config = read_config(
+        CONFIGS / "cold_start.toml",
+        ("optimizer.lr=.5", "pretrain.p0=none", "estimator=paft:q=.75,k=8", "task.variant=warm", "train.steps=7"),
+    )
+    assert config.optimizer.lr == 0.5
+    assert config.pretrain.p0 is None
+    assert str(config.estimator) == "paft:k=8,q=0.75"
+    assert config.task.model_dump()["variant"] == "warm"
+    assert config.train.steps == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("optimiser.lr=1", "unknown key 'optimiser'; did you mean 'optimizer'?"),
+        ("optimizer.lrr=1", "unknown key 'optimizer.lrr'; did you mean 'lr'?"),
+        ("task.digts=3", "unknown key 'task.digts'; did you mean 'digits'?"),
+        ("task.name=digit_sun", "task.name: unknown task 'digit_sun'; did you mean 'digit_sum'?"),
+        ("task.variant=hot", "task.variant = 'hot': "),
+        ("optimizer.lr=-1", "optimizer.lr = -1: "),
+        ("optimizer.lr=nan", "optimizer.lr = nan: "),
+        ("train.steps=many", "train.steps = 'many': "),
+        ("estimator=grop", "estimator = 'grop': unknown estimator 'grop'; did you mean 'grpo'?"),
+        ("estimator=garl", "estimator 'garl' needs 'q', for example garl:q=.75"),
+        ("estimator=garl:q=2", "q is 2.0: q must lie in [0, 1]"),
+        ("estimator=garl:p=.5", "estimator 'garl' has no parameter 'p'; "),
+        ("estimator=garl:q=high", "garl:q=high: a value of type float is needed"),
+        ("estimator=rloo:q=.5", "estimator 'rloo' has no parameter 'q'; it takes none"),
+        ("lr", "override 'lr': write key=value"),
+        ("train.steps.more=1", "override 'train.steps.more': 'steps' is a value, not a table"),
+    ],
+)
+def test_every_mistake_is_one_line_that_says_how_to_mend_it(override: str, line: str) -> None:
+    with pytest.raises(UserError) as error:
+        read_config(CONFIGS / "cold_start.toml", (override,))
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"name = ", "not valid TOML"),
+        (b"\xff\xfe", "cannot be read as UTF-8 text"),
+        (b'name = "x"', "key 'task' is missing; add it"),
+        (b'name = "x"\ntask = 3', "task: a table with a `name` is needed"),
+        (b'name = "../up"\n[task]\nname = "digit_sum"', "name = '../up': "),
+    ],
+)
+def test_broken_files(tmp_path: Path, content: bytes, line: str) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        read_config(path)
+    assert str(error.value).startswith(str(path))
+    assert line in str(error.value)
+
+
+def test_missing_file_names_the_shipped_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no such configuration; shipped ones: .*cold_start"):
+        read_config(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_registered_estimator_can_be_chosen_by_a_word(name: str) -> None:
+    needs_q = "q" in ESTIMATORS[name].parameters
+    choice = EstimatorChoice.parse(f"{name}:q=.5" if needs_q else name)
+    assert EstimatorChoice.parse(str(choice)) == choice
+    assert choice.needs_reward == (ESTIMATORS[name].inputs == "reward")
+    assert choice.q == (0.5 if needs_q else ESTIMATORS[name].fixed_q)
+
+
+def test_words_differ_by_parameters_of_every_type() -> None:
+    assert str(EstimatorChoice.parse("garl: q=.25, normalize=true, baseline=none")) == (
+        "garl:baseline=none,normalize=true,q=0.25"
+    )
+    with pytest.raises(ValueError, match="a value of type bool is needed"):
+        EstimatorChoice.parse("garl:q=1,normalize=yes")
+    with pytest.raises(ValueError, match="needs a value: q="):
+        EstimatorChoice.parse("garl:q")

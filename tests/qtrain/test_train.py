@@ -1,0 +1,179 @@
+"""Training, evaluation and bases on the tiny model: what a run leaves on disk, and that it can be repeated."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from qtrain.config import Config
+from qtrain.errors import UserError
+from qtrain.evaluate import evaluate
+from qtrain.p0 import measure_p0
+from qtrain.pretrain import Base, get_base, load_weights
+from qtrain.run_folder import read_jsonl
+from qtrain.score_norm import score_norm_sq
+from qtrain.tasks.base import Task
+from qtrain.train import train
+
+
+@pytest.fixture
+def base(config: Config, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return get_base(config, task)
+
+
+def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize("word", ["garl:q=.75", "paft:q=.5", "grpo"])
+def test_a_run_leaves_everything_and_repeats_itself(
+    word: str, config: Config, task: Task, base: Base, tmp_path: Path
+) -> None:
+    config = config.with_values({"estimator": word, "optimizer.lr": 0.1, "train.score_norm_nats": 0.5})
+    results = [train(config, task, base, tmp_path / name) for name in ("one", "two")]
+    assert without_seconds(results)[0] == without_seconds(results)[1]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert json.loads((one / "result.json").read_text()) == results[0]
+    assert Config.model_validate(json.loads((one / "config.json").read_text())) == config
+    assert {"command", "commit", "libraries"} <= set(json.loads((one / "environment.json").read_text()))
+    metrics = read_jsonl(one / "metrics.jsonl")
+    assert [row["step"] for row in metrics] == [1, 2, 3]
+    assert all(math.isfinite(value) for row in metrics for value in row.values())
+    assert "score_norm_sq" in metrics[0]
+    assert without_seconds(metrics) == without_seconds(read_jsonl(two / "metrics.jsonl"))
+    assert [row["step"] for row in read_jsonl(one / "evals.jsonl")] == [0, 2, 3]
+    assert {"prompt", "gold", "rationale", "answer", "log_w", "success"} <= set(read_jsonl(one / "samples.jsonl")[0])
+    first, second = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    started = load_file(base.folder / "model.safetensors")
+    moved = any(not torch.equal(first[name], started[name]) for name in first)
+    # GRPO stands still where no sampled answer was right.
+    assert moved == (word != "grpo" or any(row["reward"] > 0 for row in metrics))
+
+
+def test_training_stops_at_the_wanted_p(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
+    config = config.with_values({"train.steps": 50, "train.stop_at_p": 1e-9})
+    assert train(config, task, base, tmp_path / "run")["steps"] == 1
+
+
+def test_a_rate_that_is_too_large_gives_a_result_that_says_so(
+    config: Config, task: Task, base: Base, tmp_path: Path
+) -> None:
+    config = config.with_values({"optimizer.lr": 1e30, "train.steps": 20})
+    result = train(config, task, base, tmp_path / "run")
+    assert result["diverged_step"] is not None
+    assert result["p_at_1"] is None
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
+
+
+def test_finished_runs_and_other_folders_are_not_overwritten(
+    config: Config, task: Task, base: Base, tmp_path: Path
+) -> None:
+    train(config, task, base, tmp_path / "run")
+    with pytest.raises(UserError, match="holds a finished run"):
+        train(config, task, base, tmp_path / "run")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    with pytest.raises(UserError, match="not a run folder"):
+        train(config, task, base, tmp_path / "mine")
+    (tmp_path / "run" / "result.json").unlink()
+    assert train(config, task, base, tmp_path / "run")["steps"] == 3
+
+
+def test_evaluation_agrees_with_its_own_texts(config: Config, task: Task, base: Base) -> None:
+    config = config.with_values({"eval.prompts": 3, "eval.samples": 4})
+    evaluation = evaluate(base.load(config, task), task, config, seed=0)
+    assert len(evaluation.texts) == 2 * 3 * 4
+    for easy, ending in ((False, ""), (True, "_easy")):
+        texts = [text for text in evaluation.texts if text["easy"] == easy]
+        pools = np.array([text["success"] for text in texts], dtype=float).reshape(3, 4)
+        w = np.exp([text["log_w"] for text in texts]).reshape(3, 4)
+        assert evaluation.scores[f"p_at_1{ending}"] == pytest.approx(pools.mean())
+        assert evaluation.scores[f"p_at_4{ending}"] == pytest.approx(pools.any(1).mean())
+        assert evaluation.scores[f"p{ending}"] == pytest.approx(w.mean())
+        assert evaluation.scores[f"mean_log_p{ending}"] == pytest.approx(np.log(w.mean(1)).mean())
+
+
+def test_bases_are_cached_and_depend_on_the_seed(config: Config, task: Task, base: Base) -> None:
+    assert get_base(config, task) == base
+    assert get_base(config.with_values({"optimizer.lr": 0.5, "train.seed": 4}), task) == base
+    assert get_base(config.with_values({"pretrain.seed": 1}), task).folder != base.folder
+
+
+def test_pretraining_lowers_the_loss(config: Config, task: Task, base: Base) -> None:
+    del base  # it points the cache to a folder of this test
+    losses: list[float] = []
+    settings = {"pretrain.steps": 160, "pretrain.batch": 16, "pretrain.lr": 1e-2}
+    get_base(config.with_values(settings), task, progress=lambda *report: losses.append(report[2]))
+    assert len(losses) == 160
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+
+
+@pytest.mark.parametrize("wanted", [1e-3, 1e-5])
+def test_p0_is_moved_to_the_wanted_value(wanted: float, config: Config, task: Task, base: Base) -> None:
+    moved = get_base(config.with_values({"pretrain.p0": wanted}), task)
+    measured = measure_p0(moved.load(config, task), task, config, seed=7)
+    # One more sample of rationales than the one that the offset was solved on: 128 prompts x 32.
+    assert measured == pytest.approx(wanted, rel=0.15)
+    assert moved.about["p0"] == pytest.approx(wanted, rel=0.15)
+    before, after = (load_file(folder / "model.safetensors") for folder in (base.folder, moved.folder))
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert changed == ["lm_head.weight"]
+    assert int((before["lm_head.weight"] != after["lm_head.weight"]).any(1).sum()) == 1
+
+
+def test_p0_out_of_reach_is_one_line(config: Config, task: Task, base: Base) -> None:
+    del base
+    with pytest.raises(UserError, match=r"pretrain.p0=0.999: choose a value between"):
+        get_base(config.with_values({"pretrain.p0": 0.999}), task)
+    with pytest.raises(UserError, match="embeddings are tied"):
+        get_base(config.with_values({"pretrain.p0": 0.1, "model.tied_embeddings": True}), task)
+
+
+def test_score_norm_is_that_of_autograd_on_an_enumerated_p(config: Config, task: Task, base: Base) -> None:
+    """With a rationale budget of 1 the rationales can be enumerated: ||grad mean log P||^2 over all prompts' mean."""
+    config = config.with_values({"task.variant": "cold", "task.digits": 2, "rollout.rationale_budget": 1})
+    model = base.load(config, task)
+    estimates = [score_norm_sq(model, task, config, np.random.default_rng(seed)) for seed in range(6)]
+    exact = exact_score_norm_sq(model, task, config)
+    error = np.std(estimates, ddof=1) / len(estimates) ** 0.5
+    assert error < 0.2 * exact
+    assert abs(np.mean(estimates) - exact) < 4 * error
+
+
+def exact_score_norm_sq(model: Any, task: Task, config: Config) -> float:
+    """||grad of the mean over 256 training prompts of log sum_z p(z|x) p(y*|x, z)||^2, by autograd."""
+    from qtrain.log_weights import row_log_probs
+    from qtrain.model import encode_examples, token_ids
+
+    ids = token_ids(task.tokenizer)
+    examples = [example for example in task.batch(512, np.random.default_rng(99)) if not example.easy]
+    prompts, gold = encode_examples(task.tokenizer, examples)
+    tokens = range(len(task.tokenizer))
+    rows = [(prompt, token, answer) for prompt, answer in zip(prompts, gold, strict=True) for token in tokens]
+    log_p = row_log_probs(
+        model,
+        ids,
+        [prompt for prompt, _, _ in rows],
+        [[token] for _, token, _ in rows],
+        [token != ids.end_think for _, token, _ in rows],
+        [answer for _, _, answer in rows],
+    )
+    log_P = (log_p.rationale_N + log_p.answer_N).reshape(len(examples), -1).logsumexp(1).mean()
+    model.zero_grad()
+    log_P.backward()
+    return sum(float(p.grad.square().sum()) for p in model.parameters())
+
+
+def test_damaged_weights_are_one_line(config: Config, task: Task, base: Base) -> None:
+    path = base.folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="not this configuration's weights") as error:
+        load_weights(base.load(config, task), base.folder)
+    assert "\n" not in str(error.value)

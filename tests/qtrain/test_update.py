@@ -1,0 +1,135 @@
+"""The update against the definition: its gradient is the estimator's sum of scores, by autograd per sample."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen3ForCausalLM
+
+from qtheory.estimators import Coefficients
+from qtrain.config import Config, OptimizerConfig
+from qtrain.estimator_choice import EstimatorChoice
+from qtrain.log_weights import row_log_probs
+from qtrain.model import TokenIds, encode_examples, token_ids
+from qtrain.rollouts import Rollouts, roll_out
+from qtrain.tasks.base import Task
+from qtrain.update import backward, clip_gradient, gradient_norm, make_optimizer
+
+ESTIMATORS = ["garl:q=0.75", "garl:q=1", "rb_rloo", "paft:q=0.5", "grpo", "rloo", "maxrl", "star"]
+
+
+@pytest.fixture
+def ids(task: Task) -> TokenIds:
+    return token_ids(task.tokenizer)
+
+
+@pytest.fixture
+def rollouts(model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds) -> Rollouts:
+    """A batch with some rewards of 1: the gold answer of each prompt is replaced by one of its sampled answers."""
+    examples = task.batch(4, np.random.default_rng(0))
+    prompts, gold = encode_examples(task.tokenizer, examples)
+    generator = torch.Generator().manual_seed(0)
+    found = roll_out(model, ids, prompts, gold, config.rollout, generator, sample_answers=True)
+    assert found.answers is not None
+    samples = config.rollout.samples
+    new_gold = [found.answers[index * samples] for index in range(len(gold))]
+    reward = torch.tensor([float(answer == new_gold[row // samples]) for row, answer in enumerate(found.answers)])
+    return Rollouts(
+        found.prompts,
+        new_gold,
+        found.rationales,
+        found.forced_BM,
+        found.log_w_BM,
+        found.answers,
+        reward.double().reshape(len(gold), samples),
+    )
+
+
+def gradient(model: Qwen3ForCausalLM) -> torch.Tensor:
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).clone()
+
+
+def by_definition(
+    model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts, coefficients: Coefficients, *, sampled: bool
+) -> torch.Tensor:
+    """-(1/BM) sum over samples of [ c grad log p(z) + a grad log p(y|z) ], one sample at a time."""
+    prompts, samples = rollouts.log_w_BM.shape
+    total = torch.zeros(sum(p.numel() for p in model.parameters()))
+    assert rollouts.answers is not None
+    for row in range(prompts * samples):
+        at = divmod(row, samples)
+        model.zero_grad()
+        log_p = row_log_probs(
+            model,
+            ids,
+            [rollouts.prompts[at[0]]],
+            [rollouts.rationales[row]],
+            [bool(rollouts.forced_BM[at])],
+            [rollouts.answers[row] if sampled else rollouts.gold[at[0]]],
+        )
+        score = float(coefficients.rationale[at]) * log_p.rationale_N + float(coefficients.answer[at]) * log_p.answer_N
+        score.sum().backward()
+        total -= gradient(model) / (prompts * samples)
+    return total
+
+
+@pytest.mark.parametrize("word", ESTIMATORS)
+def test_gradient_is_the_estimate(word: str, model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts) -> None:
+    choice = EstimatorChoice.parse(word)
+    coefficients = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0))
+    rows = backward(model, ids, rollouts, coefficients, on_sampled_answers=choice.needs_reward)
+    found = gradient(model)
+    expected = by_definition(model, ids, rollouts, coefficients, sampled=choice.needs_reward)
+    assert expected.norm() > 0
+    assert float((found - expected).norm() / expected.norm()) < 1e-5
+    assert rows == int(((coefficients.rationale != 0) | (coefficients.answer != 0)).sum())
+
+
+def test_rows_without_coefficients_are_left_out_and_change_nothing(
+    model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts
+) -> None:
+    shape = rollouts.log_w_BM.shape
+    none = Coefficients(torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
+    assert backward(model, ids, rollouts, none, on_sampled_answers=False) == 0
+    assert gradient_norm(model) == 0
+
+
+def test_rewards_need_sampled_answers(model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts) -> None:
+    without = Rollouts(
+        rollouts.prompts, rollouts.gold, rollouts.rationales, rollouts.forced_BM, rollouts.log_w_BM, None, None
+    )
+    ones = torch.ones_like(rollouts.log_w_BM)
+    with pytest.raises(ValueError, match="sample_answers=True"):
+        backward(model, ids, without, Coefficients(ones, ones), on_sampled_answers=True)
+
+
+def test_clipping_keeps_the_direction(model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts) -> None:
+    ones = torch.ones_like(rollouts.log_w_BM)
+    backward(model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False)
+    before, norm = gradient(model), gradient_norm(model)
+    assert norm == pytest.approx(float(before.norm()), rel=1e-6)
+    clip_gradient(model, norm, norm * 2)
+    assert torch.equal(gradient(model), before)
+    clip_gradient(model, norm, norm / 4)
+    torch.testing.assert_close(gradient(model), before / 4)
+
+
+def test_sgd_step_is_minus_lr_times_gradient(model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts) -> None:
+    optimizer = make_optimizer(OptimizerConfig(name="sgd", lr=0.5), model)
+    before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+    ones = torch.ones_like(rollouts.log_w_BM)
+    backward(model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False)
+    optimizer.step()
+    after = torch.cat([p.detach().flatten() for p in model.parameters()])
+    torch.testing.assert_close(after, before - 0.5 * gradient(model))
+
+
+def test_adam_moves_on_without_a_gradient(model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts) -> None:
+    """A batch of equal rewards is a step with gradient zero, as in other trainers: momentum still moves the weights."""
+    optimizer = make_optimizer(OptimizerConfig(name="adamw", lr=1e-2), model)
+    ones = torch.ones_like(rollouts.log_w_BM)
+    backward(model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False)
+    optimizer.step()
+    before = model.lm_head.weight.detach().clone()
+    backward(model, ids, rollouts, Coefficients(0 * ones, 0 * ones), on_sampled_answers=False)
+    optimizer.step()
+    assert not torch.equal(model.lm_head.weight, before)
