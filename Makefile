@@ -16,8 +16,15 @@ setup: .venv/.installed
 	$(BIN)/python -m pip install --quiet --editable ".[train,dev]"
 	touch $@
 
+# The paper's Table 1 on one base, then the same estimators under Adam where hard and easy prompts are in conflict,
+# and where all prompts are alike. An interrupted demo goes on where it was; a finished one only writes the page again.
+SIX := grpo rb_rloo garl:q=.25 garl:q=.5 garl:q=.75 garl:q=1
+
 demo: setup
-	$(BIN)/python -m qtrain demo --out runs/demo
+	$(BIN)/qtrain compare qtrain/configs/cold_start.toml --estimator $(SIX) --out runs/demo
+	$(BIN)/qtrain compare qtrain/configs/adam_conflict.toml --estimator $(SIX) --out runs/demo-conflict
+	$(BIN)/qtrain compare qtrain/configs/adam_alike.toml --estimator $(SIX) --out runs/demo-alike
+	$(BIN)/qtrain report runs/demo runs/demo-conflict runs/demo-alike -o runs/demo/report.html
 
 lint: setup
 	$(BIN)/ruff check .

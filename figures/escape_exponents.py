@@ -1,4 +1,4 @@
-"""Figure `escape_exponents`: escape steps of the transformer against p0, and the score norm that explains the slopes."""
+"""Figure `escape_exponents`: the transformer's escape steps against p0, and the score norm behind the slopes."""
 
 import math
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.errors import DataError
-from figures.escape_law import BANDWIDTH, ESCAPED, Norm, constant_norm, predicted_steps, smoothed_norm
+from figures.escape_law import BANDWIDTH, ESCAPED, Norm, constant_norm, predicted_updates, smoothed_norm
 from figures.names import listed, power
 from figures.palette import line_style
 from figures.slopes import Slope, common_slope
 from figures.study_data import DATA, Row, ScoreNorm, Study, read_study
 
-FEWEST_STEPS = 5
-"""Shorter escapes are not fitted: a step is then more than a tenth of what is measured."""
+FEWEST_UPDATES = 5
+"""Shorter escapes are not fitted: updates are whole, and one is then a fifth of what is measured."""
 
 SEED_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 """One sign per base."""
@@ -34,13 +34,13 @@ class Exponent:
         lr: The learning rate.
         escaped: Runs that escaped.
         runs: How many there were.
-        used: The escaped runs of at least FEWEST_STEPS steps, which are fitted.
-        fit: Of log T on log p0; None where too few were used.
-        predicted: The slope fitted in the same way to the steps that the measured ||s||^2 predicts at the same p0.
+        used: The escaped runs of at least FEWEST_UPDATES updates, which are fitted.
+        fit: Of log T on log p0, T the updates before the escape; None where too few were used.
+        predicted: The slope fitted in the same way to the updates that the measured ||s||^2 predicts at the same p0.
         constant: The slope that a constant ||s||^2 would give at the same p0; tends to -(1-q) as p0 -> 0.
-        ratio: Geometric mean of measured over predicted steps.
-        per_nat: Slope of T on log(1/p0) in steps per nat, q = 1 only.
-        predicted_per_nat: The same of the predicted steps, q = 1 only.
+        ratio: Geometric mean of measured over predicted updates.
+        per_nat: Slope of T on log(1/p0) in updates per nat, q = 1 only.
+        predicted_per_nat: The same of the predicted updates, q = 1 only.
     """
 
     q: float
@@ -98,12 +98,12 @@ def _exponents(study: Study, norms: dict[int, Norm]) -> list[Exponent]:
         if q is None:
             raise DataError(f"escape_exponents: {estimator} has no q; the study runs the continuum only")
         escaped = tuple(row for row in rows if row.escape_step is not None and row.p0 < ESCAPED)
-        used = tuple(row for row in escaped if _steps(row) >= FEWEST_STEPS)
+        used = tuple(row for row in escaped if updates(row) >= FEWEST_UPDATES)
         seeds, x = [row.seed for row in used], [math.log(row.p0) for row in used]
-        steps = [float(_steps(row)) for row in used]
-        predicted = [predicted_steps(row.p0, q, row.lr, norms[row.seed]) for row in used]
-        constant = [predicted_steps(row.p0, q, row.lr, constant_norm) for row in used]
-        logs = [np.log(values).tolist() for values in (steps, predicted, constant)]
+        measured = [float(updates(row)) for row in used]
+        predicted = [predicted_updates(row.p0, q, row.lr, norms[row.seed]) for row in used]
+        constant = [predicted_updates(row.p0, q, row.lr, constant_norm) for row in used]
+        logs = [np.log(values).tolist() for values in (measured, predicted, constant)]
         fit, predicted_fit, constant_fit = (common_slope(seeds, x, one) for one in logs)
         nats = [-one for one in x]
         found.append(
@@ -117,23 +117,35 @@ def _exponents(study: Study, norms: dict[int, Norm]) -> list[Exponent]:
                 fit,
                 predicted_fit,
                 constant_fit,
-                float(np.exp(np.mean(np.log(steps) - np.log(predicted)))) if used else math.nan,
-                common_slope(seeds, nats, steps) if q == 1 else None,
+                float(np.exp(np.mean(np.log(measured) - np.log(predicted)))) if used else math.nan,
+                common_slope(seeds, nats, measured) if q == 1 else None,
                 common_slope(seeds, nats, predicted) if q == 1 else None,
             )
         )
     return found
 
 
-def _steps(row: Row) -> int:
-    return row.escape_step or 0
+def updates(row: Row) -> int:
+    """Updates before the escape, one less than the escape step, whose own update comes after its batch is drawn.
+
+    Raises:
+        ValueError: The run did not escape.
+    """
+    if row.escape_step is None:
+        raise ValueError(f"{row.estimator} on base {row.seed} from p0 {row.p0:g} did not escape: leave it out")
+    return row.escape_step - 1
 
 
 def plot(data: EscapeExponents) -> Figure:
     """Escape steps on the left, ||s||^2 on the right, 7 in wide."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.0), width_ratios=(3, 2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.1), width_ratios=(3, 2))
     _draw_escapes(left, data)
     _draw_norm(right, data)
+    handles, labels = left.get_legend_handles_labels()
+    handles.append(Line2D([], [], color="#444444", linestyle="--", linewidth=1))
+    figure.legend(
+        handles, [*labels, "predicted from ||s||²"], loc="outside lower center", ncols=len(handles), columnspacing=1.2
+    )
     return figure
 
 
@@ -141,36 +153,22 @@ def _draw_escapes(axes: Axes, data: EscapeExponents) -> None:
     for one in data.exponents:
         color = line_style(one.estimator, one.q)["color"]
         for row in one.escaped:
-            axes.plot(row.p0, _steps(row), marker=_marker(data, row.seed), color=color, linestyle="", markersize=3)
+            axes.plot(row.p0, updates(row), marker=_marker(data, row.seed), color=color, linestyle="", markersize=3)
         if one.fit is None:
             continue
         p0 = np.geomspace(min(row.p0 for row in one.used), max(row.p0 for row in one.used), 40)
         level = np.mean(list(one.fit.intercepts.values()))
-        axes.plot(p0, np.exp(level + one.fit.value * np.log(p0)), color=color)
+        label = f"q = {one.q:g}: {one.fit.value:.2f}"
+        axes.plot(p0, np.exp(level + one.fit.value * np.log(p0)), color=color, label=label)
         seeds = list(one.fit.intercepts)
-        logs = [[math.log(predicted_steps(at, one.q, one.lr, data.norms[seed])) for at in p0] for seed in seeds]
+        logs = [[math.log(predicted_updates(at, one.q, one.lr, data.norms[seed])) for at in p0] for seed in seeds]
         axes.plot(p0, np.exp(np.mean(logs, axis=0)), color=color, linestyle="--", linewidth=1)
-        axes.annotate(
-            f"q = {one.q:g}: {one.fit.value:.2f}",
-            (p0[0], float(np.exp(level + one.fit.value * np.log(p0[0])))),
-            xytext=(-3, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=6.5,
-        )
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.axhline(FEWEST_STEPS, color="#999999", linewidth=0.6, linestyle=":")
-    low, high = axes.get_xlim()
-    axes.set_xlim(low / 30, high)
+    axes.axhline(FEWEST_UPDATES, color="#999999", linewidth=0.6, linestyle=":")
     axes.set_xlabel("P at the start, p0")
-    axes.set_ylabel(f"steps until P > {ESCAPED:g}")
-    axes.set_title("a  escape steps and fitted exponents")
-    axes.legend(
-        [Line2D([], [], color="#444444"), Line2D([], [], color="#444444", linestyle="--", linewidth=1)],
-        ["fitted power law", "predicted from ||s||²"],
-        loc="upper right",
-    )
+    axes.set_ylabel(f"updates until P > {ESCAPED:g}")
+    axes.set_title("a  escape times and fitted exponents")
 
 
 def _draw_norm(axes: Axes, data: EscapeExponents) -> None:
@@ -197,20 +195,21 @@ def caption(data: EscapeExponents) -> str:
     """What is shown and what came out."""
     slopes = listed(
         [
-            f"q = {one.q:g}: {_slope(one.fit)} (theory {-(1 - one.q):g}, predicted {_slope(one.predicted, interval=False)})"
+            f"q = {one.q:g}: {_slope(one.fit)} (theory {one.q - 1:g}, "
+            f"predicted {_slope(one.predicted, interval=False)})"
             for one in data.exponents
         ]
     )
-    lows = [math.exp(min(one.log_p)) for one in data.measured.values()]
-    low, high = max(lows), ESCAPED
+    low = max(math.exp(min(one.log_p)) for one in data.measured.values())
     return (
-        f"a: SGD steps until the batch's mean P exceeds {ESCAPED:g}, against the measured p0; one sign per base. Solid: "
-        f"least squares of log T on log p0, one intercept per base and one exponent, over runs of at least "
-        f"{FEWEST_STEPS} steps (dotted), since steps are whole. Dashed: (1/lr) times the integral of "
+        f"a: SGD updates until a batch's mean P exceeds {ESCAPED:g}, against the measured p0; one sign per base. "
+        f"Solid: least squares of log T on log p0, one intercept per base and one exponent, over runs of at least "
+        f"{FEWEST_UPDATES} updates (dotted), since updates are whole. Dashed: (1/lr) times the integral of "
         f"e^(-(1-q) L)/||s||² over L = log P, with the ||s||² of panel b. "
         f"Exponents with 95% intervals: {slopes}. "
-        f"b: ||s||² estimated along a slow run at q = 1 of each base, and its local-linear smoothing (Gaussian kernel, "
-        f"{BANDWIDTH:g} nat): {power(data.norm_near(low))} at P = {power(low)}, {power(data.norm_near(high))} at P = {high:g}."
+        f"b: ||s||² estimated along a slow run at q = 1 of each base, and its local-linear smoothing (Gaussian "
+        f"kernel, {BANDWIDTH:g} nat): {power(data.norm_near(low))} at P = {power(low)}, "
+        f"{power(data.norm_near(ESCAPED))} at P = {ESCAPED:g}, geometric means over bases."
     )
 
 

@@ -1,4 +1,4 @@
-"""Escape steps that theory predicts from a measured score norm: integral of dL / (lr e^(-(1-q) L) ||s||^2), L = log P."""
+"""Updates until the escape under gradient flow with a measured score norm: one integral over L = log P."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -62,8 +62,8 @@ def constant_norm(at_n: np.ndarray) -> np.ndarray:
     return np.ones_like(at_n)
 
 
-def predicted_steps(p0: float, q: float, lr: float, norm: Norm) -> float:
-    """Steps of gradient flow from p0 to ESCAPED.
+def predicted_updates(p0: float, q: float, lr: float, norm: Norm) -> float:
+    """SGD updates from p0 to ESCAPED in the limit of small ones, gradient flow.
 
     Args:
         p0: P at the start, in (0, ESCAPED).

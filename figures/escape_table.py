@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from figures.escape_exponents import FEWEST_STEPS, Exponent, compute
+from figures.escape_exponents import FEWEST_UPDATES, Exponent, compute
 from figures.markdown import provenance, table
 from figures.names import power
 from figures.slopes import Slope
@@ -29,7 +29,7 @@ def escape_table(folder: Path = DATA) -> str:
             "predicted from the measured score norm",
             "constant score norm, same p0",
             "-(1-q)",
-            "measured / predicted steps",
+            "measured / predicted updates",
         ],
         [
             [
@@ -38,7 +38,7 @@ def escape_table(folder: Path = DATA) -> str:
                 interval(one.fit),
                 value(one.predicted),
                 value(one.constant),
-                f"{-(1 - one.q):g}",
+                f"{one.q - 1:g}",
                 "" if math.isnan(one.ratio) else f"{one.ratio:.2f}",
             ]
             for one in data.exponents
@@ -50,7 +50,11 @@ def escape_table(folder: Path = DATA) -> str:
     )
     parts = [exponents]
     parts += [_logarithm(one) for one in data.exponents if one.per_nat and one.predicted_per_nat]
-    parts += [f"Escape steps; those below {FEWEST_STEPS} are not fitted:", steps, provenance(study)]
+    parts += [
+        f"Escape steps (updates before the escape, plus 1); fewer than {FEWEST_UPDATES} updates are not fitted:",
+        steps,
+        provenance(study),
+    ]
     return "\n\n".join(parts)
 
 
@@ -66,8 +70,9 @@ def _runs(one: Exponent, rows: list, seeds: list[int]) -> list[list[str]]:
 
 def _logarithm(one: Exponent) -> str:
     return (
-        f"At q = {one.q:g} theory expects a logarithm, not a power: fitted linearly, the steps grow by "
-        f"{interval(one.per_nat)} for each nat of log(1/p0); the measured score norm predicts {value(one.predicted_per_nat)}."
+        f"At q = {one.q:g} theory expects a logarithm, not a power: fitted linearly, the updates grow by "
+        f"{interval(one.per_nat)} for each nat of log(1/p0); "
+        f"the measured score norm predicts {value(one.predicted_per_nat)}."
     )
 
 

@@ -8,9 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.names import listed, long_name, mean, power, short_name
+from figures.errors import DataError
+from figures.names import listed, mean, power, short_name
 from figures.palette import line_style
 from figures.study_data import DATA, Row, only, read_study
+
+BELOW = -0.08
+"""Where diverged runs are marked: they have no p@1."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ def compute(folder: Path = DATA) -> LearningRates:
     confirmed = best.by_estimator
     scans = []
     for estimator, rows in scan.by_estimator.items():
+        if estimator not in confirmed:
+            raise DataError(f"best_learning_rates: no run of {estimator}; run `qtrain study best_learning_rates` again")
         runs = confirmed[estimator]
         scans.append(
             Scan(
@@ -86,7 +92,7 @@ def plot(data: LearningRates) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.75), width_ratios=(3, 2), sharey=True)
     _draw_scan(left, data)
     _draw_best(right, data)
-    left.set_ylim(-0.05, 1.05)
+    left.set_ylim(BELOW - 0.04, 1.04)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
@@ -103,7 +109,7 @@ def _draw_scan(axes: Axes, data: LearningRates) -> None:
             **style,
         )
         diverged = [rate for rate, p in one.scan.items() if p is None]
-        axes.plot(diverged, np.zeros(len(diverged)), "X", color=style["color"], markersize=6, markeredgecolor="white")
+        axes.plot(diverged, [BELOW] * len(diverged), "X", color=style["color"], markersize=6, markeredgecolor="white")
     if any(p is None for one in data.scans for p in one.scan.values()):
         axes.plot([], [], "X", color="#777777", markersize=6, markeredgecolor="white", label="diverged")
     axes.set_xscale("log")
@@ -128,7 +134,7 @@ def _draw_best(axes: Axes, data: LearningRates) -> None:
         if known:
             axes.hlines(float(np.mean(known)), place - 0.3, place + 0.3, color=style["color"], linewidth=1.6)
         if gone:
-            axes.plot(np.full(gone, place), np.zeros(gone), "X", color=style["color"], markersize=6)
+            axes.plot(np.full(gone, place), np.full(gone, BELOW), "X", color=style["color"], markersize=6)
     axes.set_xticks(
         range(len(data.scans)),
         [f"{short_name(one.estimator, one.q)}\n{power(one.best)}{'*' if one.at_edge else ''}" for one in data.scans],
@@ -141,13 +147,13 @@ def _draw_best(axes: Axes, data: LearningRates) -> None:
 
 def caption(data: LearningRates) -> str:
     """What is shown and what came out."""
-    bests = listed([f"{long_name(one.estimator)} {_mean_text(one)} at {power(one.best)}" for one in data.scans])
-    edge = [long_name(one.estimator) for one in data.scans if one.at_edge]
+    bests = listed([f"{short_name(one.estimator, one.q)} {_mean_text(one)} at {power(one.best)}" for one in data.scans])
+    edge = [short_name(one.estimator, one.q) for one in data.scans if one.at_edge]
     gone = sum(p is None for one in data.scans for p in one.scan.values())
     total = sum(len(one.scan) for one in data.scans)
     return (
-        f"p@1 after {data.steps} SGD steps on the cold start (p0 {power(data.p0)}) against the learning rate: the same "
-        f"number of rates over three decades for every estimator, half a decade apart, on base {data.scan_seed} "
+        f"a: p@1 after {data.steps} SGD steps on the cold start (p0 {power(data.p0)}) against the learning rate: the "
+        f"same number of rates over three decades for every estimator, half a decade apart, on base {data.scan_seed} "
         f"({gone} of {total} runs diverged). "
         f"b: the best rate of each on every base, bars are means. Mean p@1 at the best rate: {bests}. "
         f"Best at an edge of its window (*), so that a better one may lie beyond: {listed(edge)}."

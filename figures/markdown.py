@@ -15,21 +15,23 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: boo
         rows: Cells, as many a row as columns.
         numbers: Whether the other columns hold numbers and are aligned right.
     """
-    lines = [columns, ["---", *["---:" if numbers else "---"] * (len(columns) - 1)], *rows]
+    lines = [columns, [":---" if numbers else "---", *["---:" if numbers else "---"] * (len(columns) - 1)], *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', _BAR) for cell in line)} |" for line in lines)
 
 
 def provenance(study: Study) -> str:
     """A line on what made a study's data."""
     made = study.provenance
+    command = made.command.replace("__main__.py", "python -m qtrain")  # as `python -m` names itself
     libraries = ", ".join(f"{name} {version}" for name, version in made.libraries.items() if name != "qcontinuum")
     hours = sum(row.seconds for row in study.rows) / 3600
     return (
-        f"Data: `figures/data/{study.study}.json`, made by `{made.command}` at commit `{made.commit}` "
+        f"Data: `figures/data/{study.study}.json`, made by `{command}` at commit `{made.commit}` "
         f"({len(study.rows)} runs, {hours:.1f} hours of one core; {made.machine}; Python {made.python}, {libraries})."
     )
 
 
 def figure(name: str, shows: str, caption: str) -> str:
     """A figure directive with its caption, for a page at the top of docs/."""
-    return f":::{{figure}} ../figures/out/{name}.svg\n:alt: {shows}\n:name: figure-{name.replace('_', '-')}\n\n{caption}\n:::"
+    options = f":alt: {shows}\n:name: figure-{name.replace('_', '-')}"
+    return f":::{{figure}} ../figures/out/{name}.svg\n{options}\n\n{caption}\n:::"

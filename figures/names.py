@@ -12,20 +12,22 @@ def split(estimator: str) -> tuple[str, str]:
 
 
 def long_name(estimator: str) -> str:
-    """The name for tables: "GARL, q = 0.75"."""
+    """The name for tables: "GARL q = 0.75"."""
     name, parameters = split(estimator)
-    return ", ".join([PLAIN.get(name, name), *(pair.replace("=", " = ") for pair in parameters.split(",") if pair)])
+    return " ".join([PLAIN.get(name, name), *(pair.replace("=", " = ") for pair in parameters.split(",") if pair)])
 
 
 def short_name(estimator: str, q: float | None) -> str:
     """The name for legends: GARL and its case q = 0 go by their q."""
     if q is not None and split(estimator)[0] in ("garl", "rb_rloo"):
         return f"q = {q:g}"
-    return long_name(estimator).replace(",", "")
+    return long_name(estimator)
 
 
 def power(value: float) -> str:
-    """Two digits in scientific form without leading zeros: 6.1e-7."""
+    """Two or three digits, in scientific form below 0.1 and from 1000 on, without leading zeros: 6.1e-7, 31.6."""
+    if 0.1 <= value < 1000:
+        return f"{value:.3g}"
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 

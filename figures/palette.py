@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from figures.names import split
 
-LIGHTEST = 0.86
+LIGHTEST = 0.82
 """End of viridis that is used: what lies above is too pale on white."""
 GREYS = {"grpo": "#222222", "dr_grpo": "#5a5a5a", "rloo": "#7d7d7d", "maxrl": "#9a9a9a", "star": "#b4b4b4"}
 """The estimators on sampled rewards, which have no q."""

@@ -53,7 +53,7 @@ FIGURES: Mapping[str, FigureEntry] = {
         learning_rates.caption,
     ),
     "escape_exponents": FigureEntry(
-        "Escape steps against the initial success probability with fitted power laws, and the score norm along the path",
+        "Escape steps against the initial success probability with fitted power laws, and the score norm on the way",
         ("escape_exponents",),
         "96 training runs, up to 1,500 steps each",
         escape_exponents.compute,

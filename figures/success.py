@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from figures.names import listed, long_name, mean, power, short_name
+from figures.names import listed, mean, power, short_name
 from figures.palette import line_style
 from figures.study_data import Row, Study, only
 
@@ -85,13 +85,14 @@ def _line(estimator: str, rows: Sequence[Row]) -> Line:
 
 def draw(axes: Axes, content: Panel, title: str) -> None:
     """Draw mean lines and min-max bands against the step on a log axis. Step 0, where all are alike, has no place."""
-    for line in content.lines:
+    for index, line in enumerate(content.lines):
         kept = line.steps > 0
         axes.plot(
             line.steps[kept],
             line.mean[kept],
             label=short_name(line.estimator, line.q),
-            markevery=max(1, int(kept.sum()) // 8),
+            # Staggered, so that lines on top of each other at 0 can be told apart.
+            markevery=(index, len(content.lines)),
             **line_style(line.estimator, line.q),
         )
         axes.fill_between(
@@ -110,7 +111,7 @@ def draw(axes: Axes, content: Panel, title: str) -> None:
 
 def setting(content: Panel) -> str:
     """Optimiser, learning rate and P at the start, in a few words."""
-    return f"{content.optimizer}, lr {content.lr:g}, p0 {power(content.p0)}"
+    return f"{content.optimizer}, lr {power(content.lr)}, p0 {power(content.p0)}"
 
 
 def verdict(content: Panel) -> str:
@@ -119,25 +120,17 @@ def verdict(content: Panel) -> str:
     out = [one for one in content.lines if (mean(one.ends) or 0.0) > OUT]
     between = [one for one in content.lines if one not in stuck and one not in out]
     parts = [
-        f"at most {STUCK:.0%} p@1 on every base: {_names(stuck)}",
-        f"above {OUT:.0%} on average: {_ranges(out)}",
-        *([f"between: {_ranges(between)}"] if between else []),
+        f"at most {STUCK:.0%} p@1 on every base: {listed([short_name(one.estimator, one.q) for one in stuck])}",
+        f"above {OUT:.0%} on average: {_means(out)}",
+        *([f"between: {_means(between)}"] if between else []),
     ]
     return f"At the end {'; '.join(parts)}."
 
 
-def _names(lines: Sequence[Line]) -> str:
-    return listed([long_name(line.estimator) for line in lines])
+def _means(lines: Sequence[Line]) -> str:
+    return listed([f"{short_name(line.estimator, line.q)} ({_mean(line.ends)})" for line in lines])
 
 
-def _ranges(lines: Sequence[Line]) -> str:
-    return listed([f"{long_name(line.estimator)} ({_range(line.ends)})" for line in lines])
-
-
-def _range(ends: Sequence[float | None]) -> str:
-    known = [end for end in ends if end is not None]
-    gone = f"{len(ends) - len(known)} of {len(ends)} diverged"
-    if not known:
-        return gone
-    spread = f"{min(known):.2f} to {max(known):.2f}"
-    return spread if len(known) == len(ends) else f"{spread}, {gone}"
+def _mean(ends: Sequence[float | None]) -> str:
+    value = mean(ends)
+    return f"{sum(end is None for end in ends)} of {len(ends)} diverged" if value is None else f"{value:.2f}"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from figures.escape_law import ESCAPED
 from figures.markdown import provenance, table
 from figures.names import long_name, mean, power, share
 from figures.study_data import DATA, Row, read_study
@@ -56,7 +57,8 @@ def _table(name: str, folder: Path) -> str:
     p0 = ", ".join(power(next(row.p0 for row in study.rows if row.seed == seed)) for seed in seeds)
     words = (
         f"{setting(content)} (by base: {p0}), {content.prompts} prompts x {content.samples} rationales a step, "
-        f"{max(row.steps for row in study.rows)} steps. The escape step is the first whose batch has a mean P above .05."
+        f"{max(row.steps for row in study.rows)} steps. "
+        f"The escape step is the first whose batch has a mean P above {ESCAPED:g}."
     )
     return "\n\n".join([table(columns, lines), words, verdict(content), provenance(study)])
 

@@ -59,8 +59,7 @@ def product(xp: Namespace, a: Pair, b: Pair) -> Pair:
 def exp(xp: Namespace, exponent: Pair) -> Array:
     """The exponential of high + low, for an exponent that does not overflow."""
     value = xp.exp(exponent.high)
-    # At a far underflow low may be large: 0 stays 0.
-    return xp.where(value > 0, value + value * exponent.low, value)
+    return value + value * exponent.low
 
 
 def _split(xp: Namespace, a: Array) -> Pair:

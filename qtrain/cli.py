@@ -14,6 +14,7 @@ app = App(
     name="qtrain",
     help="Train language models on the Tsallis loss continuum: GARL, PAFT and their neighbours.",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
 )
 
 Several = Parameter(consume_multiple=True, negative=())

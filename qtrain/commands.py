@@ -8,14 +8,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from qtrain.compare import COMPARISON, compare, folder_name, row
+from qtrain.compare import compare, folder_name, row
 from qtrain.config import check_estimator, read_config
 from qtrain.errors import UserError
 from qtrain.evaluate import evaluate
 from qtrain.model import new_model
 from qtrain.pretrain import get_base, load_weights
 from qtrain.progress import Board, Report
-from qtrain.run_folder import CONFIG, RESULT, check_free, read_json
+from qtrain.run_folder import COMPARISON, CONFIG, RESULT, check_free, read_json
 from qtrain.studies.study import run_study
 from qtrain.tasks import make_task
 from qtrain.train import train

@@ -16,11 +16,10 @@ from qtrain.errors import UserError
 from qtrain.estimator_choice import EstimatorChoice
 from qtrain.pretrain import get_base
 from qtrain.progress import Board, Report
-from qtrain.run_folder import CONFIG, ENVIRONMENT, RESULT, environment, read_json, write_json
+from qtrain.run_folder import COMPARISON, CONFIG, ENVIRONMENT, RESULT, environment, read_json, write_json
 from qtrain.tasks import make_task
 from qtrain.train import train
 
-COMPARISON = "comparison.json"
 COLUMNS = ("estimator", "q", "seed", "p0", "steps", "escape_step")
 """First columns of a comparison's rows; scores and `seconds` follow."""
 
@@ -107,7 +106,10 @@ def compare(
         The rows of comparison.json.
     """
     cells = cells_of(config, estimators, seeds, out)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror or error}") from None
     started = environment()
     rows = [row(result) for result in run_cells(cells, jobs=jobs, title=config.name)]
     write_json(out / CONFIG, config.as_table())

@@ -87,9 +87,13 @@ class EvalConfig(Table):
 
 
 class Config(Table):
-    """Everything that decides a run. `data` is where the records of a task that reads any lie."""
+    """Everything that decides a run.
+
+    `title` heads its section of a report (by default `name`). `data` is where the records of a task that reads any lie.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    title: str | None = None
     data: Path | None = None
     estimator: EstimatorChoice = EstimatorChoice.parse("garl:q=1")
     task: SerializeAsAny[TaskConfig]

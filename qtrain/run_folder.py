@@ -23,6 +23,13 @@ CONFIG, ENVIRONMENT, METRICS, EVALS, SAMPLES, RESULT = (
 )
 
 
+COMPARISON = "comparison.json"
+"""What a comparison's folder holds beside its run folders: the list of their results."""
+
+ESCAPED = 0.05
+"""Escape: the first step whose batch has a mean P above this."""
+
+
 class RunFolder:
     """Writes one run. Logs are flushed line by line; `finish` writes the result last, by a rename.
 
@@ -120,7 +127,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 def environment() -> dict[str, Any]:
     """What a run's numbers depend on besides its configuration: code version, libraries, machine, command."""
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([*program(), *sys.argv[1:]]),
         "commit": code_version(),
         "python": platform.python_version(),
         "libraries": {
@@ -129,6 +136,12 @@ def environment() -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }
+
+
+def program() -> list[str]:
+    """How this program was called, to call it again: by its script's name or as a module."""
+    script = Path(sys.argv[0])
+    return ["python", "-m", script.parent.name] if script.name == "__main__.py" else [script.name]
 
 
 def code_version() -> str:

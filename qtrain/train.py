@@ -16,13 +16,10 @@ from qtrain.evaluate import Evaluation, evaluate
 from qtrain.model import encode_examples, token_ids
 from qtrain.pretrain import Base, write_weights
 from qtrain.rollouts import Diverged, Rollouts, roll_out
-from qtrain.run_folder import EVALS, METRICS, SAMPLES, RunFolder
+from qtrain.run_folder import ESCAPED, EVALS, METRICS, SAMPLES, RunFolder
 from qtrain.score_norm import score_norm_sq
 from qtrain.tasks import Example, Task
 from qtrain.update import backward, clip_gradient, gradient_norm, make_optimizer
-
-ESCAPED = 0.05
-"""Escape: the first step whose batch has a mean P above this."""
 
 Watch = Callable[[int, dict[str, float], PreTrainedModel], None]
 """Called after each step's metrics are known and before its update, with (step, metrics, model)."""

@@ -20,7 +20,7 @@ def garl(log_w: Array, q: float | Array, *, baseline: Baseline = "loo", normaliz
     there, so that at q = 1 such a pool's rationale coefficients are -1 (0 for q < 1); and with M = 1 nobody
     is left out and the baseline is 0.
 
-    In float64 a coefficient is within 1e-13 of exact, relative to reward term + baseline term, for log_w
+    In float64 a coefficient is within 1e-14 of exact, relative to reward term + baseline term, for log_w
     from 0 to -10000 in one pool and M up to 100000. Time and memory are O(M) a pool.
 
     Args:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from qtrain.errors import UserError
 from qtrain.report.names import estimator_name, order, section_name
 from qtrain.run_folder import (
+    COMPARISON,
     CONFIG,
     ENVIRONMENT,
     EVALS,
@@ -19,11 +20,21 @@ from qtrain.run_folder import (
     read_jsonl,
 )
 
-COMPARISON = "comparison.json"
-ESCAPED = 0.05
-"""`qtrain.train.ESCAPED` and, above, `qtrain.compare.COMPARISON`; importing those would load torch."""
 PER_RUN = (("estimator",), ("train", "seed"), ("pretrain", "seed"))
 """The keys of a configuration in which the runs of one comparison differ."""
+
+CONFIG_KEYS: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "task.name": str,
+    "rollout.prompts": int,
+    "rollout.samples": int,
+    "optimizer.name": str,
+    "optimizer.lr": (float, int),
+    "eval.prompts": int,
+    "eval.samples": int,
+    "train.steps": int,
+}
+"""What the page says of a configuration."""
 
 
 class Record(BaseModel):
@@ -71,6 +82,7 @@ class Sample(Record):
     step: int
     prompt: str
     gold: str
+    easy: bool = False
     rationale: str
     forced: bool = False
     answer: str
@@ -145,7 +157,7 @@ def read_section(folder: Path) -> Section:
     if (folder / RESULT).exists():
         run = _run(folder)
         word = f"{estimator_name(run.result.estimator)}, seed {run.result.seed}"
-        title = f"{section_name(run.config['name'])}: {word}"
+        title = f"{section_name(run.config)}: {word}"
         return Section(title, folder, run.config, run.environment, [run])
     if (folder / CONFIG).exists() or any(folder.glob(f"*/{CONFIG}")):
         raise UserError(f"{folder}: is not finished ({RESULT} or {COMPARISON} is missing); run its command again")
@@ -163,7 +175,7 @@ def _comparison(folder: Path) -> Section:
         if _shared(run.config) != _shared(config):
             raise UserError(f"{run.folder}: its configuration is not that of {folder}; run the comparison again")
     runs.sort(key=lambda run: (order(run.result.estimator, run.result.q), run.result.seed))
-    return Section(section_name(config["name"]), folder, _shared(config), environment, runs)
+    return Section(section_name(config), folder, _shared(config), environment, runs)
 
 
 def _run_of(row: dict[str, Any], found: list[tuple[Path, Any]], folder: Path) -> Path:
@@ -211,13 +223,12 @@ def _checked(kind: type[R], value: object, where: str) -> R:
 def _config(folder: Path) -> dict[str, Any]:
     """The configuration as the plain JSON it is; `qtrain.config` would load transformers."""
     config = read_json(folder / CONFIG, "a run folder")
-    for place in ("name", "task.name", "rollout.prompts", "rollout.samples", "optimizer.name", "optimizer.lr",
-                  "eval.prompts", "eval.samples", "train.steps"):  # fmt: skip
+    for place, kind in CONFIG_KEYS.items():
         value = config
         for key in place.split("."):
-            if not isinstance(value, dict) or key not in value:
-                raise UserError(f"{folder / CONFIG}: damaged: key {place!r} is missing")
-            value = value[key]
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, kind):
+            raise UserError(f"{folder / CONFIG}: damaged: key {place!r} is {value!r}; run the command again")
     return config
 
 

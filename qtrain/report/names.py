@@ -1,5 +1,7 @@
 """How estimators and comparisons are called on the page, and in which order estimators stand."""
 
+from typing import Any
+
 NAMES = {
     "garl": "GARL",
     "paft": "PAFT",
@@ -43,9 +45,9 @@ def short_name(estimator: str) -> str:
     return " ".join([NAMES.get(name, name), *params.values()])
 
 
-def section_name(config_name: str) -> str:
-    """A configuration's name as words: "cold_start" -> "Cold start"."""
-    words = str(config_name).replace("_", " ")
+def section_name(config: dict[str, Any]) -> str:
+    """A configuration's title, by default its name as words: "cold_start" -> "Cold start"."""
+    words = str(config.get("title") or config["name"]).replace("_", " ")
     return words[:1].upper() + words[1:]
 
 

@@ -3,29 +3,30 @@
 import json
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from qtrain.report.collect import ESCAPED, Environment, Run, Sample, Section
+from qtrain.report.collect import Environment, Run, Sample, Section
 from qtrain.report.curves import SMOOTHING
 from qtrain.report.names import estimator_name
 from qtrain.report.plots import section_svg
+from qtrain.report.prose import intro
 from qtrain.report.summary import ResultTable, result_table
-from qtrain.report.text import number, scientific, shortened, visible
+from qtrain.report.text import number, shortened, visible
+from qtrain.run_folder import ESCAPED
 
 TEMPLATE = "template.html.j2"
 
 
 @dataclass(frozen=True)
 class SampleTable:
-    """Texts of one evaluation, grouped by prompt."""
+    """Texts of one evaluation, grouped by prompt; `right` and `total` count the hard prompts where there are any."""
 
     step: int
     right: int
     total: int
-    prompts: list[tuple[str, str, list[Sample]]]
+    prompts: list[list[Sample]]
 
 
 @dataclass(frozen=True)
@@ -96,40 +97,6 @@ def _view(section: Section, name: str) -> SectionView:
     )
 
 
-def intro(section: Section) -> str:
-    """What the section shows, in plain words from the configuration."""
-    config, groups = section.config, section.by_estimator
-    seeds = sorted({run.result.seed for run in section.runs})
-    rollout, optimizer = config["rollout"], config["optimizer"]
-    optimizer_name = {"sgd": "plain SGD", "adamw": "AdamW"}.get(optimizer["name"], optimizer["name"])
-    clip = f", the gradient's norm clipped at {optimizer['clip']:g}" if optimizer.get("clip") else ""
-    budget = (
-        f"{config['train']['steps']} steps of {optimizer_name} at learning rate {optimizer['lr']:g}{clip}, "
-        f"{rollout['prompts']} prompts with {rollout['samples']} rationales each in every step"
-    )
-    task = " ".join(
-        [str(config["task"]["name"]), *([f"({config['task']['variant']})"] if "variant" in config["task"] else [])]
-    )
-    p0 = sorted({run.result.p0 for run in section.runs})
-    before = scientific(p0[0]) + (f" to {scientific(p0[-1])}" if scientific(p0[0]) != scientific(p0[-1]) else "")
-    if len(section.runs) == 1:
-        first = f"One run on task {task}, under this rollout budget and learning rate: {budget}."
-    else:
-        first = (
-            f"{len(groups)} estimators on task {task}, all under one rollout budget and one learning rate: {budget}."
-        )
-    bases = "1 base model" if len(seeds) == 1 else f"{len(seeds)} base models and training seeds"
-    seed_words = f"{bases} (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))})"
-    return (
-        f"{first} They start from {seed_words}, whose success probability P before training is {before}. "
-        if len(section.runs) > 1
-        else f"{first} It starts from {seed_words}, whose success probability P before training is {before}. "
-    ) + (
-        f"Scores are of {config['eval']['samples']} sampled answers to each of {config['eval']['prompts']} held-out "
-        "prompts."
-    )
-
-
 def _samples(estimator: str, run: Run) -> SampleView:
     """The texts of one run; those of the other seeds stay in their folders."""
     steps = sorted({sample.step for sample in run.samples})
@@ -145,18 +112,14 @@ def _samples(estimator: str, run: Run) -> SampleView:
 
 def _sample_table(run: Run, step: int) -> SampleTable:
     samples = [sample for sample in run.samples if sample.step == step]
-    grouped = groupby(samples, key=lambda sample: (sample.prompt, sample.gold))
-    return SampleTable(
-        step,
-        sum(sample.success for sample in samples),
-        len(samples),
-        [(prompt, gold, list(pool)) for (prompt, gold), pool in grouped],
-    )
+    counted = [sample for sample in samples if not sample.easy] or samples
+    pools = [list(pool) for _, pool in groupby(samples, key=lambda sample: (sample.prompt, sample.gold))]
+    return SampleTable(step, sum(sample.success for sample in counted), len(counted), pools)
 
 
 def _environments(section: Section) -> list[Environment]:
     """The distinct ones: a comparison that was resumed may have seen several commits or machines."""
-    found: dict[str, Any] = {}
+    found: dict[str, Environment] = {}
     for one in [section.environment, *(run.environment for run in section.runs)]:
-        found.setdefault(one.model_dump_json(exclude={"command"}), one)
+        found.setdefault(json.dumps(one.model_dump(exclude={"command"})), one)
     return list(found.values())

@@ -11,11 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from qtrain.report.collect import ESCAPED, Run, Section
+from qtrain.report.collect import Run, Section
 from qtrain.report.curves import Curve, probability_curve, success_curve
 from qtrain.report.names import short_name
 from qtrain.report.palette import LineStyle, line_style
-from qtrain.report.text import scientific, visible
+from qtrain.report.prose import conditions
+from qtrain.report.text import visible
+from qtrain.run_folder import ESCAPED
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same bytes on every machine
@@ -91,14 +93,6 @@ def overview_png(sections: list[Section]) -> bytes:
     return png.getvalue()
 
 
-def conditions(section: Section) -> str:
-    """Optimiser, learning rate and the P that training starts from, in a few words."""
-    optimizer = section.config["optimizer"]
-    p0 = section.config.get("pretrain", {}).get("p0")
-    words = [str(optimizer["name"]).upper().replace("ADAMW", "AdamW"), f"lr {optimizer['lr']:g}"]
-    return ", ".join([*words, *([f"from P = {scientific(p0)}"] if p0 else [])])
-
-
 def _success_panel(axes: Axes, section: Section) -> None:
     _draw(axes, section, success_curve, markers=True)
     highest = max((one.p_at_1 for run in section.runs for one in run.evals), default=0.0)
@@ -154,6 +148,7 @@ def _curves(section: Section, curve_of: CurveOf) -> Iterator[tuple[LineStyle, st
 
 def _label_ends(axes: Axes, section: Section, curve_of: CurveOf) -> None:
     """Write each estimator's name beside the end of its curve, moved apart where ends meet."""
+    axes.set_ylim(axes.get_ylim())  # limits are lazy, and the places below need them settled
     ends = [(_share_of_axis(axes, curve.mean[-1]), style, name) for style, name, _, curve in _curves(section, curve_of)]
     ends.sort(key=lambda end: end[0])  # stable: equal ends keep the table's order, upwards
     places = spread([end[0] for end in ends], LABEL_INCHES / _inches(axes))

@@ -55,9 +55,8 @@ def result_table(section: Section) -> ResultTable:
 def _scores(result: Result) -> list[tuple[str, str]]:
     """(key, heading) of the scores that are shown, of hard prompts first."""
     found = [(key, match) for key in result.model_dump() if (match := PERCENT.fullmatch(key))]
-    percents = [(key, f"{m[1]}@{m[2]}, %", bool(m[3])) for key, m in found]
-    hard = [(key, heading) for key, heading, easy in percents if not easy]
-    easy = [(key, f"{heading[:-3]} easy, %") for key, heading, easy in percents if easy and key.startswith("p_at_1_")]
+    hard = [(key, f"{match[1]}@{match[2]}") for key, match in found if not match[3]]
+    easy = [(key, "p@1 easy") for key, _ in found if key == "p_at_1_easy"]
     return [*hard, ("mean_log_p", "mean log P"), *easy]
 
 
@@ -79,7 +78,7 @@ def _row(estimator: str, results: list[Result], scores: list[tuple[str, str]]) -
             *(
                 _cell([result.score(key) for result in results], partial(number, form=".2f"))
                 if key == "mean_log_p"
-                else _cell([_percent(result.score(key)) for result in results], percent)
+                else _cell([_percent(result.score(key)) for result in results], percent, unit="%")
                 for key, _ in scores
             ),
             _cell([result.seconds for result in results], partial(number, form=".0f")),
@@ -91,12 +90,12 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _cell(values: Sequence[float | None], form: Callable[[float], str]) -> Cell:
+def _cell(values: Sequence[float | None], form: Callable[[float], str], *, unit: str = "") -> Cell:
     known = [value for value in values if value is not None]
     if not known:
         return Cell(number(None, ""))
     words = [form(statistics.fmean(known)), form(min(known)), form(max(known))]
-    return Cell(words[0], _range(words[1], words[2]))
+    return Cell(words[0] + unit, _range(words[1], words[2]))
 
 
 def _range(low: str, high: str) -> str:

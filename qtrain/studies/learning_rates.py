@@ -14,12 +14,12 @@ from qtrain.run_folder import RESULT, read_json
 from qtrain.studies.shipped import TABLE_1, shipped_config
 
 LOWEST_EXPONENT = {
-    "grpo": -3.0,
-    "rb_rloo": 0.0,
-    "garl:q=.25": -1.0,
-    "garl:q=.5": -2.0,
-    "garl:q=.75": -3.0,
-    "garl:q=1": -4.0,
+    "grpo": -3,
+    "rb_rloo": -1,
+    "garl:q=.25": -2,
+    "garl:q=.5": -3,
+    "garl:q=.75": -4,
+    "garl:q=1": -4,
 }
 """Power of ten at which each estimator's window of three decades begins."""
 

@@ -32,11 +32,11 @@ ESCAPE_LR = 1e-3
 
 def norm_sq(log_p: float, seed: int) -> float:
     """The ||s||^2 that the escapes below obey: it falls as P grows, at a level of its own for each base."""
-    return (1 + 0.2 * seed) * 30 * math.exp(-0.05 * log_p)
+    return (1 + 0.2 * seed) * 400 * math.exp(-0.05 * log_p)
 
 
-def escape_steps(p0: float, q: float, seed: int) -> float:
-    """Steps of gradient flow from p0 to .05 under `norm_sq`."""
+def escape_updates(p0: float, q: float, seed: int) -> float:
+    """Updates of gradient flow from p0 to .05 under `norm_sq`."""
     value, _ = quad(lambda at: math.exp(-(1 - q) * at) / norm_sq(at, seed), math.log(p0), math.log(0.05))
     return value / ESCAPE_LR
 
@@ -158,7 +158,7 @@ def _escapes(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
         rows.append(row("garl:q=1", 1.0, seed, p0=1e-9, lr=ESCAPE_LR / 10, score_norm=measured, escape_step=900))
         for name, q in TABLE_1[1:]:
             for p0 in ESCAPE_GRIDS[name]:
-                steps = math.ceil(escape_steps(p0, q, seed))
+                steps = math.ceil(escape_updates(p0, q, seed)) + 1
                 rows.append(
                     row(name, q, seed, p0=p0, p0_wanted=p0, lr=ESCAPE_LR, steps=min(steps, 1500))
                     | {"escape_step": steps if steps <= 1500 else None}

@@ -129,9 +129,9 @@ def test_the_limits_at_p_zero(library: Library):
 
 
 def test_log_probabilities_far_below_any_float():
-    log_p = np.array([-1e5, -1e300])
+    log_p = np.array([-1e5, -1.7e308])
     assert tsallis.log_q_from_log(log_p, 1.0).tolist() == log_p.tolist()
-    assert tsallis.log_q_from_log(log_p, 0.5).tolist() == [-2, -2]
+    np.testing.assert_allclose(tsallis.log_q_from_log(log_p, 0.5), [-2, -2], rtol=1e-15)
     assert tsallis.amplification_from_log(log_p, 0.5).tolist() == [math.inf, math.inf]
     assert tsallis.attenuation_from_log(log_p, 0.25).tolist() == [0, 0]
 

@@ -1,91 +1,23 @@
-"""The report: numbers equal hand-computed ones, model output stays text, equal input gives equal bytes."""
+"""The report: numbers equal hand-computed ones, prose comes from the configuration, errors take one line."""
 
 import json
 import math
 import struct
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
+from report_cases import CONFIG, ENVIRONMENT, Page, report, write_comparison, write_run
 
 from qtrain.cli import main
 from qtrain.errors import UserError
-from qtrain.report import report_command
 from qtrain.report.collect import read_section
 from qtrain.report.curves import probability_curve, success_curve
 from qtrain.report.names import estimator_name, short_name
 from qtrain.report.palette import line_style
 from qtrain.report.plots import spread, step_ticks
 from qtrain.report.text import LONGEST, number, scientific, shortened, visible
-
-CONFIG: dict[str, Any] = {
-    "name": "cold_start",
-    "data": None,
-    "task": {"name": "digit_sum", "variant": "cold"},
-    "pretrain": {"steps": 1600, "p0": 6e-7},
-    "rollout": {"prompts": 12, "samples": 24, "rationale_budget": 7, "answer_budget": 3},
-    "optimizer": {"name": "sgd", "lr": 0.002, "eps": 1e-8, "clip": None},
-    "train": {"steps": 40, "stop_at_p": None},
-    "eval": {"every": 20, "prompts": 64, "samples": 16},
-}
-ENVIRONMENT = {
-    "command": "qtrain compare cold_start.toml --estimator grpo --out runs/cold",
-    "commit": "0123456789ab",
-    "python": "3.11.7",
-    "libraries": {"torch": "2.13.0", "numpy": "2.4.6"},
-    "machine": "x86_64, 2 cores",
-    "threads": "1",
-}
-SAMPLE = {
-    "prompt": "33447=", "gold": "A1", "easy": False, "rationale": "36041</think>", "forced": False, "answer": "B1",
-    "log_w": -15.12, "success": False,
-}  # fmt: skip
-
-
-def write_run(
-    folder: Path,
-    estimator: str,
-    *,
-    q: float | None,
-    seed: int = 0,
-    p0: float = 5e-7,
-    p_at_1: tuple[float, ...] = (0.0, 0.25, 0.5),
-    p: tuple[float, ...] = (1e-6, 1e-3, 0.1),
-    escape_step: int | None = 3,
-    diverged_step: int | None = None,
-    samples: tuple[dict[str, Any], ...] = ({},),
-    seconds: float = 30.0,
-    name: str = "cold_start",
-    scores: dict[str, float] | None = None,
-) -> dict[str, Any]:
-    """A run folder in the real file formats. Returns the row that comparison.json gives it."""
-    folder.mkdir(parents=True)
-    config = json.loads(json.dumps(CONFIG)) | {"name": name, "estimator": estimator}
-    config["train"]["seed"] = config["pretrain"]["seed"] = seed
-    scores = {"p_at_1": p_at_1[-1], "p_at_16": 0.75, "maj_at_16": 0.625, "mean_log_p": -1.5, "p": 0.1} | (scores or {})
-    shown = dict.fromkeys(scores) if diverged_step else scores
-    first = {"estimator": estimator, "q": q, "seed": seed, "p0": p0, "steps": 40, "escape_step": escape_step}
-    result = first | shown | {"diverged_step": diverged_step, "seconds": seconds}
-    evals = [{"step": 20 * index} | scores | {"p_at_1": value} for index, value in enumerate(p_at_1)]
-    metrics = [{"step": index, "p": value, "ess": 9.0} for index, value in enumerate(p, start=1)]
-    texts = [{"step": step} | SAMPLE | sample for step in (0, 40) for sample in samples]
-    for file, value in {"config": config, "environment": ENVIRONMENT, "result": result}.items():
-        (folder / f"{file}.json").write_text(json.dumps(value, indent=1) + "\n")
-    for file, rows in {"evals": evals, "metrics": metrics, "samples": texts}.items():
-        (folder / f"{file}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return {key: value for key, value in result.items() if key not in ("p", "p_easy", "diverged_step")}
-
-
-def write_comparison(folder: Path, rows: list[dict[str, Any]], *, name: str = "cold_start") -> Path:
-    """The comparison's own files over run folders already below `folder`."""
-    config = json.loads(json.dumps(CONFIG)) | {"name": name, "estimator": "garl:q=1"}
-    config["train"]["seed"] = config["pretrain"]["seed"] = 0
-    for file, value in {"config": config, "environment": ENVIRONMENT, "comparison": rows}.items():
-        (folder / f"{file}.json").write_text(json.dumps(value))
-    return folder
 
 
 @pytest.fixture
@@ -102,52 +34,15 @@ def comparison(tmp_path: Path) -> Path:
     return write_comparison(out, rows)
 
 
-class Page(HTMLParser):
-    """Collects what a browser would see: elements, attributes, the text, and the cells of the result tables."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.rows: list[list[str]] = []
-        self.in_cell = False
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th") and self.rows:
-            self.rows[-1].append("")
-            self.in_cell = True
-        if tag == "span" and self.rows and self.rows[-1]:
-            self.rows[-1][-1] += "|"
-
-    def handle_endtag(self, tag: str) -> None:
-        self.in_cell = self.in_cell and tag not in ("td", "th")
-
-    def handle_data(self, data: str) -> None:
-        self.text += data.replace("\N{NO-BREAK SPACE}", " ")
-        if self.rows and self.rows[-1] and self.in_cell:
-            self.rows[-1][-1] += data.strip().replace("\N{NO-BREAK SPACE}", " ")
-
-
-def report(*runs: Path, output: Path | None = None) -> str:
-    output = output or runs[0].parent / "page.html"
-    report_command(runs, output)
-    return output.read_text(encoding="utf-8")
-
-
 def test_table_holds_hand_computed_numbers(comparison: Path) -> None:
     rows = Page(report(comparison)).rows[:3]
     assert rows[0] == [
-        "estimator", "P before", "steps", "escape step", "p@1, %", "p@16, %", "maj@16, %", "mean log P", "seconds"
+        "estimator", "P before", "steps", "escape step", "p@1", "p@16", "maj@16", "mean log P", "seconds"
     ]  # fmt: skip
-    assert rows[1][:5] == ["GRPO", "6.0e−7|5.0e−7 to 7.0e−7", "40", "none of 2", "0.0"]
+    assert rows[1][:5] == ["GRPO", "6.0e−7|5.0e−7 to 7.0e−7", "40", "none of 2", "0.0%"]
     assert rows[2] == [
-        "GARL, q = 0.75", "6.0e−7|5.0e−7 to 7.0e−7", "40", "6.5|3 to 10", "60.0|50.0 to 70.0", "75.0",
-        "75.0|62.5 to 87.5", "−1.00|−1.50 to −0.50", "36|30 to 41",
+        "GARL, q = 0.75", "6.0e−7|5.0e−7 to 7.0e−7", "40", "6.5|3 to 10", "60.0%|50.0 to 70.0", "75.0%",
+        "75.0%|62.5 to 87.5", "−1.00|−1.50 to −0.50", "36|30 to 41",
     ]  # fmt: skip
 
 
@@ -177,8 +72,8 @@ def test_batch_noise_is_averaged_within_a_tenth_of_the_step(tmp_path: Path) -> N
 def test_prose_comes_from_the_configuration(comparison: Path) -> None:
     text = Page(report(comparison)).text
     assert "2 estimators on task digit_sum (cold), all under one rollout budget and one learning rate" in text
-    assert "40 steps of plain SGD at learning rate 0.002, 12 prompts with 24 rationales each" in text
-    assert "2 base models and training seeds (seeds 0, 1)" in text
+    assert "40 steps of SGD at learning rate 0.002, 12 prompts with 24 rationales each" in text
+    assert "2 base models (seeds 0, 1)" in text
     assert "before training is 5.0e−7 to 7.0e−7" in text
 
 
@@ -222,60 +117,6 @@ def test_ids_stay_unique_with_several_sections(comparison: Path, tmp_path: Path)
     assert targets <= set(ids)
 
 
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</script></pre></table><img src=x onerror=alert(1)>",
-    "\" onmouseover='alert(1)' x=\"",
-    "&lt;b&gt; &amp; &#60;script&#62;",
-    "{{ 7 * 7 }}{% raw %}",
-    "<!-- --><![CDATA[ ]]>",
-    "$\\frac{1}{0}$",
-]
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_model_output_stays_text(tmp_path: Path, text: str) -> None:
-    said: dict[str, Any] = dict.fromkeys(("prompt", "gold", "rationale", "answer"), text)
-    write_run(tmp_path / "plain", "garl:q=1", q=1.0)
-    write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=(said,))
-    plain, page = Page(report(tmp_path / "plain")), Page(report(tmp_path / "run"))
-    assert [(name, set(a)) for name, a in page.elements] == [(name, set(a)) for name, a in plain.elements]
-    assert page.text.count(text) == 8  # four fields, before and after
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_names_stay_text(tmp_path: Path, text: str) -> None:
-    rows = [write_run(tmp_path / "c" / "run", text, q=None, name=text)]
-    page = Page(report(write_comparison(tmp_path / "c", rows, name=text)))
-    assert "script" not in {name for name, _ in page.elements}
-    assert not any(key.startswith("on") for _, attributes in page.elements for key in attributes)
-
-
-def test_unseen_characters_are_written_out(tmp_path: Path) -> None:
-    said = {"rationale": "a\x00b\ud800c\u202ed\x1b[31m", "answer": "e\rf\u200bg"}
-    write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=(said,))
-    page = report(tmp_path / "run")
-    assert "a⟨U+0000⟩b⟨U+D800⟩c⟨U+202E⟩d⟨U+001B⟩[31m" in page
-    assert "e⟨U+000D⟩f⟨U+200B⟩g" in page
-    assert not set(page) & {"\x00", "\u202e", "\x1b", "\r", "\u200b"}
-
-
-def test_names_and_commands_with_lone_surrogates_can_be_written(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", "garl:q=1", q=1.0, name="a\udcffb")
-    (tmp_path / "run" / "environment.json").write_text(json.dumps(ENVIRONMENT | {"command": "x\udcffy"}))
-    page = report(tmp_path / "run")
-    assert "A⟨U+DCFF⟩b" in page
-    assert "x⟨U+DCFF⟩y" in page
-
-
-def test_a_megabyte_is_cut_and_its_length_told(tmp_path: Path) -> None:
-    write_run(tmp_path / "plain", "garl:q=1", q=1.0)
-    write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=({"rationale": "7" * 1_000_000},))
-    page = report(tmp_path / "run")
-    assert "the first 1,200 of 1,000,000 characters" in page
-    assert len(page) - len(report(tmp_path / "plain")) < 4 * LONGEST
-
-
 def test_success_is_told_in_words(tmp_path: Path) -> None:
     write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=({"success": True}, {}, {"forced": True}))
     text = Page(report(tmp_path / "run")).text
@@ -298,7 +139,7 @@ def test_equal_input_gives_equal_bytes(comparison: Path, tmp_path: Path) -> None
     assert {path.name for path in tmp_path.iterdir()} == {"cold", "page.html", "page.png"}
 
 
-@pytest.mark.parametrize(("sections", "height"), [(1, 900), (3, 900), (4, 900)])
+@pytest.mark.parametrize(("sections", "height"), [(1, 900), (4, 900)])
 def test_picture_is_1600_by_900(tmp_path: Path, sections: int, height: int) -> None:
     for index in range(sections):
         write_run(tmp_path / str(index), "garl:q=1", q=1.0, seed=index)
@@ -318,7 +159,22 @@ def test_diverged_runs_say_so_and_their_scores_are_left_out(tmp_path: Path) -> N
     assert rows[1][0] == "STaR|2 of 2 diverged at step 5, 8"
     assert rows[1][3:8] == ["none of 2", "–", "–", "–", "–"]
     assert rows[2][0] == "GARL, q = 1|1 of 2 diverged at step 17"
-    assert rows[2][3:5] == ["3|1 of 2", "50.0"]
+    assert rows[2][3:5] == ["3|1 of 2", "50.0%"]
+
+
+def test_run_that_diverged_at_once(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", "garl:q=1", q=1.0, p=(), p_at_1=(0.0,), escape_step=None, diverged_step=1)
+    page = Page(report(tmp_path / "run"))
+    assert page.rows[1][0] == "GARL, q = 1|diverged at step 1"
+    assert page.rows[1][4] == "–"
+
+
+def test_easy_prompts_are_told_apart_and_not_counted(tmp_path: Path) -> None:
+    samples = ({"success": True}, {}, {"easy": True, "prompt": "T1=", "success": True})
+    write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=samples)
+    text = Page(report(tmp_path / "run")).text
+    assert "1 of 2 right at step 0, 1 of 2 at step 40" in text
+    assert text.count("T1= (easy)") == 2
 
 
 def test_single_run_and_mixture(tmp_path: Path) -> None:
@@ -326,9 +182,9 @@ def test_single_run_and_mixture(tmp_path: Path) -> None:
     page = Page(report(tmp_path / "run"))
     assert "Cold start: RB-RLOO, GARL at q = 0, seed 0" in page.text
     assert "One run on task digit_sum" in page.text
-    assert page.rows[0][-2:] == ["p@1 easy, %", "seconds"]
+    assert page.rows[0][-2:] == ["p@1 easy", "seconds"]
     assert page.rows[1][3] == "none"
-    assert page.rows[1][-2] == "96.0"
+    assert page.rows[1][-2] == "96.0%"
 
 
 def test_rows_stand_grpo_first_then_by_q(tmp_path: Path) -> None:
@@ -353,11 +209,12 @@ def damage(path: Path, content: str | None) -> None:
         ("comparison.json", "{", "cannot be read"),
         ("comparison.json", '[{"estimator": "star", "seed": 4}]', "holds the result of star, seed 4"),
         ("config.json", None, "is not a run folder (config.json is missing)"),
-        ("config.json", "[]", "key 'name' is missing"),
+        ("config.json", "[]", "key 'name' is None"),
         ("config.json", json.dumps(CONFIG | {"data": "x"}), "its configuration is not that of"),
         ("environment.json", "{}", "key 'command': Field required"),
         ("a/result.json", "[]", "no run folder below it holds the result of grpo, seed 0"),
-        ("a/config.json", "{}", "key 'name' is missing"),
+        ("a/config.json", "{}", "key 'name' is None"),
+        ("a/config.json", json.dumps(CONFIG | {"optimizer": {"name": "sgd", "lr": "x"}}), "'optimizer.lr' is 'x'"),
         ("a/metrics.jsonl", None, "cannot be read"),
         ("a/metrics.jsonl", '{"step": 1}\n', "metrics.jsonl, line 1: damaged: key 'p'"),
         ("a/evals.jsonl", "x\ny\n", "evals.jsonl, line 1: not JSON"),
@@ -405,14 +262,6 @@ def test_command_prints_the_page_alone(comparison: Path, tmp_path: Path, capsys:
 def test_report_needs_no_torch() -> None:
     code = "import sys, qtrain.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_constants_are_those_of_training() -> None:
-    from qtrain.compare import COMPARISON
-    from qtrain.report import collect
-    from qtrain.train import ESCAPED
-
-    assert (collect.COMPARISON, collect.ESCAPED) == (COMPARISON, ESCAPED)
 
 
 def test_text_and_numbers() -> None:

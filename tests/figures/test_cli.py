@@ -1,0 +1,84 @@
+"""`python -m figures`: what it writes, and one line for every mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from figures.cli import main
+from figures.registry import FIGURES, TABLES
+
+
+def test_one_figure(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["learning_rates", "--data", str(data_folder), "--out", str(tmp_path / "out")])
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["learning_rates.pdf", "learning_rates.png", "learning_rates.svg"]
+    assert sorted(Path(line).name for line in capsys.readouterr().out.splitlines()) == written
+
+
+def test_tables(data_folder: Path, tmp_path: Path) -> None:
+    main(["--tables", "--data", str(data_folder), "--out", str(tmp_path)])
+    expected = {f"{name}.md" for name in TABLES} | {f"figure_{name}.md" for name in FIGURES}
+    assert {path.name for path in tmp_path.iterdir()} == expected
+
+
+def test_list_names_data_command_and_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--list"])
+    out = capsys.readouterr().out
+    for name, entry in FIGURES.items():
+        assert name in out
+        assert entry.shows in out
+        assert entry.cost in out
+        assert all(f"`qtrain study {study}`" in out for study in entry.studies)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "name figures or pass --all; there are cold_start"),
+        (["cold_start", "--all"], "name figures or pass --all"),
+        (["cold_strat"], "unknown figure 'cold_strat'; did you mean 'cold_start'?"),
+        (["zzz"], "unknown figure 'zzz'; there are cold_start, learning_rates, escape_exponents"),
+        (["--tables", "--all"], "--tables writes all tables: leave out the names and --all"),
+        (["--tables", "cold_start"], "--tables writes all tables"),
+        (["--al"], "--al"),
+        (["--all", "--data", "nowhere"], "nowhere/cold_start.json: missing; `qtrain study cold_start` makes it"),
+        (["--tables", "--data", "nowhere"], "missing; `qtrain study"),
+    ],
+)
+def test_mistakes(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        main([*words, "--out", "out"])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("figures: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_written_when_one_data_file_is_missing(
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = tmp_path / "data"
+    some.mkdir()
+    for name in ("cold_start", "adam_conflict", "adam_alike"):
+        (some / f"{name}.json").write_bytes((data_folder / f"{name}.json").read_bytes())
+    with pytest.raises(SystemExit):
+        main(["--all", "--data", str(some), "--out", str(tmp_path / "out")])
+    assert "learning_rates.json: missing" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_is_a_file(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").write_text("", encoding="utf-8")
+    with pytest.raises(SystemExit) as exit_:
+        main(["--tables", "--data", str(data_folder), "--out", str(tmp_path / "out")])
+    assert exit_.value.code == 2
+    assert "cannot be written" in capsys.readouterr().err

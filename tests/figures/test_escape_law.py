@@ -1,0 +1,65 @@
+"""Predicted escape times against closed forms, and the smoothing against what local-linear regression must do."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from figures.errors import DataError
+from figures.escape_law import ESCAPED, constant_norm, predicted_updates, smoothed_norm
+from qtrain.train import ESCAPED as TRAINER_ESCAPED
+
+
+def test_escape_is_the_trainers() -> None:
+    assert ESCAPED == TRAINER_ESCAPED
+
+
+@pytest.mark.parametrize("p0", [1e-12, 1e-6, 1e-3, 0.04])
+@pytest.mark.parametrize("q", [0.0, 0.25, 0.75, 1.0])
+def test_power_law_norms_have_a_closed_form(q: float, p0: float) -> None:
+    # ||s||^2 = 50 P^-a: the integrand is e^(-(1-q-a) L)/50.
+    for a in (0.0, 0.2, 1 - q):
+        rate = 1 - q - a
+        ends = math.log(p0), math.log(ESCAPED)
+        exact = (
+            ends[1] - ends[0] if abs(rate) < 1e-12 else (math.exp(-rate * ends[0]) - math.exp(-rate * ends[1])) / rate
+        )
+        found = predicted_updates(p0, q, 1e-3, lambda at_n, a=a: 50 * np.exp(-a * at_n))
+        assert found == pytest.approx(exact / 50 / 1e-3, rel=1e-4)
+
+
+def test_constant_norm_approaches_the_theorems_exponent() -> None:
+    for q in (0.0, 0.5, 0.75):
+        ratio = predicted_updates(1e-12, q, 1.0, constant_norm) / predicted_updates(1e-11, q, 1.0, constant_norm)
+        assert math.log10(ratio) == pytest.approx(1 - q, abs=0.005)
+
+
+@pytest.mark.parametrize("p0", [0.0, -1.0, ESCAPED, 0.5, math.nan])
+def test_p0_must_lie_below_the_escape(p0: float) -> None:
+    with pytest.raises(ValueError, match="p0 is"):
+        predicted_updates(p0, 0.5, 1e-3, constant_norm)
+
+
+@given(level=st.floats(50, 100), slope=st.floats(-2, 2), seed=st.integers(0, 100))
+def test_smoothing_leaves_straight_lines_alone(level: float, slope: float, seed: int) -> None:
+    log_p = np.random.default_rng(seed).uniform(-20, -3, size=30)
+    norm = smoothed_norm(log_p.tolist(), (level + slope * log_p).tolist())
+    at = np.linspace(log_p.min(), log_p.max(), 7)
+    assert norm(at) == pytest.approx(level + slope * at, rel=1e-6)
+
+
+def test_smoothing_is_constant_beyond_the_measurements() -> None:
+    norm = smoothed_norm([-10.0, -8.0, -6.0, -4.0], [8.0, 6.0, 4.0, 2.0])
+    assert norm(np.array([-30.0, -10.0, -4.0, 0.0])) == pytest.approx([8, 8, 2, 2])
+
+
+def test_smoothing_needs_measurements() -> None:
+    with pytest.raises(DataError, match="measured 2 times"):
+        smoothed_norm([-3.0, -2.0], [1.0, 1.0])
+
+
+def test_smoothing_tells_of_a_norm_lost_in_noise() -> None:
+    with pytest.raises(DataError, match=r"smoothed \|\|s\|\|\^2 is .* at log P"):
+        smoothed_norm([-9.0, -6.0, -3.0], [1.0, -5.0, 1.0])

@@ -1,0 +1,162 @@
+"""The commands as a user runs them: results on disk, resuming, and one line with exit status 2 for every mistake."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qtrain.cli import main
+from qtrain.config import Config
+from qtrain.run_folder import write_json
+
+ROW = [
+    "estimator",
+    "q",
+    "seed",
+    "p0",
+    "steps",
+    "escape_step",
+    "p_at_1",
+    "p_at_16",
+    "maj_at_16",
+    "mean_log_p",
+    "seconds",
+]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder with an empty cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(config: Config, folder: Path) -> str:
+    """A configuration file of the tiny run, all prompts alike and 16 samples in evaluation."""
+    path = folder / "tiny.json"
+    write_json(path, config.with_values({"task.variant": "cold", "eval.samples": 16}).as_table())
+    return str(path)
+
+
+def run(*words: str) -> int:
+    """Exit status of a command."""
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def test_compare_writes_one_row_a_cell_and_resumes(tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", tiny, "--estimator", "grpo", "garl:q=.5", "--seeds", "2", "--out", "out", "--jobs", "1"]
+    assert run(*words) == 0
+    rows = json.loads((folder / "out" / "comparison.json").read_text())
+    assert [(row["estimator"], row["seed"]) for row in rows] == [
+        ("grpo", 0), ("garl:q=0.5", 0), ("grpo", 1), ("garl:q=0.5", 1),
+    ]  # fmt: skip
+    assert all(list(row) == ROW for row in rows)
+    assert [row["q"] for row in rows] == [None, 0.5, None, 0.5]
+    assert "out/comparison.json" in capsys.readouterr().out
+    # A cell without a result is run again, the others are not.
+    kept = folder / "out" / "garl-q.5-seed0" / "metrics.jsonl"
+    before = kept.stat().st_mtime_ns
+    (folder / "out" / "grpo-seed1" / "result.json").unlink()
+    assert run(*words) == 0
+    again = json.loads((folder / "out" / "comparison.json").read_text())
+    assert kept.stat().st_mtime_ns == before
+    assert [row | {"seconds": 0} for row in again] == [row | {"seconds": 0} for row in rows]
+    # The same folder for another configuration would mix two experiments.
+    assert run(*words[:2], "optimizer.lr=7", *words[2:]) == 2
+    assert "holds a run of another configuration" in capsys.readouterr().err
+
+
+def test_train_evaluate_pretrain(tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("pretrain", tiny) == 0
+    assert "folder" in capsys.readouterr().out
+    assert run("train", tiny, "estimator=paft:q=1", "--out", "run") == 0
+    capsys.readouterr()
+    assert run("evaluate", "run", "--prompts", "2", "--samples", "3") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^p_at_3 +\d", out, re.MULTILINE)
+    assert run("train", tiny) == 0
+    assert (folder / "runs" / "tiny-garl-q1-seed0" / "result.json").exists()
+    assert run("train", tiny, "optimizer.lr=1e30", "train.steps=20", "--out", "wild") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("trian x.toml", 'Did you mean "train"?'),
+        ("train", "requires an argument"),
+        ("train missing.toml", "missing.toml: no such configuration; shipped ones: "),
+        ("train {tiny} estimator=grop", "unknown estimator 'grop'; did you mean 'grpo'?"),
+        ("train {tiny} data=records", "task 'digit_sum' makes its own examples; remove the key"),
+        ("train {tiny} task.name=finqa", "unknown key 'task."),
+        ("compare {tiny} --estimator grpo", "--out"),
+        ("compare {tiny} --estimator grpo --out o --seeds 0", "--seeds 0: at least 1 is needed"),
+        ("compare {tiny} --estimator grpo --out o --jobs -1", "--jobs -1: at least 1 is needed"),
+        ("compare {tiny} --estimator garl --out o", "needs 'q', for example garl:q=.75"),
+        ("compare {tiny} --estimator grpo grpo --out o", "one is named twice"),
+        ("compare {tiny} --estimator grpo --ot o", "Did you mean --out?"),
+        ("compare {tiny} --estimator grpo --out {tiny}", "cannot be written"),
+        ("evaluate nowhere", "nowhere: is not a finished run (result.json is missing)"),
+        ("study cold_strt", "unknown study 'cold_strt'; did you mean 'cold_start'?"),
+        ("study best_learning_rates", "run the study learning_rates first"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    words: str, line: str, tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*words.format(tiny=tiny).split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("qtrain: ")
+    assert error.count("\n") == 1
+    assert line in error
+    assert [path.name for path in folder.iterdir()] == ["tiny.json"]
+
+
+def test_an_interrupted_comparison_stops_its_workers_and_goes_on(tiny: str, folder: Path) -> None:
+    words = [sys.executable, "-m", "qtrain", "compare", tiny, "train.steps=4000", "eval.every=4000"]
+    words += ["--estimator", "rloo", "--out", "out", "--jobs", "1"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "base, seed 0: ready\n"
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 130
+    assert error.splitlines()[-1].startswith("qtrain: interrupted")
+    assert "Traceback" not in error
+    assert not (folder / "out" / "rloo-seed0" / "result.json").exists()
+    # What the interruption left behind does not stand in the way of the same command.
+    assert run(*words[3:4], tiny, "train.steps=3", *words[7:]) == 0
+
+
+def test_records_with_a_broken_last_line_are_read(folder: Path) -> None:
+    from qtrain.errors import UserError
+    from qtrain.run_folder import read_jsonl
+
+    path = folder / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"st')
+    assert read_jsonl(path) == [{"step": 1}]
+    path.write_text('{"st\n{"step": 1}\n')
+    with pytest.raises(UserError, match="line 1: not JSON"):
+        read_jsonl(path)
+
+
+@pytest.mark.shared
+def test_twenty_steps_on_real_finqa_records(
+    shared_data: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Path(__file__).parents[2] / "qtrain" / "configs" / "finqa_cold_tiny.toml"
+    words = ["train", str(config), f"data={shared_data / 'finqa'}", "task.max_prompt_tokens=128", "--out", "finqa"]
+    assert run(*words) == 0
+    capsys.readouterr()
+    rows = [json.loads(line) for line in (folder / "finqa" / "metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == 20
+    assert all(row["mean_log_p"] < -5 for row in rows)
+    assert all(row["gradient_norm"] > 0 for row in rows)
