@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from figures.errors import DataError
 from figures.registry import FIGURES
 from figures.render import OUT, TABLES_OUT, figure_files, table_files, write
-from figures.study_data import DATA
+from figures.study_data import DATA, read_study
 
 app = App(
     name="python -m figures",
@@ -57,7 +57,7 @@ def make(
         data: Where the data files of the studies lie.
     """
     if listing:
-        sys.stdout.write(_listing())
+        sys.stdout.write(_listing(data))
         return
     if tables:
         if names or every:
@@ -80,10 +80,20 @@ def _check(name: str, known: Iterable[str]) -> None:
         raise DataError(f"unknown figure {name!r}; {hint}")
 
 
-def _listing() -> str:
+def _listing(data: Path) -> str:
     lines = []
     for name, entry in FIGURES.items():
-        lines += [name, f"  shows    {entry.shows}"]
-        lines += [f"  data     figures/data/{study}.json, made by `qtrain study {study}`" for study in entry.studies]
-        lines += [f"  cost     {entry.cost}"]
+        lines += [name, f"  shows  {entry.shows}"]
+        lines += [
+            f"  data   {data / study}.json, made by `qtrain study {study}`: {_cost(study, data)}"
+            for study in entry.studies
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _cost(study: str, data: Path) -> str:
+    """What making a data file took, as it says itself."""
+    if not (data / f"{study}.json").exists():
+        return "not made yet"
+    rows = read_study(study, data).rows
+    return f"{len(rows)} runs, {sum(row.seconds for row in rows) / 3600:.1f} hours of one core"

@@ -28,7 +28,7 @@ def escape_table(folder: Path = DATA) -> str:
             "exponent, 95% interval",
             "predicted from the measured score norm",
             "constant score norm, same p0",
-            "-(1-q)",
+            "theory, q - 1",
             "measured / predicted updates",
         ],
         [

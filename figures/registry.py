@@ -21,7 +21,6 @@ class FigureEntry:
     Attributes:
         shows: What it shows, one line; also the text for those who cannot see it.
         studies: Data files it is made from: `qtrain study NAME` makes each.
-        cost: Of making the data.
         compute: Data folder to data.
         plot: Data to figure.
         caption: Data to caption.
@@ -29,7 +28,6 @@ class FigureEntry:
 
     shows: str
     studies: tuple[str, ...]
-    cost: str
     compute: Callable[[Path], Any]
     plot: Callable[[Any], Figure]
     caption: Callable[[Any], str]
@@ -39,7 +37,6 @@ FIGURES: Mapping[str, FigureEntry] = {
     "cold_start": FigureEntry(
         "Success against training step: the cold start under one learning rate, and two cases under Adam",
         ("cold_start", "adam_conflict", "adam_alike"),
-        "57 training runs, about 30 s each on one core",
         cold_start.compute,
         cold_start.plot,
         cold_start.caption,
@@ -47,7 +44,6 @@ FIGURES: Mapping[str, FigureEntry] = {
     "learning_rates": FigureEntry(
         "Success at the end against learning rate for each estimator, and at the best rate of each",
         ("learning_rates", "best_learning_rates"),
-        "60 training runs, about 30 s each on one core",
         learning_rates.compute,
         learning_rates.plot,
         learning_rates.caption,
@@ -55,7 +51,6 @@ FIGURES: Mapping[str, FigureEntry] = {
     "escape_exponents": FigureEntry(
         "Escape steps against the initial success probability with fitted power laws, and the score norm on the way",
         ("escape_exponents",),
-        "96 training runs, up to 1,500 steps each",
         escape_exponents.compute,
         escape_exponents.plot,
         escape_exponents.caption,

@@ -132,5 +132,7 @@ def _means(lines: Sequence[Line]) -> str:
 
 
 def _mean(ends: Sequence[float | None]) -> str:
-    value = mean(ends)
-    return f"{sum(end is None for end in ends)} of {len(ends)} diverged" if value is None else f"{value:.2f}"
+    value, known = mean(ends), [end for end in ends if end is not None]
+    if value is None:
+        return f"{len(ends) - len(known)} of {len(ends)} diverged"
+    return f"{value:.2f}, lowest {min(known):.2f}"

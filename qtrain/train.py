@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients
+from qtheory.tsallis import loss_from_log
 from qtrain.config import Config
 from qtrain.evaluate import Evaluation, evaluate
 from qtrain.model import encode_examples, token_ids
@@ -119,11 +120,26 @@ def _gradient(
         sample_answers=choice.needs_reward,
     )
     coefficients_BM = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, coefficient_rng)
-    rows = backward(model, ids, rollouts, coefficients_BM, on_sampled_answers=choice.needs_reward)
+    done = backward(model, ids, rollouts, coefficients_BM, on_sampled_answers=choice.needs_reward)
     norm = gradient_norm(model)
     if not math.isfinite(norm):
         raise Diverged(f"the gradient's norm is {norm}")
-    return {**_step_metrics(examples, rollouts, coefficients_BM), "gradient_norm": norm, "rows": rows}
+    return {
+        "loss": _loss(choice.q, rollouts),
+        "surrogate": done.surrogate,
+        **_step_metrics(examples, rollouts, coefficients_BM),
+        "gradient_norm": norm,
+        "rows": done.rows,
+    }
+
+
+def _loss(q: float | None, rollouts: Rollouts) -> float:
+    """What the estimator descends, as the batch shows it: mean -log_q wbar, or 1 - mean reward outside the family."""
+    if q is not None:
+        log_wbar_B = rollouts.log_w_BM.logsumexp(1) - math.log(rollouts.log_w_BM.shape[1])
+        return float(loss_from_log(log_wbar_B.clamp(max=0.0), q).mean())
+    assert rollouts.reward_BM is not None
+    return 1.0 - float(rollouts.reward_BM.mean())
 
 
 def _evaluate(model: PreTrainedModel, task: Task, config: Config, run: RunFolder, *, step: int) -> Evaluation:
@@ -140,9 +156,9 @@ def _step_metrics(examples: list[Example], rollouts: Rollouts, coefficients_BM: 
 
     Returns:
         p: mean w. log_p: its log (nats). mean_log_p: mean over prompts of log wbar (nats). p_easy: mean w of the easy
-        half, where there is one. ess: mean effective sample size of the weights, in samples. reward: mean reward, where
-        sampled. max_rationale_coefficient, max_answer_coefficient: largest magnitudes. rationale_tokens: mean length.
-        forced: share of forced END_THINKs.
+        half, where there is one. log_w_min, log_w_max: range of log w (nats). ess: mean effective sample size of the
+        weights, in samples. reward: mean reward, where sampled. max_rationale_coefficient, max_answer_coefficient:
+        largest magnitudes. rationale_tokens: mean length. forced: share of forced END_THINKs.
     """
     log_w_BM = rollouts.log_w_BM
     hard_B = torch.tensor([not example.easy for example in examples])
@@ -152,6 +168,8 @@ def _step_metrics(examples: list[Example], rollouts: Rollouts, coefficients_BM: 
         "log_p": float(log_w_BM[hard_B].flatten().logsumexp(0)) - math.log(log_w_BM[hard_B].numel()),
         "mean_log_p": float((log_w_BM[hard_B].logsumexp(1) - math.log(log_w_BM.shape[1])).mean()),
         "ess": float((1 / posterior_BM.square().sum(1)).mean()),
+        "log_w_min": float(log_w_BM.min()),
+        "log_w_max": float(log_w_BM.max()),
         "max_rationale_coefficient": float(coefficients_BM.rationale.abs().max()),
         "max_answer_coefficient": float(coefficients_BM.answer.abs().max()),
         "rationale_tokens": sum(map(len, rollouts.rationales)) / len(rollouts.rationales),

@@ -1,5 +1,7 @@
 """The update: coefficients to a gradient, the gradient to new weights."""
 
+from typing import NamedTuple
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -10,6 +12,13 @@ from qtrain.log_weights import row_log_probs
 from qtrain.loss import surrogate_loss
 from qtrain.model import TokenIds
 from qtrain.rollouts import Rollouts
+
+
+class Backward(NamedTuple):
+    """What a backward pass was about: the surrogate loss (nats) and the rows that were run."""
+
+    surrogate: float
+    rows: int
 
 
 def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
@@ -26,7 +35,7 @@ def backward(
     coefficients_BM: Coefficients,
     *,
     on_sampled_answers: bool,
-) -> int:
+) -> Backward:
     """Put the estimate of the gradient of J into `.grad` of every parameter.
 
     Rows whose two coefficients are zero take no part: with PAFT that trains each distinct rationale once, and a GRPO
@@ -41,7 +50,7 @@ def backward(
         on_sampled_answers: Whether the answer coefficients belong to the sampled answers or to y*.
 
     Returns:
-        How many rows were run.
+        The surrogate loss and how many rows were run.
     """
     _, samples = rollouts.log_w_BM.shape
     rationale_N, answer_N = coefficients_BM.rationale.flatten(), coefficients_BM.answer.flatten()
@@ -49,7 +58,7 @@ def backward(
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     if not kept:
-        return 0
+        return Backward(0.0, 0)
     if on_sampled_answers:
         if rollouts.answers is None:
             raise ValueError("rollouts.answers is None: roll out with sample_answers=True")
@@ -66,13 +75,14 @@ def backward(
         answers,
     )
     dtype, device = log_probs.rationale_N.dtype, log_probs.rationale_N.device
-    surrogate_loss(
+    loss = surrogate_loss(
         log_probs,
         rationale_N[kept].to(device, dtype),
         answer_N[kept].to(device, dtype),
         rows=rationale_N.numel(),
-    ).backward()
-    return len(kept)
+    )
+    loss.backward()
+    return Backward(float(loss.detach()), len(kept))
 
 
 def gradient_norm(model: nn.Module) -> float:

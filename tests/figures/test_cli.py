@@ -21,14 +21,17 @@ def test_tables(data_folder: Path, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == expected
 
 
-def test_list_names_data_command_and_cost(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--list"])
+def test_list_names_data_command_and_cost(
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--list", "--data", str(data_folder)])
     out = capsys.readouterr().out
     for name, entry in FIGURES.items():
-        assert name in out
-        assert entry.shows in out
-        assert entry.cost in out
-        assert all(f"`qtrain study {study}`" in out for study in entry.studies)
+        assert f"{name}\n  shows  {entry.shows}" in out
+        assert all(f"{study}.json, made by `qtrain study {study}`: " in out for study in entry.studies)
+    assert "`qtrain study cold_start`: 18 runs, 0.1 hours of one core" in out  # 18 x 30 s
+    main(["--list", "--data", str(tmp_path)])
+    assert "`qtrain study cold_start`: not made yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

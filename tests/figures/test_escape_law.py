@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from figures.errors import DataError
 from figures.escape_law import ESCAPED, constant_norm, predicted_updates, smoothed_norm
-from qtrain.train import ESCAPED as TRAINER_ESCAPED
+from qtrain.run_folder import ESCAPED as TRAINER_ESCAPED
 
 
 def test_escape_is_the_trainers() -> None:

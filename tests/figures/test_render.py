@@ -42,13 +42,11 @@ def test_type_can_be_read(name: str, data_folder: Path) -> None:
         figure = entry.plot(entry.compute(data_folder))
         figure.draw_without_rendering()
         texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text().strip()]
-        assert min(text.get_fontsize() for text in texts) >= 6
+        assert min(float(text.get_fontsize()) for text in texts) >= 6
         # Nothing outside the page, and no legend entry twice.
         page = figure.bbox
-        assert all(
-            page.contains(*corner) for legend in figure.legends for corner in legend.get_window_extent().corners()
-        )
         for legend in figure.legends:
+            assert all(page.contains(*corner) for corner in legend.get_window_extent().corners())
             labels = [text.get_text() for text in legend.get_texts()]
             assert len(labels) == len(set(labels))
         plt.close(figure)

@@ -42,11 +42,13 @@ def test_mixed_batches_show_the_easy_half(data_folder: Path) -> None:
 def test_verdict_follows_the_numbers(data_folder: Path) -> None:
     data = cold_start.compute(data_folder)
     rows = studies()["cold_start"]["rows"]
-    three_quarters = statistics.mean(one["p_at_1"] for one in rows if one["estimator"] == "garl:q=0.75")
-    one = statistics.mean(one["p_at_1"] for one in rows if one["estimator"] == "garl:q=1")
+    three_quarters, one = (
+        f"{statistics.mean(ends):.2f}, lowest {min(ends):.2f}"
+        for ends in ([row["p_at_1"] for row in rows if row["q"] == q] for q in (0.75, 1.0))
+    )
     verdict = (
         "At the end at most 1% p@1 on every base: GRPO, q = 0, q = 0.25 and q = 0.5; "
-        f"above 50% on average: q = 1 ({one:.2f}); between: q = 0.75 ({three_quarters:.2f})."
+        f"above 50% on average: q = 1 ({one}); between: q = 0.75 ({three_quarters})."
     )
     assert verdict in cold_start.caption(data)
     assert verdict in cold_start_table(data_folder)
@@ -122,13 +124,7 @@ def test_names_and_numbers() -> None:
     assert [short_name("rb_rloo", 0.0), short_name("garl:q=0.5", 0.5), short_name("paft:q=0.5", 0.5)] == [
         "q = 0", "q = 0.5", "PAFT q = 0.5",
     ]  # fmt: skip
-    assert [power(value) for value in (6.12e-7, 1e-3, 0.316, 31.6, 1000.0)] == [
-        "6.1e-7",
-        "1e-3",
-        "0.316",
-        "31.6",
-        "1e3",
-    ]
+    assert [power(value) for value in (6.12e-7, 1e-3, 0.316, 31.6)] == ["6.1e-7", "1e-3", "0.316", "31.6"]
     assert (share(None), share(0.5)) == ("diverged", "0.500")
     assert (mean([0.0, 1.0]), mean([None, 1.0]), mean([])) == (0.5, None, None)
     assert [listed(words) for words in ([], ["a"], ["a", "b", "c"])] == ["none", "a", "a, b and c"]

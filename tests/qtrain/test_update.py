@@ -76,12 +76,12 @@ def by_definition(
 def test_gradient_is_the_estimate(word: str, model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts) -> None:
     choice = EstimatorChoice.parse(word)
     coefficients = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0))
-    rows = backward(model, ids, rollouts, coefficients, on_sampled_answers=choice.needs_reward)
+    done = backward(model, ids, rollouts, coefficients, on_sampled_answers=choice.needs_reward)
     found = gradient(model)
     expected = by_definition(model, ids, rollouts, coefficients, sampled=choice.needs_reward)
     assert expected.norm() > 0
     assert float((found - expected).norm() / expected.norm()) < 1e-5
-    assert rows == int(((coefficients.rationale != 0) | (coefficients.answer != 0)).sum())
+    assert done.rows == int(((coefficients.rationale != 0) | (coefficients.answer != 0)).sum())
 
 
 def test_rows_without_coefficients_are_left_out_and_change_nothing(
@@ -89,7 +89,7 @@ def test_rows_without_coefficients_are_left_out_and_change_nothing(
 ) -> None:
     shape = rollouts.log_w_BM.shape
     none = Coefficients(torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
-    assert backward(model, ids, rollouts, none, on_sampled_answers=False) == 0
+    assert backward(model, ids, rollouts, none, on_sampled_answers=False) == (0.0, 0)
     assert gradient_norm(model) == 0
 
 

@@ -1,0 +1,169 @@
+"""What a claim is, what its check returns, and when the two agree."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+
+Verdict = Literal["holds", "conditional", "fails"]
+Relation = Literal["=", "<=", "!="]
+Kind = Literal["relative", "absolute"]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two arrays that a claim relates, and how closely.
+
+    Attributes:
+        what: What is compared, a few words; unique in its evidence.
+        measured: Any shape but an empty one; from the project's code or an experiment with it.
+        predicted: The same shape, or one that broadcasts to it; from the paper's formula or a slow reference.
+        tolerance: Allowed distance of each entry. Under "!=" the distance that each entry must exceed.
+        kind: Whether distances are divided by |predicted|.
+        relation: "=", or "<=" where only an excess counts as distance, or "!=" for a counterexample: the
+            claim's statement, measured where its condition is broken.
+
+    Raises:
+        ValueError: The arrays are empty or their shapes do not fit.
+    """
+
+    what: str
+    measured: np.ndarray
+    predicted: np.ndarray
+    tolerance: float
+    kind: Kind
+    relation: Relation = "="
+    distance: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        measured = np.asarray(self.measured, dtype=float)
+        if measured.size == 0:
+            raise ValueError(f"{self.what}: nothing was measured, so nothing is shown")
+        given = np.asarray(self.predicted, dtype=float)
+        try:
+            predicted = np.broadcast_to(given, measured.shape)
+        except ValueError:
+            raise ValueError(f"{self.what}: {measured.shape} measured values, {given.shape} predicted ones") from None
+        object.__setattr__(self, "measured", measured)
+        object.__setattr__(self, "predicted", predicted)
+        object.__setattr__(self, "distance", self._distance(measured, predicted))
+
+    def _distance(self, measured: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        excess = measured - predicted
+        distance = np.maximum(excess, 0) if self.relation == "<=" else np.abs(excess)
+        if self.kind == "absolute":
+            return distance
+        size = np.abs(predicted)
+        # A predicted 0 must be met exactly; NaN stays NaN and agrees with nothing.
+        return np.where(size > 0, distance / np.where(size > 0, size, 1), np.where(distance > 0, np.inf, distance))
+
+    @property
+    def worst(self) -> tuple[int, ...]:
+        """Index of the entry on which the outcome hangs: the nearest under "!=", else the farthest, NaN first."""
+        flat = np.argmin(self.distance) if self.relation == "!=" else np.argmax(self.distance)
+        return tuple(int(i) for i in np.unravel_index(flat, self.distance.shape))
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every entry is as the relation says."""
+        distance = self.distance[self.worst]
+        return bool(distance > self.tolerance if self.relation == "!=" else distance <= self.tolerance)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The comparisons behind a verdict, each with its arrays.
+
+    Raises:
+        ValueError: There is none, or two have one name.
+    """
+
+    comparisons: tuple[Comparison, ...]
+
+    def __post_init__(self) -> None:
+        names = [comparison.what for comparison in self.comparisons]
+        if not names:
+            raise ValueError("evidence without a comparison shows nothing")
+        if len(set(names)) < len(names):
+            raise ValueError(f"two comparisons have one name: {', '.join(names)}")
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every comparison came out as its relation says."""
+        return all(comparison.agrees for comparison in self.comparisons)
+
+    @property
+    def has_counterexample(self) -> bool:
+        """Whether some comparison is one at which the statement fails."""
+        return any(comparison.relation == "!=" for comparison in self.comparisons)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement with the verdict that its check must bear out.
+
+    Attributes:
+        label: The paper's own label.
+        statement: One sentence.
+        verdict: "holds", "conditional" (then both sides of the condition are shown) or "fails".
+        condition: What it needs, in words; exactly for the verdict "conditional".
+        check: Measures; takes nothing, is deterministic and takes seconds at most.
+        figure: Name of the figure in `python -m figures` in which the claim is seen at work, None for none.
+
+    Raises:
+        ValueError: The verdict is unknown, or does not fit the condition.
+    """
+
+    label: str
+    statement: str
+    verdict: Verdict
+    condition: str | None
+    check: Callable[[], Evidence]
+    figure: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.verdict not in get_args(Verdict):
+            raise ValueError(f"{self.label}: verdict {self.verdict!r}: choose one of {', '.join(get_args(Verdict))}")
+        if (self.verdict == "conditional") != (self.condition is not None):
+            raise ValueError(f"{self.label}: the verdict is {self.verdict!r} and the condition {self.condition!r}")
+
+    @property
+    def source(self) -> str:
+        """The file of the check, relative to the repository."""
+        return f"{self.check.__module__.replace('.', '/')}.py"
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """A claim whose check was run.
+
+    Attributes:
+        claim: The claim.
+        evidence: What its check returned.
+        seconds: Wall-clock time of the check.
+    """
+
+    claim: Claim
+    evidence: Evidence
+    seconds: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the evidence bears the verdict out: "holds" without counterexample, the others with one."""
+        return self.evidence.agrees and self.evidence.has_counterexample == (self.claim.verdict != "holds")
+
+
+def verify(claim: Claim) -> Verification:
+    """Run a claim's check.
+
+    Args:
+        claim: The claim.
+
+    Returns:
+        Its evidence, timed.
+    """
+    start = time.perf_counter()
+    evidence = claim.check()
+    return Verification(claim, evidence, time.perf_counter() - start)

@@ -1,0 +1,75 @@
+"""The command `qtheory`. The claims are imported inside the command, so that `--help` is quick."""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+app = App(
+    name="qtheory",
+    help="The theory of the Tsallis loss continuum: check the paper's claims.",
+    version=lambda: version("qcontinuum"),
+    version_flags=["--version"],
+)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run a command. Bad input ends in one line and exit status 2; Ctrl-C, as cyclopts has it, in 130."""
+    try:
+        status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        _refuse(str(error))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@app.command
+def verify(*labels: str, output: Annotated[Path | None, Parameter(name="--json", negative=())] = None) -> int:
+    """Check claims against their recorded verdicts and print one table.
+
+    The exit status is 1 if a check contradicts its verdict.
+
+    Args:
+        labels: The claims' labels, quoted, for example "Prop 4.1" "Eq 1-3"; by default all claims.
+        output: A JSON file to write as well: one record a claim.
+    """
+    from rich.console import Console
+
+    from qtheory.claims import CLAIMS, get
+    from qtheory.claims import verify as run
+    from qtheory.claims.record import check_path, write_records
+    from qtheory.claims.table import claims_table
+
+    try:
+        claims = [get(label) for label in dict.fromkeys(labels)] or list(CLAIMS.values())
+        if output is not None:
+            check_path(output)
+    except ValueError as error:
+        # A shell hands an unquoted label over in pieces, whose nearest labels would only mislead.
+        whole = " ".join(labels)
+        _refuse(f"the label {whole!r} needs quotes" if whole in CLAIMS and len(labels) > 1 else str(error))
+    console = Console()
+    done = []
+    with Console(stderr=True).status("") as status:
+        for claim in claims:
+            status.update(claim.label)
+            done.append(run(claim))
+    if output is not None:
+        try:
+            write_records(output, done)
+        except OSError as error:
+            _refuse(f"--json {output}: cannot be written: {error.strerror or error}")
+    console.print(claims_table(done))
+    contradicted = [one.claim.label for one in done if not one.agrees]
+    if contradicted:
+        console.print(f"{len(contradicted)} of {len(done)} claims contradicted: {', '.join(contradicted)}")
+        return 1
+    console.print(f"{len(done)} of {len(done)} claims as recorded")
+    return 0
+
+
+def _refuse(message: str) -> NoReturn:
+    sys.stderr.write(f"qtheory: {' '.join(message.split())}\n")
+    sys.exit(2)

@@ -1,0 +1,227 @@
+"""The claims registry: every claim bears its verdict out, and no check passes on wrong code."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy
+
+import qtheory
+from figures.registry import FIGURES
+from qtheory import estimators, tsallis
+from qtheory.claims import CLAIMS, Claim, Comparison, Evidence, Verification, by_label, get, verify
+from qtheory.claims.reference import LatentModel, floats, gradient, loss
+from qtheory.claims.symbolic import vanishes
+
+REPOSITORY = Path(qtheory.__file__).parent.parent
+PAPER_LABELS = [
+    "Eq 1-3",
+    "Prop A.1",
+    "Thm 3.1",
+    "Cor B.2",
+    "Cor B.3",
+    "Prop B.1",
+    "Prop 4.1",
+    "Eq 6",
+    "Thm 5.1",
+    "Thm 5.2",
+    "App C.1",
+    "Prop C.1",
+    "Prop C.2",
+    "Eq 7-9",
+    "Thm 6.1",
+    "Prop 6.2",
+    "Prop D.2",
+    "Prop D.3",
+    "Prop D.4",
+    "Sec 6.1.1",
+    "v2",
+]
+
+every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+
+
+@every_claim
+class TestRegisteredClaims:
+    def test_the_check_bears_the_verdict_out(self, claim: Claim):
+        verification = verify(claim)
+        off = [one.what for one in verification.evidence.comparisons if not one.agrees]
+        assert not off
+        assert verification.agrees
+
+    def test_the_label_is_the_papers(self, claim: Claim):
+        assert claim.label in PAPER_LABELS
+
+    def test_the_source_is_a_file_that_names_the_label(self, claim: Claim):
+        assert f'label="{claim.label}"' in (REPOSITORY / claim.source).read_text(encoding="utf-8")
+
+    def test_the_figure_exists(self, claim: Claim):
+        assert claim.figure is None or claim.figure in FIGURES
+
+
+def own_mean_as_baseline(log_w: np.ndarray, q: float, *, baseline: str = "loo") -> estimators.Coefficients:
+    rationale, answer = estimators.garl(log_w, q, baseline="none")
+    mean = np.exp(log_w).mean(-1, keepdims=True)
+    return estimators.Coefficients(rationale - (baseline == "loo") * mean ** (1 - q), answer)
+
+
+def doubled(log_w: np.ndarray, q: float, *, baseline: Any = "loo") -> estimators.Coefficients:
+    return estimators.Coefficients(*(2 * part for part in estimators.garl(log_w, q, baseline=baseline)))
+
+
+def normalised(log_w: np.ndarray, q: float, counts: np.ndarray) -> estimators.Coefficients:
+    return estimators.paft_from_counts(log_w, q, counts, normalize=True)
+
+
+loss_ours, amplification_ours, escort_ours = tsallis.loss, tsallis.amplification_from_log, tsallis.escort
+
+
+@pytest.mark.parametrize(
+    ("label", "target", "wrong"),
+    [
+        ("Eq 1-3", "qtheory.tsallis.loss", lambda p, q: loss_ours(p, np.asarray(q) ** 2)),
+        ("Thm 3.1", "qtheory.tsallis.escort", lambda a, q: escort_ours(a, np.sqrt(q))),
+        ("Cor B.2", "qtheory.tsallis.escort", lambda a, q: escort_ours(a, np.sqrt(q))),
+        ("Prop 4.1", "qtheory.tsallis.amplification_from_log", lambda p, q: amplification_ours(p, q * (2 - q))),
+        ("Prop 6.2", "qtheory.claims.prop_6_2.garl", own_mean_as_baseline),
+        ("Sec 6.1.1", "qtheory.claims.sec_6_1_1.garl", doubled),
+        ("Prop D.2", "qtheory.claims.prop_d_2.garl", doubled),
+        ("Prop D.2", "qtheory.claims.prop_d_2.paft_from_counts", normalised),
+        ("Prop D.3", "qtheory.claims.prop_d_3.paft_from_counts", normalised),
+    ],
+)
+def test_wrong_code_contradicts_the_verdict(
+    monkeypatch: pytest.MonkeyPatch, label: str, target: str, wrong: Callable[..., Any]
+):
+    monkeypatch.setattr(target, wrong)
+    assert not verify(CLAIMS[label]).agrees
+
+
+class TestReference:
+    """The slow side against numerical derivatives of what it claims to differentiate."""
+
+    model = LatentModel((0.2, -1.0, 0.7), (0.5, -3.0, 1.0))
+
+    def moved(self, parameters: list) -> LatentModel:
+        return LatentModel(tuple(parameters[:3]), tuple(parameters[3:]))
+
+    @pytest.mark.parametrize("z", range(3))
+    def test_scores(self, z: int):
+        context = self.model.prior[0].context
+        prior = gradient(lambda at: context.log(self.moved(at).prior[z]), self.model.parameters)
+        answer = gradient(lambda at: context.log(self.moved(at).weights[z]), self.model.parameters)
+        np.testing.assert_allclose(floats(self.model.prior_scores[z]), floats(prior), rtol=1e-14, atol=1e-30)
+        np.testing.assert_allclose(floats(self.model.answer_scores[z]), floats(answer), rtol=1e-14, atol=1e-30)
+
+    @pytest.mark.parametrize("q", [0.0, 0.4, 1.0])
+    def test_the_plug_in_of_a_pool_like_the_prior_is_the_gradient(self, q: float):
+        model = LatentModel((0.0, 0.0, 0.0), (0.5, -3.0, 1.0))
+        exact = gradient(lambda at: loss(model.success(at), q), model.parameters)
+        np.testing.assert_allclose(floats(model.plug_in((0, 1, 2), q)), floats(exact), rtol=1e-13)
+
+    def test_a_pool_of_impossible_answers_pulls_nowhere(self):
+        model = LatentModel((0.0, 0.3), (-math.inf, 1.0))
+        assert model.log_weights[0] == -math.inf
+        assert floats(model.plug_in((0, 0), 1.0)).tolist() == [0.0] * 4
+
+
+def comparison(measured: Any, predicted: Any, **changes: Any) -> Comparison:
+    values = {"what": "x, y", "tolerance": 0.1, "kind": "relative", "relation": "="} | changes
+    return Comparison(measured=np.array(measured), predicted=np.array(predicted), **values)
+
+
+@pytest.mark.parametrize(
+    ("agrees", "one"),
+    [
+        (True, comparison([10.0, 2.0], [10.9, 2.0])),
+        (False, comparison([10.0, 2.0], [10.0, 2.3])),
+        (False, comparison([10.0, 2.0], [10.9, 2.0], kind="absolute")),
+        (True, comparison([0.05], [0.0], kind="absolute")),
+        (False, comparison([1e-300], [0.0])),
+        (True, comparison([0.0, -3.0], [0.0, -3.1])),
+        (True, comparison([[1.0, 1.05]], 1.0)),
+        (False, comparison([1.0, np.nan], 1.0)),
+        (False, comparison(np.inf, 1.0)),
+        (True, comparison([-5.0, 1.05], 1.0, relation="<=")),
+        (False, comparison([-5.0, 1.2], 1.0, relation="<=")),
+        (False, comparison([0.0, np.nan], 1.0, relation="<=")),
+        (True, comparison([0.5, 1.5], 1.0, relation="!=")),
+        (False, comparison([0.5, 1.05], 1.0, relation="!=")),
+        (False, comparison([0.5, np.nan], 1.0, relation="!=")),
+    ],
+)
+def test_comparisons(agrees: bool, one: Comparison):
+    assert one.agrees is agrees
+
+
+def test_the_outcome_hangs_on_the_worst_entry():
+    assert comparison([[1.0, 1.0], [1.3, 1.0]], 1.0).worst == (1, 0)
+    assert comparison([[1.0, 1.0], [1.3, np.nan]], 1.0).worst == (1, 1)
+    assert comparison([3.0, 1.3, 2.0], 1.0, relation="!=").worst == (1,)
+
+
+EQUAL, UNEQUAL = comparison(1.0, 1.0), comparison(2.0, 1.0, relation="!=", what="counterexample")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "comparisons", "agrees"),
+    [
+        ("holds", (EQUAL,), True),
+        ("holds", (EQUAL, UNEQUAL), False),
+        ("holds", (comparison(2.0, 1.0),), False),
+        ("conditional", (EQUAL, UNEQUAL), True),
+        ("conditional", (EQUAL,), False),
+        ("conditional", (EQUAL, comparison(1.0, 1.0, relation="!=", what="no counterexample")), False),
+        ("fails", (UNEQUAL,), True),
+        ("fails", (EQUAL,), False),
+    ],
+)
+def test_a_verdict_needs_its_side_of_the_evidence(verdict: Any, comparisons: tuple[Comparison, ...], agrees: bool):
+    condition = "if so" if verdict == "conditional" else None
+    claim = Claim("Thm 0", "x = y", verdict, condition, lambda: Evidence(comparisons))
+    assert verify(claim).agrees is agrees
+
+
+def test_no_evidence_without_numbers():
+    with pytest.raises(ValueError, match="nothing was measured"):
+        comparison([], [])
+    with pytest.raises(ValueError, match=r"\(2,\) measured values, \(3,\) predicted ones"):
+        comparison([1.0, 2.0], [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="shows nothing"):
+        Evidence(())
+    with pytest.raises(ValueError, match="one name"):
+        Evidence((EQUAL, EQUAL))
+
+
+def test_identities_are_told_from_what_is_no_identity():
+    x = sympy.Symbol("x", positive=True)
+    assert vanishes("true", (x + 1) ** 2 - x**2 - 2 * x - 1).agrees
+    assert not vanishes("false", x - x, x).agrees
+    assert not vanishes("false", sympy.Integer(3)).agrees
+
+
+def test_a_claim_with_an_unknown_or_unfitting_verdict_is_refused():
+    with pytest.raises(ValueError, match="verdict 'true': choose one of holds, conditional, fails"):
+        dataclasses.replace(CLAIMS["Prop 4.1"], verdict="true")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="the verdict is 'conditional' and the condition None"):
+        dataclasses.replace(CLAIMS["Prop 4.1"], verdict="conditional")
+
+
+def test_duplicates_and_unknown_labels_are_refused():
+    with pytest.raises(ValueError, match=r"'Prop 4\.1' is registered twice"):
+        by_label([CLAIMS["Prop 4.1"], CLAIMS["Eq 1-3"], CLAIMS["Prop 4.1"]])
+    with pytest.raises(ValueError, match=r"unknown claim 'prop4\.1'; did you mean 'Prop 4\.1'\?"):
+        get("prop4.1")
+    with pytest.raises(ValueError, match=r"valid are: 'Eq 1-3', 'Thm 3\.1'"):
+        get("zzzz")
+    assert get("Prop 4.1") is CLAIMS["Prop 4.1"]
+
+
+def test_a_check_is_timed():
+    verification = verify(CLAIMS["Sec 6.1.1"])
+    assert isinstance(verification, Verification)
+    assert verification.seconds > 0

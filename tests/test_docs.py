@@ -1,0 +1,121 @@
+"""The docs: tables as the committed data give them, commands that exist, pages built without warnings or a network."""
+
+import re
+import shlex
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from figures.names import mean
+from figures.render import TABLES_OUT, table_files
+from figures.study_data import read_study
+from qtrain.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+COMMANDS = [
+    pytest.param(shlex.split(line), id=line)
+    for page in PAGES
+    for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    for line in block.splitlines()
+]
+
+
+def test_committed_tables_are_what_the_data_give() -> None:
+    committed = {path.name: path.read_bytes() for path in TABLES_OUT.glob("*.md")}
+    assert committed == table_files(), "run `python -m figures --tables` and commit docs/tables"
+
+
+def test_every_table_stands_on_a_page() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    included = re.findall(r"{include} tables/(\S+)", text)
+    assert sorted(included) == sorted(path.name for path in TABLES_OUT.glob("*.md"))
+
+
+def ends(study: str, estimator: str) -> list[float]:
+    """p@1 at the end of each base."""
+    return [-1.0 if row.p_at_1 is None else row.p_at_1 for row in read_study(study).by_estimator[estimator]]
+
+
+def test_words_about_the_cold_start() -> None:
+    for estimator in ("grpo", "rb_rloo", "garl:q=0.25", "garl:q=0.5"):
+        assert max(ends("cold_start", estimator)) < 0.01
+    for estimator in ("garl:q=0.75", "garl:q=1"):
+        assert (mean(ends("cold_start", estimator)) or 0) > 0.5
+        assert min(ends("cold_start", estimator)) > 0.25
+    assert (mean(ends("cold_start", "garl:q=1")) or 0) > (mean(ends("cold_start", "garl:q=0.75")) or 0)
+
+
+def test_words_about_easy_and_hard_in_conflict() -> None:
+    study = read_study("adam_conflict")
+    for estimator in ("grpo", "rb_rloo"):
+        assert max(ends("adam_conflict", estimator)) < 0.01
+        assert all((row.p_at_1_easy or 0) > 0.9 for row in study.by_estimator[estimator])
+    for estimator in ("garl:q=0.5", "garl:q=0.75", "garl:q=1", "paft:q=0.75"):
+        assert min(ends("adam_conflict", estimator)) > 0.9
+        assert all((row.p_at_1_easy or 0) > 0.9 for row in study.by_estimator[estimator])
+    assert min(ends("adam_conflict", "garl:q=0.25")) < 0.01
+    assert max(ends("adam_conflict", "garl:q=0.25")) > 0.9
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_commands_exist(words: list[str]) -> None:
+    program, *rest = words
+    if program == "make":
+        assert all(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M) for target in rest)
+    elif program == "qtrain":
+        command, bound, _ = app.parse_args(rest, exit_on_error=False, print_error=False)
+        assert command.__module__ == "qtrain.cli"
+        configs = [one for one in bound.args if isinstance(one, Path) and one.suffix == ".toml"]
+        assert all((ROOT / config).is_file() for config in configs)
+    else:
+        assert words[:3] == ["python", "-m", "figures"]
+        assert rest[2:] in (["--list"], ["--all"], ["--tables"])  # tests/figures runs them
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("docs")
+    words = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", str(out / "trees"), "-b", "html"]
+    built = subprocess.run([*words, str(DOCS), str(out / "html")], capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return out / "html"
+
+
+class Resources(HTMLParser):
+    """Collects what a browser fetches when it shows a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in {"script", "img", "link", "iframe", "source"}:
+            self.found += [value for key, value in attrs if key in {"src", "href", "srcset"} and value]
+
+
+@pytest.mark.parametrize("name", ["index", "getting-started", "results", "estimators", "api", "search", "genindex"])
+def test_pages_fetch_nothing_from_a_network(name: str, site: Path) -> None:
+    page = Resources()
+    page.feed((site / f"{name}.html").read_text(encoding="utf-8"))
+    assert page.found
+    assert [one for one in page.found if re.match(r"(https?:)?//", one)] == []
+    local = {one.split("?")[0].split("#")[0] for one in page.found} - {""}
+    assert [one for one in sorted(local) if not (site / one).is_file()] == []
+
+
+def test_styles_fetch_nothing_from_a_network(site: Path) -> None:
+    for sheet in (site / "_static").rglob("*.css"):
+        assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
+
+
+def test_formulas_are_mathml_and_figures_have_words(site: Path) -> None:
+    assert "<math" in (site / "index.html").read_text(encoding="utf-8")
+    results = (site / "results.html").read_text(encoding="utf-8")
+    images = re.findall(r"<img [^>]*>", results)
+    assert len(images) == 3
+    assert all(re.search(r'alt="[^"]{40,}"', image) for image in images)

@@ -1,0 +1,47 @@
+"""The README: its tree is the folders', its Python runs, its commands exist, its links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from readme_tree import ROOT, with_tree
+
+from qtrain.cli import app
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_tree_is_up_to_date() -> None:
+    assert with_tree(README) == README, "run python tests/readme_tree.py"
+
+
+def test_python_blocks_run() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        names: dict[str, object] = {}
+        exec(block, names)
+        coefficients = names["coef"]
+        assert isinstance(coefficients, tuple)
+        assert all(np.isfinite(part).all() for part in coefficients)
+
+
+@pytest.mark.parametrize("line", re.findall(r"^\$ (.*)$", README, re.MULTILINE))
+def test_commands_exist(line: str) -> None:
+    words = line.split("#")[0].split()
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif words[0] == "qtrain":
+        app.parse_args(words[1:], exit_on_error=False, print_error=False)
+        assert all((ROOT / word).exists() for word in words if word.endswith(".toml"))
+    else:
+        from qtheory.cli import app as theory
+
+        assert words[0] == "qtheory"
+        theory.parse_args(words[1:], exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
+def test_links_lead_somewhere(target: str) -> None:
+    assert target.startswith("https://") or Path(ROOT / target).exists()
