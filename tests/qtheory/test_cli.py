@@ -51,8 +51,7 @@ def register(monkeypatch: pytest.MonkeyPatch):
     """Replace the registered claims."""
 
     def replace(*claims: Claim) -> None:
-        for module in ("qtheory.claims", "qtheory.claims.registry"):
-            monkeypatch.setattr(f"{module}.CLAIMS", by_label(claims))
+        monkeypatch.setattr("qtheory.claims.CLAIMS", by_label(claims))
 
     return replace
 
