@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from qtrain.errors import UserError
 app = App(
     name="qtrain",
     help="Train language models on the Tsallis loss continuum: GARL, PAFT and their neighbours.",
+    version=lambda: version("qcontinuum"),
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
 )
