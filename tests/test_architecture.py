@@ -1,0 +1,34 @@
+"""Rules of the architecture that import-linter, whose contracts name modules, would let a new module slip past."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ("qtheory.estimators", "qtheory.tsallis")
+
+
+def imported(path: Path) -> list[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    modules = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules.append(node.module or "")
+    return modules
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "qtrain").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_qtrain_imports_of_qtheory_the_estimators_and_the_q_logarithm_alone(path: Path) -> None:
+    theory = [module for module in imported(path) if module.split(".")[0] == "qtheory"]
+    assert all(module in SHARED or module.startswith("qtheory.estimators.") for module in theory)
+
+
+@pytest.mark.parametrize("package", ["qtheory", "qtrain", "figures"])
+def test_every_file_opens_with_what_it_is_for_and_is_small(package: str) -> None:
+    for path in sorted((ROOT / package).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert ast.get_docstring(ast.parse(text)), path
+        assert len(text.splitlines()) <= 400, path
