@@ -14,8 +14,8 @@ from qtrain.studies.shipped import shipped_config
 MOST_STEPS = 1500
 
 GRIDS = {
-    "rb_rloo": (1e-2, 5e-3, 2e-3, 1e-3, 5e-4),
-    "garl:q=.25": (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 5e-5),
+    "rb_rloo": (2e-2, 1e-2, 5e-3, 2e-3, 1e-3),
+    "garl:q=.25": (1e-2, 3e-3, 1e-3, 3e-4, 1e-4),
     "garl:q=.5": (3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6),
     "garl:q=.75": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9),
     "garl:q=1": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9),
