@@ -62,6 +62,30 @@ def test_words_about_easy_and_hard_in_conflict() -> None:
     assert max(ends("adam_conflict", "garl:q=0.25")) > 0.9
 
 
+def test_words_about_prompts_all_alike() -> None:
+    study = read_study("adam_alike")
+    escapes = {name: [row.escape_step or 10**9 for row in rows] for name, rows in study.by_estimator.items()}
+    assert all(min(ends("adam_alike", name)) > 0.9 for name in study.by_estimator)
+    assert max(step for name, steps in escapes.items() if name != "grpo" for step in steps) <= 10
+    assert min(escapes["grpo"]) > 10
+    at_the_end = [mean(ends("adam_alike", name)) or 0 for name in ("rb_rloo", "garl:q=0.5", "garl:q=0.75", "garl:q=1")]
+    assert at_the_end == sorted(at_the_end, reverse=True)
+
+
+def test_words_about_learning_rates() -> None:
+    for estimator in ("garl:q=0.5", "garl:q=0.75", "garl:q=1"):
+        assert min(ends("best_learning_rates", estimator)) > 0.9
+    for estimator in ("grpo", "rb_rloo", "garl:q=0.25"):
+        assert max(ends("learning_rates", estimator)) <= 0.1
+    scan = read_study("learning_rates").by_estimator
+    assert any(row.escape_step for row in scan["garl:q=0.25"])
+    assert any(row.escape_step for row in scan["rb_rloo"])
+    assert not any(row.escape_step for row in scan["grpo"])
+    # Once in 1 / (256 p0) steps.
+    (row, *_) = scan["grpo"]
+    assert 1 / (row.prompts * row.samples * row.p0) == pytest.approx(6500, rel=0.05)
+
+
 @pytest.mark.parametrize("words", COMMANDS)
 def test_commands_exist(words: list[str]) -> None:
     program, *rest = words

@@ -35,7 +35,8 @@ def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_a_run_leaves_everything_and_repeats_itself(
     word: str, config: Config, task: Task, base: Base, tmp_path: Path
 ) -> None:
-    config = config.with_values({"estimator": word, "optimizer.lr": 0.1, "train.score_norm_nats": 0.5})
+    # The norm is measured at the first step, and not again before log P has moved by 100 nats.
+    config = config.with_values({"estimator": word, "optimizer.lr": 0.1, "train.score_norm_nats": 100.0})
     results = [train(config, task, base, tmp_path / name) for name in ("one", "two")]
     assert without_seconds(results)[0] == without_seconds(results)[1]
     one, two = tmp_path / "one", tmp_path / "two"
@@ -140,7 +141,7 @@ def test_score_norm_is_that_of_autograd_on_an_enumerated_p(config: Config, task:
     """With a rationale budget of 1 the rationales can be enumerated: ||grad mean log P||^2 over all prompts' mean."""
     config = config.with_values({"task.variant": "cold", "task.digits": 2, "rollout.rationale_budget": 1})
     model = base.load(config, task)
-    estimates = [score_norm_sq(model, task, config, np.random.default_rng(seed)) for seed in range(6)]
+    estimates = [score_norm_sq(model, task, config, np.random.default_rng(seed)) for seed in range(4)]
     exact = exact_score_norm_sq(model, task, config)
     error = np.std(estimates, ddof=1) / len(estimates) ** 0.5
     assert error < 0.2 * exact
