@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.errors import DataError
-from figures.escape_law import BANDWIDTH, ESCAPED, Norm, constant_norm, predicted_updates, smoothed_norm
+from figures.escape_law import ESCAPED, Norm, constant_norm, interpolated_norm, predicted_updates
 from figures.names import listed, power
 from figures.palette import line_style
 from figures.slopes import Slope, common_slope
@@ -19,6 +20,9 @@ from figures.study_data import DATA, Row, ScoreNorm, Study, read_study
 
 FEWEST_UPDATES = 5
 """Shorter escapes are not fitted: updates are whole, and one is then a fifth of what is measured."""
+
+Start = tuple[int, float]
+"""Where a run begins: base and p0 wanted."""
 
 SEED_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 """One sign per base."""
@@ -35,6 +39,7 @@ class Exponent:
         escaped: Runs that escaped.
         runs: How many there were.
         used: The escaped runs of at least FEWEST_UPDATES updates, which are fitted.
+        predicted_updates: One for each of the used runs, from the ||s||^2 measured from its start.
         fit: Of log T on log p0, T the updates before the escape; None where too few were used.
         predicted: The slope fitted in the same way to the updates that the measured ||s||^2 predicts at the same p0.
         constant: The slope that a constant ||s||^2 would give at the same p0; tends to -(1-q) as p0 -> 0.
@@ -49,6 +54,7 @@ class Exponent:
     escaped: tuple[Row, ...]
     runs: int
     used: tuple[Row, ...]
+    predicted_updates: tuple[float, ...]
     fit: Slope | None
     predicted: Slope | None
     constant: Slope | None
@@ -59,16 +65,15 @@ class Exponent:
 
 @dataclass(frozen=True)
 class EscapeExponents:
-    """Everything in the figure: exponents by q, ||s||^2 as measured and smoothed by base."""
+    """Everything in the figure: exponents by q, and ||s||^2 as measured on the path of each (base, p0 wanted)."""
 
     exponents: tuple[Exponent, ...]
-    measured: dict[int, ScoreNorm]
-    norms: dict[int, Norm]
+    measured: dict[Start, ScoreNorm]
 
-    def norm_near(self, p: float) -> float:
-        """Smoothed ||s||^2 at P = p, geometric mean over bases."""
-        values = [float(norm(np.array([math.log(p)]))[0]) for norm in self.norms.values()]
-        return float(np.exp(np.mean(np.log(values))))
+    @property
+    def seeds(self) -> list[int]:
+        """The bases."""
+        return sorted({seed for seed, _ in self.measured})
 
 
 def compute(folder: Path = DATA) -> EscapeExponents:
@@ -81,15 +86,29 @@ def compute(folder: Path = DATA) -> EscapeExponents:
         DataError: It is missing or holds something else, or ||s||^2 was not measured on some base.
     """
     study = read_study("escape_exponents", folder)
-    measured = {row.seed: row.score_norm for row in study.rows if row.score_norm is not None}
-    missing = set(study.seeds) - set(measured)
+    measured = {start(row): row.score_norm for row in study.rows if row.score_norm is not None}
+    missing = {start(row) for row in study.rows} - set(measured)
     if missing:
-        raise DataError(f"escape_exponents: ||s||^2 was not measured on base {min(missing)}; run the study again")
-    norms = {seed: smoothed_norm(one.log_p, one.norm_sq) for seed, one in measured.items()}
-    return EscapeExponents(tuple(_exponents(study, norms)), measured, norms)
+        seed, p0 = min(missing)
+        raise DataError(
+            f"escape_exponents: ||s||^2 was not measured from p0 {p0:g} on base {seed}; run the study again"
+        )
+    norms = {at: interpolated_norm(one.log_p, one.norm_sq) for at, one in measured.items()}
+    return EscapeExponents(tuple(_exponents(study, norms)), measured)
 
 
-def _exponents(study: Study, norms: dict[int, Norm]) -> list[Exponent]:
+def start(row: Row) -> Start:
+    """Where a run begins: its base and the p0 that was asked for.
+
+    Raises:
+        DataError: The run's p0 was not set.
+    """
+    if row.p0_wanted is None:
+        raise DataError(f"escape_exponents: {row.estimator} on base {row.seed} has no wanted p0; run the study")
+    return row.seed, row.p0_wanted
+
+
+def _exponents(study: Study, norms: dict[Start, Norm]) -> list[Exponent]:
     found = []
     for estimator, all_rows in study.by_estimator.items():
         # The run that measures ||s||^2 has a learning rate of its own.
@@ -101,7 +120,7 @@ def _exponents(study: Study, norms: dict[int, Norm]) -> list[Exponent]:
         used = tuple(row for row in escaped if updates(row) >= FEWEST_UPDATES)
         seeds, x = [row.seed for row in used], [math.log(row.p0) for row in used]
         measured = [float(updates(row)) for row in used]
-        predicted = [predicted_updates(row.p0, q, row.lr, norms[row.seed]) for row in used]
+        predicted = [predicted_updates(row.p0, q, row.lr, norms[start(row)]) for row in used]
         constant = [predicted_updates(row.p0, q, row.lr, constant_norm) for row in used]
         logs = [np.log(values).tolist() for values in (measured, predicted, constant)]
         fit, predicted_fit, constant_fit = (common_slope(seeds, x, one) for one in logs)
@@ -114,6 +133,7 @@ def _exponents(study: Study, norms: dict[int, Norm]) -> list[Exponent]:
                 escaped,
                 len(rows),
                 used,
+                tuple(predicted),
                 fit,
                 predicted_fit,
                 constant_fit,
@@ -160,9 +180,7 @@ def _draw_escapes(axes: Axes, data: EscapeExponents) -> None:
         level = np.mean(list(one.fit.intercepts.values()))
         label = f"q = {one.q:g}: {one.fit.value:.2f}"
         axes.plot(p0, np.exp(level + one.fit.value * np.log(p0)), color=color, label=label)
-        seeds = list(one.fit.intercepts)
-        logs = [[math.log(predicted_updates(at, one.q, one.lr, data.norms[seed])) for at in p0] for seed in seeds]
-        axes.plot(p0, np.exp(np.mean(logs, axis=0)), color=color, linestyle="--", linewidth=1)
+        _draw_prediction(axes, one, color)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.axhline(FEWEST_UPDATES, color="#999999", linewidth=0.6, linestyle=":")
@@ -171,24 +189,32 @@ def _draw_escapes(axes: Axes, data: EscapeExponents) -> None:
     axes.set_title("a  escape times and fitted exponents")
 
 
+def _draw_prediction(axes: Axes, one: Exponent, color: Any) -> None:
+    """Geometric means over bases at each p0."""
+    starts = sorted({row.p0_wanted for row in one.used if row.p0_wanted is not None})
+    pairs = list(zip(one.used, one.predicted_updates, strict=True))
+    at = [[(row.p0, value) for row, value in pairs if row.p0_wanted == p0] for p0 in starts]
+    means = np.array([np.exp(np.mean(np.log(some), axis=0)) for some in at])
+    axes.plot(means[:, 0], means[:, 1], color=color, linestyle="--", linewidth=1)
+
+
 def _draw_norm(axes: Axes, data: EscapeExponents) -> None:
-    for seed, one in data.measured.items():
-        log_p, norm_sq = np.array(one.log_p), np.array(one.norm_sq)
-        axes.plot(
-            np.exp(log_p), norm_sq, marker=_marker(data, seed), color="#888888", linestyle="", markersize=2.6, alpha=0.7
-        )
-        grid = np.linspace(log_p.min(), log_p.max(), 200)
-        axes.plot(np.exp(grid), data.norms[seed](grid), color="#222222", linewidth=1)
-        axes.plot([], [], marker=_marker(data, seed), color="#888888", linestyle="", label=f"base {seed}")
+    for (seed, _), one in data.measured.items():
+        order = np.argsort(one.log_p)
+        log_p, norm_sq = np.array(one.log_p)[order], np.array(one.norm_sq)[order]
+        axes.plot(np.exp(log_p), norm_sq, color="#888888", linewidth=0.7)
+        axes.plot(np.exp(one.log_p[0]), one.norm_sq[0], marker=_marker(data, seed), color="#222222", markersize=3)
+    for seed in data.seeds:
+        axes.plot([], [], marker=_marker(data, seed), color="#222222", linestyle="", label=f"start, base {seed}")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("P along the path")
-    axes.set_title("b  ||s||² along the path")
+    axes.set_title("b  ||s||² along the paths")
     axes.legend()
 
 
 def _marker(data: EscapeExponents, seed: int) -> str:
-    return SEED_MARKERS[sorted(data.measured).index(seed) % len(SEED_MARKERS)]
+    return SEED_MARKERS[data.seeds.index(seed) % len(SEED_MARKERS)]
 
 
 def caption(data: EscapeExponents) -> str:
@@ -200,16 +226,17 @@ def caption(data: EscapeExponents) -> str:
             for one in data.exponents
         ]
     )
-    low = max(math.exp(min(one.log_p)) for one in data.measured.values())
+    norms = [value for one in data.measured.values() for value in one.norm_sq]
+    first = [one.norm_sq[0] for one in data.measured.values()]
     return (
         f"a: SGD updates until a batch's mean P exceeds {ESCAPED:g}, against the measured p0; one sign per base. "
         f"Solid: least squares of log T on log p0, one intercept per base and one exponent, over runs of at least "
         f"{FEWEST_UPDATES} updates (dotted), since updates are whole. Dashed: (1/lr) times the integral of "
         f"e^(-(1-q) L)/||s||² over L = log P, with the ||s||² of panel b. "
         f"Exponents with 95% intervals: {slopes}. "
-        f"b: ||s||² estimated along a slow run at q = 1 of each base, and its local-linear smoothing (Gaussian "
-        f"kernel, {BANDWIDTH:g} nat): {power(data.norm_near(low))} at P = {power(low)}, "
-        f"{power(data.norm_near(ESCAPED))} at P = {ESCAPED:g}, geometric means over bases."
+        f"b: ||s||² estimated along a slow run at q = 1 from every p0 and base, one line each, interpolated in "
+        f"log P: from {power(min(first))} to {power(max(first))} at the starts, {power(min(norms))} to "
+        f"{power(max(norms))} over all paths."
     )
 
 

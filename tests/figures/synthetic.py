@@ -150,12 +150,14 @@ def _escapes(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     rows = []
     for seed in seeds:
-        at = np.arange(math.log(1e-9), math.log(0.05), 0.5)
-        measured = {
-            "log_p": at.tolist(),
-            "norm_sq": [norm_sq(one, seed) * float(1 + 0.1 * rng.standard_normal()) for one in at],
-        }
-        rows.append(row("garl:q=1", 1.0, seed, p0=1e-9, lr=ESCAPE_LR / 10, score_norm=measured, escape_step=900))
+        for p0 in sorted({p0 for grid in ESCAPE_GRIDS.values() for p0 in grid}):
+            at = np.arange(math.log(p0), math.log(0.05), 0.5)
+            measured = {
+                "log_p": at.tolist(),
+                "norm_sq": [norm_sq(one, seed) * float(1 + 0.03 * rng.standard_normal()) for one in at],
+            }
+            slow = {"lr": ESCAPE_LR / 10, "score_norm": measured, "escape_step": 900}
+            rows.append(row("garl:q=1", 1.0, seed, p0=p0, p0_wanted=p0, **slow))
         for name, q in TABLE_1[1:]:
             for p0 in ESCAPE_GRIDS[name]:
                 steps = math.ceil(escape_updates(p0, q, seed)) + 1

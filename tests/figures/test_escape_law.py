@@ -1,4 +1,4 @@
-"""Predicted escape times against closed forms, and the smoothing against what local-linear regression must do."""
+"""Predicted escape times against closed forms, and the interpolation of the norm."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from figures.errors import DataError
-from figures.escape_law import ESCAPED, constant_norm, predicted_updates, smoothed_norm
+from figures.escape_law import ESCAPED, constant_norm, interpolated_norm, predicted_updates
 from qtrain.run_folder import ESCAPED as TRAINER_ESCAPED
 
 
@@ -43,23 +43,24 @@ def test_p0_must_lie_below_the_escape(p0: float) -> None:
 
 
 @given(level=st.floats(50, 100), slope=st.floats(-2, 2), seed=st.integers(0, 100))
-def test_smoothing_leaves_straight_lines_alone(level: float, slope: float, seed: int) -> None:
+def test_interpolation_leaves_straight_lines_alone(level: float, slope: float, seed: int) -> None:
     log_p = np.random.default_rng(seed).uniform(-20, -3, size=30)
-    norm = smoothed_norm(log_p.tolist(), (level + slope * log_p).tolist())
+    norm = interpolated_norm(log_p.tolist(), (level + slope * log_p).tolist())
     at = np.linspace(log_p.min(), log_p.max(), 7)
     assert norm(at) == pytest.approx(level + slope * at, rel=1e-6)
 
 
-def test_smoothing_is_constant_beyond_the_measurements() -> None:
-    norm = smoothed_norm([-10.0, -8.0, -6.0, -4.0], [8.0, 6.0, 4.0, 2.0])
+def test_interpolation_is_constant_beyond_the_measurements() -> None:
+    norm = interpolated_norm([-4.0, -10.0, -8.0, -6.0], [2.0, 8.0, 6.0, 4.0])
     assert norm(np.array([-30.0, -10.0, -4.0, 0.0])) == pytest.approx([8, 8, 2, 2])
+    assert interpolated_norm([-3.0], [7.0])(np.array([-9.0, 0.0])) == pytest.approx([7, 7])
 
 
-def test_smoothing_needs_measurements() -> None:
-    with pytest.raises(DataError, match="measured 2 times"):
-        smoothed_norm([-3.0, -2.0], [1.0, 1.0])
+def test_interpolation_needs_measurements() -> None:
+    with pytest.raises(DataError, match="never measured"):
+        interpolated_norm([], [])
 
 
-def test_smoothing_tells_of_a_norm_lost_in_noise() -> None:
-    with pytest.raises(DataError, match=r"smoothed \|\|s\|\|\^2 is .* at log P"):
-        smoothed_norm([-9.0, -6.0, -3.0], [1.0, -5.0, 1.0])
+def test_interpolation_tells_of_a_norm_lost_in_noise() -> None:
+    with pytest.raises(DataError, match=r"\|\|s\|\|\^2 is -5 at log P = -6.00"):
+        interpolated_norm([-9.0, -6.0, -3.0], [1.0, -5.0, 1.0])
