@@ -108,7 +108,8 @@ _HEADINGS = {"escape_step": "escape", "mean_log_p": "log P", "mean_log_p_easy": 
 def results_table(rows: list[dict[str, Any]], title: str) -> Table:
     """The rows of a comparison as a table that fits a terminal of 80 columns."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    columns = [name for name in rows[0] if name not in ("q", "steps")]
+    hidden = ("q", "steps", "p_at_16_easy", "maj_at_16_easy", "mean_log_p_easy")
+    columns = [name for name in rows[0] if name not in hidden]
     for name in columns:
         heading = _HEADINGS.get(name, name.replace("_at_", "@").replace("_", " "))
         table.add_column(heading, justify="left" if name == "estimator" else "right", no_wrap=name == "estimator")
