@@ -1,0 +1,169 @@
+"""Flows of several examples that share parameters, solved in time: each example's first passage through a target.
+
+The variable sigma runs with the logarithm of time while the flow rests and with the distance travelled in log P
+while it moves: with t = t0 (e^lambda - 1) and rho = ||v|| ||S||, ||S|| the norm of all scores,
+d sigma = (1/(t + t0) + rho) dt. So neither a long plateau nor the blow-up at an escape, which at q = 0 is over
+within a fraction p0 of the time it took, needs small steps; both are a few units of sigma.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.integrate import solve_ivp
+
+from qtheory.flow.velocity import LogP, Scores, Velocity
+
+_EARLY = 1e-3  # t0, in units of the time in which some log P could move by 1 from where it starts
+_STRIDE = 4.0  # the largest step of sigma: LSODA's stiff steps otherwise shoot far beyond an escape
+_LONGEST = 1e6  # of sigma: a flow that settles or escapes needs a few hundred
+
+
+@dataclass(frozen=True)
+class _Event:
+    """A function of the state whose passage through 0 from below solve_ivp records, and ends at if terminal."""
+
+    function: Callable[[np.ndarray], float]
+    terminal: bool = True
+    direction: float = 1.0
+
+    def __call__(self, _: float, y: np.ndarray) -> float:
+        return float(self.function(y))
+
+
+@dataclass(frozen=True)
+class Escape:
+    """First passages and the end of a flow.
+
+    Attributes:
+        time: (N,) first time at which each example's P reached the target, inf where not by the end.
+        end: When the flow was left: once all examples were at or above the target together, or at the horizon.
+        theta: (d,) parameters at the end.
+        log_p: (N,) log P at the end, in nats.
+    """
+
+    time: np.ndarray
+    end: float
+    theta: np.ndarray
+    log_p: np.ndarray
+
+
+def escape(
+    velocity: Velocity,
+    scores: Scores,
+    log_p: LogP,
+    theta: ArrayLike,
+    target: float,
+    horizon: float,
+    *,
+    steps: Sequence[float] = (),
+    rtol: float = 1e-13,
+    atol: float = 1e-13,
+) -> Escape:
+    """Solve d theta/dt = velocity(theta, t) until all examples are at or above the target together.
+
+    The velocity need not be a gradient: `qtheory.flow.velocity` gives that of J_q, and the expected update at
+    finite M is another.
+
+    Args:
+        velocity: (theta (d,), t) -> (d,), smooth in log t between the steps.
+        scores: theta (d,) -> s_i = grad log P_i, (N, d).
+        log_p: theta (d,) -> log P_i, (N,), in nats.
+        theta: (d,) parameters at the start.
+        target: log P to reach, in nats, below 0.
+        horizon: The time at which to give up, positive and finite, in units of one over the learning rate.
+        steps: Times at which the velocity jumps, increasing: those of a `Stepwise` schedule.
+        rtol: Relative tolerance of LSODA's steps.
+        atol: Absolute tolerance of LSODA's steps, in the parameters and in log time.
+
+    Returns:
+        The first passages, 0 for examples that start at or above the target.
+
+    Raises:
+        ValueError: A target or a horizon out of range, or steps that do not increase from above 0.
+        RuntimeError: The solver gave up.
+    """
+    begin = np.asarray(theta, dtype=float)
+    if not -math.inf < target < 0:
+        raise ValueError(f"target is {target}: pass log P in nats, finite and below 0")
+    if not 0 < horizon < math.inf:
+        raise ValueError(f"horizon is {horizon}: pass a positive, finite time")
+    if any(a >= b for a, b in zip((0.0, *steps), steps, strict=False)):
+        raise ValueError(f"steps are {tuple(steps)}: they must be positive and increase")
+    level = np.asarray(log_p(begin), dtype=float)
+    time = np.where(level >= target, 0.0, math.inf)
+    if (level >= target).all():
+        return Escape(time, 0.0, begin, level)
+    # The speed at the start, at any time to come: a schedule may begin at rest and be fast long before t0 has passed.
+    times = (0.0, *steps, *np.geomspace(min(1e-6, horizon), horizon, 200).tolist())
+    fastest = _norm(scores(begin)) * max(_norm(velocity(begin, t)) for t in times)
+    early = _EARLY / fastest if fastest > 0 else _EARLY * horizon
+    state, begun, done = np.append(begin, 0.0), 0.0, False  # theta and lambda = log(1 + t/t0)
+    for until in (*(x for x in steps if x < horizon), horizon):
+        state, passed, done = _until(velocity, scores, log_p, state, (begun, until), early, target, (rtol, atol))
+        time = np.minimum(time, passed)
+        begun = until
+        if done:
+            break
+    end = _time(state[-1], early) if done else float(horizon)
+    return Escape(time, end, state[:-1], np.asarray(log_p(state[:-1]), dtype=float))
+
+
+def _until(
+    velocity: Velocity,
+    scores: Scores,
+    log_p: LogP,
+    state: np.ndarray,
+    span: tuple[float, float],
+    early: float,
+    target: float,
+    tolerances: tuple[float, float],
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Solve within a span of time on which the velocity is smooth.
+
+    Returns:
+        The state (d + 1,) at the end, first passages (N,) within the span (inf for none), and whether all
+        examples were at or above the target together.
+    """
+    log_early, over = math.log(early), math.log(early + span[1]) - math.log(early)
+    last = float(np.nextafter(span[1], span[0]))  # at the span's end the velocity may already have jumped
+
+    def rate(_: float, y: np.ndarray) -> np.ndarray:
+        # Trial states may lie anywhere, and beyond the span's end nothing matters.
+        theta, shifted = y[:-1], math.exp(log_early + min(max(y[-1], -1.0), over + 1))
+        v = velocity(theta, min(max(shifted - early, span[0]), last))
+        rest = 1 / shifted
+        slowness = 1 / (rest + _norm(v) * _norm(scores(theta)))
+        return np.append(v * slowness, rest * slowness)
+
+    def above(y: np.ndarray) -> np.ndarray:
+        return np.asarray(log_p(y[:-1]), dtype=float) - target
+
+    count = len(above(state))
+    events: list[Callable[[float, np.ndarray], float]] = [
+        *(_Event(lambda y, i=i: above(y)[i], terminal=False) for i in range(count)),
+        _Event(lambda y: np.min(above(y))),
+        _Event(lambda y: y[-1] - over),
+    ]
+    rtol, atol = tolerances
+    solution = solve_ivp(
+        rate, (0.0, _LONGEST), state, method="LSODA", rtol=rtol, atol=atol, max_step=_STRIDE, events=events
+    )
+    if solution.status != 1:
+        raise RuntimeError(f"the flow was not solved up to time {span[1]:.6g}: {solution.message}")
+    done = len(solution.y_events[count]) > 0
+    firsts = [_time(states[0, -1], early) if len(states) else math.inf for states in solution.y_events[:count]]
+    return solution.y_events[count if done else count + 1][0], np.array(firsts), done
+
+
+def _time(log_ratio: float, early: float) -> float:
+    """The time t of lambda = log(1 + t/t0); early is t0."""
+    return early * math.expm1(log_ratio) if log_ratio < 1 else math.exp(log_ratio + math.log(early)) - early
+
+
+def _norm(x: np.ndarray) -> float:
+    """The Euclidean norm of all entries, scaled by the largest: at q = 0 and P = 1e-300 the squares would vanish."""
+    top = float(np.max(np.abs(x)))
+    return top * float(np.linalg.norm(x / top)) if top > 0 else 0.0

@@ -1,0 +1,134 @@
+"""Gradient ascent in steps, as optimisers take them: SGD (Euler) with momentum, and Adam with its epsilon."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from qtheory.flow.velocity import LogP, Velocity
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """theta += rate m with m = momentum m + v; without momentum, Euler's method for the flow.
+
+    Attributes:
+        rate: The step size, positive.
+        momentum: In [0, 1).
+    """
+
+    rate: float
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive("rate", self.rate)
+        _fraction("momentum", self.momentum)
+
+    def start(self, theta: np.ndarray) -> np.ndarray:
+        """The state m = 0, (..., d)."""
+        return np.zeros_like(theta)
+
+    def step(self, state: np.ndarray, v: np.ndarray, _: int) -> tuple[np.ndarray, np.ndarray]:
+        """The next state and the parameters' change, both (..., d)."""
+        state = self.momentum * state + v
+        return state, self.rate * state
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam with bias correction, as Kingma and Ba have it: theta += rate m_hat / (sqrt(v_hat) + epsilon).
+
+    Attributes:
+        rate: The step size, positive.
+        beta1: Decay of the mean, in [0, 1).
+        beta2: Decay of the squares' mean, in [0, 1).
+        epsilon: Non-negative. Where it dominates the gradient, Adam is SGD of rate rate/epsilon (QC-6).
+    """
+
+    rate: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _positive("rate", self.rate)
+        _fraction("beta1", self.beta1)
+        _fraction("beta2", self.beta2)
+        if not self.epsilon >= 0:
+            raise ValueError(f"epsilon is {self.epsilon}: it must be non-negative")
+
+    def start(self, theta: np.ndarray) -> np.ndarray:
+        """The state (2, ..., d): means of v and of v^2, 0."""
+        return np.zeros((2, *theta.shape))
+
+    def step(self, state: np.ndarray, v: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The next state and the parameters' change (..., d) of step `number`, counted from 1."""
+        first = self.beta1 * state[0] + (1 - self.beta1) * v
+        second = self.beta2 * state[1] + (1 - self.beta2) * v**2
+        mean = first / (1 - self.beta1**number)
+        scale = np.sqrt(second / (1 - self.beta2**number)) + self.epsilon
+        # A gradient that has been exactly 0 throughout moves nothing, with epsilon = 0 too.
+        change = self.rate * np.divide(mean, scale, out=np.zeros_like(mean), where=scale > 0)
+        return np.stack([first, second]), change
+
+
+@dataclass(frozen=True)
+class Steps:
+    """First passages and the end of an iteration.
+
+    Attributes:
+        count: (..., N) number of the first step after which each P was at or above the target; 0 where it started
+            there, inf where it did not get there.
+        theta: (..., d) parameters at the end.
+        taken: Steps taken.
+    """
+
+    count: np.ndarray
+    theta: np.ndarray
+    taken: int
+
+
+def steps_to(
+    velocity: Velocity, log_p: LogP, theta: ArrayLike, target: float, optimiser: Sgd | Adam, limit: int
+) -> Steps:
+    """Iterate until every example of every row has reached the target once, or up to the limit.
+
+    Args:
+        velocity: (theta (..., d), number) -> (..., d), as `qtheory.flow.velocity` gives it; a schedule sees the
+            number of steps taken.
+        log_p: theta (..., d) -> log P, (..., N), in nats.
+        theta: (..., d) parameters at the start; rows are independent runs.
+        target: log P to reach, in nats, below 0.
+        optimiser: `Sgd` or `Adam`.
+        limit: The largest number of steps, non-negative.
+
+    Returns:
+        The first passages.
+
+    Raises:
+        ValueError: A target of 0 or above, a negative limit, or parameters that are no longer finite.
+    """
+    if not target < 0:
+        raise ValueError(f"target is {target}: pass log P in nats, below 0")
+    if limit < 0:
+        raise ValueError(f"limit is {limit}: it must be non-negative")
+    at = np.array(theta, dtype=float)
+    state, taken = optimiser.start(at), 0
+    count = np.where(log_p(at) >= target, 0.0, np.inf)
+    while taken < limit and not np.isfinite(count).all():
+        state, change = optimiser.step(state, velocity(at, taken), taken + 1)
+        at, taken = at + change, taken + 1
+        if not np.isfinite(at).all():
+            raise ValueError(f"the parameters left the floats at step {taken}: lower the rate, {optimiser.rate}")
+        count = np.where((log_p(at) >= target) & np.isinf(count), taken, count)
+    return Steps(count, at, taken)
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{name} is {value}: it must be positive")
+
+
+def _fraction(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} is {value}: it must lie in [0, 1)")

@@ -1,0 +1,189 @@
+"""Moments of an estimator on a finite task by simulation, through the code that trains models.
+
+What a training step does is done here to a task small enough to be known exactly: rationales are drawn from
+the prior, answers where the estimator reads rewards, and `qtheory.estimators` gives the coefficients.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qtheory.estimators import Coefficients, Estimator, get
+from qtheory.estimators.checks import generator
+from qtheory.tasks.checks import count
+from qtheory.tasks.finite import FiniteTask
+
+_CELLS = 2**20  # samples, and entries of the pools' tallies over rationales, that are held at once
+_BLOCK = 2**22  # numbers of a block of estimates (N, d); the first block's mean centres all
+
+
+@dataclass(frozen=True, eq=False)
+class SampledMoments:
+    """Moments of a gradient estimate g (d,) over simulated pools, with standard errors.
+
+    Attributes:
+        mean: (d,) of g.
+        mean_error: (d,) standard error of the mean.
+        variance: tr Cov g, unbiased.
+        variance_error: Its standard error.
+        second_moment: E ||g||^2.
+        second_moment_error: Its standard error.
+        draws: The number of pools.
+    """
+
+    mean: np.ndarray
+    mean_error: np.ndarray
+    variance: float
+    variance_error: float
+    second_moment: float
+    second_moment_error: float
+    draws: int
+
+
+def simulate(
+    task: FiniteTask,
+    estimator: str | Estimator | Callable[..., Coefficients],
+    params: Mapping[str, Any],
+    samples: int,
+    draws: int,
+    rng: np.random.Generator,
+) -> SampledMoments:
+    """Estimate the moments of an estimator's gradient of the loss (the one to be descended).
+
+    A sampled answer is right with probability w_z. The score of a wrong one is the mean over wrong answers,
+    -w_z/(1 - w_z) grad log w_z: exact where there is one wrong answer; where there are several, the mean of g
+    is that of sampling among them, and its variance the part that this sampling does not add.
+
+    Standard errors are the usual ones of means; the variance's ignores, to first order rightly, the error of
+    the mean that deviations are taken from. An estimate whose square underflows counts as 0 in both second
+    moments.
+
+    Args:
+        task: The task.
+        estimator: A registered name, a specification, or a function from log-weights (N, M) and `params` to
+            coefficients.
+        params: Keyword parameters of the estimator, such as {"q": 0.5}; rng is not among them.
+        samples: M, at least 1.
+        draws: The number of pools, at least 2.
+        rng: Source of all draws.
+
+    Returns:
+        The moments. Memory is bounded whatever the number of draws.
+
+    Raises:
+        TypeError: samples or draws no integer, rng no Generator, or as the estimator.
+        ValueError: An unknown estimator or parameter, a required one missing, samples or draws too few, or as
+            the estimator.
+    """
+    spec = get(estimator) if isinstance(estimator, str) else estimator
+    samples, draws, rng = count("samples", samples, 1), count("draws", draws, 2), generator(rng)
+    if isinstance(spec, Estimator):
+        _check_params(spec, params)
+    sums = _Sums()
+    batch = max(1, _CELLS // max(samples, len(task.log_prior)))
+    for block in _split(draws, max(2, _BLOCK // task.prior_score.shape[1])):
+        pools = (_rationales(task, (size, samples), rng) for size in _split(block, batch))
+        sums.add(np.concatenate([_estimates(task, spec, params, pool, rng) for pool in pools]))
+    return sums.moments()
+
+
+def _split(total: int, largest: int) -> list[int]:
+    """Sizes that add up to a total, all but the last the largest."""
+    return [min(largest, total - done) for done in range(0, total, largest)]
+
+
+def _rationales(task: FiniteTask, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Indices (N, M) drawn from the prior by inverse CDF."""
+    cumulative = np.cumsum(np.exp(task.log_prior))
+    return np.searchsorted(cumulative, rng.random(shape) * cumulative[-1], side="right")
+
+
+def _estimates(
+    task: FiniteTask,
+    estimator: Estimator | Callable[..., Coefficients],
+    params: Mapping[str, Any],
+    rationales: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Gradient estimates (N, d) of pools of rationales (N, M)."""
+    log_w = task.log_w[rationales]
+    if not isinstance(estimator, Estimator):
+        rationale, answer = estimator(log_w, **params)
+    elif estimator.inputs == "log_w":
+        randomness = {"rng": rng} if estimator.stochastic else {}
+        rationale, answer = estimator.function(log_w, **params, **randomness)
+    else:
+        right = rng.random(log_w.shape) < np.exp(log_w)
+        rationale, answer = estimator.function(right.astype(np.float64), **params)
+        answer = np.where(right, answer, answer * _wrong_factor(task.log_w)[rationales])
+    tallies = (_tally(coefficients, rationales, len(task.log_prior)) for coefficients in (rationale, answer))
+    on_prior, on_answer = tallies
+    return -(on_prior @ task.prior_score + on_answer @ task.answer_score) / rationales.shape[1]
+
+
+def _wrong_factor(log_w: np.ndarray) -> np.ndarray:
+    """(Z,) the mean score of wrong answers over grad log w: scores of all answers average to 0."""
+    unsure = log_w < 0
+    return np.where(unsure, np.exp(log_w) / np.where(unsure, np.expm1(log_w), 1.0), 0.0)
+
+
+def _tally(coefficients: np.ndarray, rationales: np.ndarray, size: int) -> np.ndarray:
+    """Sums (N, Z) of coefficients (N, M) by the rationale that they are on."""
+    pools = len(rationales)
+    cells = rationales + np.arange(pools)[:, None] * size
+    return np.bincount(cells.ravel(), weights=coefficients.ravel(), minlength=pools * size).reshape(pools, size)
+
+
+def _check_params(estimator: Estimator, params: Mapping[str, Any]) -> None:
+    known = estimator.parameters
+    for name in params:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(known) or 'none'}"
+            raise ValueError(f"{estimator.name} has no parameter {name!r}; {hint}")
+    missing = [name for name, parameter in known.items() if parameter.required and name not in params]
+    if missing:
+        raise ValueError(f"{estimator.name} needs a value for its parameter {missing[0]!r}")
+
+
+class _Sums:
+    """Sums over pools from which the moments follow, taken about the first block's mean so as not to cancel."""
+
+    def __init__(self) -> None:
+        self.draws = 0
+        self.centre = self.first = self.squares = np.zeros(())  # the centre, and sums (d,) of g - centre, squared too
+        self.deviation = np.zeros(2)  # of ||g - centre||^2 and of its square
+        self.norm = np.zeros(2)  # of ||g||^2 and of its square
+
+    def add(self, estimates: np.ndarray) -> None:
+        """Add estimates (N, d)."""
+        if not self.draws:
+            self.centre = estimates.mean(0)
+        shifted = estimates - self.centre
+        self.draws += len(estimates)
+        self.first = self.first + shifted.sum(0)
+        self.squares = self.squares + (shifted**2).sum(0)
+        for sums, values in ((self.deviation, (shifted**2).sum(1)), (self.norm, (estimates**2).sum(1))):
+            sums += np.array([values.sum(), (values**2).sum()])
+
+    def moments(self) -> SampledMoments:
+        """Means, unbiased variances, and standard errors of both."""
+        draws = self.draws
+        shift = self.first / draws
+        variances = np.maximum(self.squares / draws - shift**2, 0.0) * draws / (draws - 1)
+        return SampledMoments(
+            mean=self.centre + shift,
+            mean_error=np.sqrt(variances / draws),
+            variance=float(variances.sum()),
+            variance_error=self._error_of_mean(self.deviation),
+            second_moment=float(self.norm[0] / draws),
+            second_moment_error=self._error_of_mean(self.norm),
+            draws=draws,
+        )
+
+    def _error_of_mean(self, sums: np.ndarray) -> float:
+        mean, square = sums / self.draws
+        return float(np.sqrt(max(square - mean**2, 0.0) / (self.draws - 1)))

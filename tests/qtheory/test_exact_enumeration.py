@@ -1,0 +1,93 @@
+"""Exact moments against enumeration of all pools in 50-digit arithmetic, and against mpmath's quadrature."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from exact_reference import Reference, SlowTask, enumerate_moments, plug_in, quadrature_moments, rloo
+from exact_tasks import LOG_W, PAIRS, PRIORS, random_task, task
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qtheory.exact import Moments, moments
+from qtheory.tasks import FiniteTask
+
+FORMS = {"plugin": (plug_in, None), "rloo": (rloo, None), "paft": (plug_in, 5)}
+# The promise, and RLOO's; a bias that is exactly 0 is known to the gradient's rounding.
+MEAN, VARIANCE, RLOO_VARIANCE = 1e-12, 1e-10, 1e-9
+
+every_form = pytest.mark.parametrize("form", FORMS)
+every_task = pytest.mark.parametrize(
+    "example",
+    [pytest.param(task(prior, w), id=f"{name}, {kind}") for name, w in LOG_W.items() for kind, prior in PRIORS.items()],
+)
+
+
+def assert_agrees(ours: Moments, slow: Reference, form: str, target: np.ndarray) -> None:
+    """Errors relative to norms; an error that is NaN fails."""
+    rounding = 1e-15 * float(np.linalg.norm(target))
+    assert np.linalg.norm(ours.mean - slow.mean) <= MEAN * np.linalg.norm(slow.mean)
+    zero = np.linalg.norm(slow.bias) < 1e-30 * np.linalg.norm(target)
+    assert np.linalg.norm(ours.bias - slow.bias) <= (rounding if zero else MEAN * np.linalg.norm(slow.bias))
+    bound = RLOO_VARIANCE if form == "rloo" else VARIANCE
+    assert abs(ours.second_moment - slow.second_moment) <= bound * slow.second_moment
+    assert abs(ours.variance - slow.variance) <= max(bound * slow.variance, 1e-14 * slow.second_moment)
+
+
+@every_form
+@every_task
+def test_moments_are_those_of_all_pools(example: FiniteTask, form: str):
+    slow, (estimate, draws) = SlowTask(example), FORMS[form]
+    orders, sizes = np.array([0.0, 1e-6, 0.6, 0.99, 1.0]), np.array([1, 2, 6])
+    grid = moments(example, orders[:, None], sizes, form, K=draws)
+    for i, j in itertools.product(range(len(orders)), range(len(sizes))):
+        ours = Moments(grid.mean[i, j], grid.bias[i, j], grid.variance[i, j], grid.second_moment[i, j])
+        q, size = float(orders[i]), int(sizes[j])
+        assert_agrees(ours, enumerate_moments(slow, q, size, estimate, draws), form, example.gradient(q))
+
+
+@every_form
+@pytest.mark.parametrize(("prior", "log_w"), PAIRS)
+@pytest.mark.parametrize("size", [10, 1000, 10**6])
+def test_moments_in_large_pools_and_at_small_p(form: str, prior: float, log_w: tuple[float, float], size: int):
+    example = task((prior, 1 - prior), log_w)
+    slow, (estimate, draws) = SlowTask(example), FORMS[form]
+    likely = 35  # at most one is expected, and 36 or more have probability 1e-42
+    for q in (0.25, 0.75, 1.0):
+        reference = enumerate_moments(slow, q, size, estimate, draws, most=likely)
+        assert_agrees(moments(example, q, size, form, K=draws), reference, form, example.gradient(q))
+
+
+@pytest.mark.parametrize("q", [0.5, 1.0])
+@pytest.mark.parametrize("size", [1, 30, 10**6])
+def test_the_plug_in_s_moments_are_mpmath_s_integrals(q: float, size: int):
+    example = random_task(np.random.default_rng(5), 4, 2)
+    assert_agrees(
+        moments(example, q, size), quadrature_moments(SlowTask(example), q, size), "plugin", example.gradient(q)
+    )
+
+
+@pytest.mark.parametrize("log_w", [(-0.5, -3.0), (-0.01, -0.02), (-1e-4, -1.1e-4)])
+def test_the_baseline_in_warm_start(log_w: tuple[float, float]):
+    """The last two take away all but 6e-5 and 2e-9 of the plug-in's variance."""
+    example, size = task((0.4, 0.6), log_w), 200
+    for q in (0.0, 0.5, 1.0):
+        slow = enumerate_moments(SlowTask(example), q, size, rloo)
+        without = moments(example, q, size).variance
+        assert (
+            abs(moments(example, q, size, "rloo").variance - slow.variance) <= 1e-14 * without + 1e-12 * slow.variance
+        )
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 4), st.floats(0, 1), st.sampled_from(list(FORMS)))
+def test_random_tasks(seed: int, rationales: int, size: int, q: float, form: str):
+    example = random_task(np.random.default_rng(seed), rationales, 2)
+    estimate, draws = FORMS[form]
+    slow = enumerate_moments(SlowTask(example), q, size, estimate, draws)
+    ours, gradient = moments(example, q, size, form, K=draws), np.linalg.norm(example.gradient(q))
+    scale = float(gradient) + math.sqrt(slow.second_moment)
+    np.testing.assert_allclose(ours.mean, slow.mean, rtol=0, atol=1e-13 * scale)
+    np.testing.assert_allclose(ours.bias, slow.bias, rtol=0, atol=1e-13 * scale)
+    np.testing.assert_allclose(ours.variance, slow.variance, rtol=0, atol=1e-12 * scale**2)
