@@ -5,9 +5,11 @@ from typing import Protocol
 
 import numpy as np
 from pydantic import BaseModel
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 THINK, END_THINK, END, PAD = "<think>", "</think>", "<|end|>", "<|pad|>"
+SPECIAL_TOKENS = (PAD, THINK, END_THINK, END)
 """Special tokens: every prompt ends in THINK, every rationale in END_THINK, every answer in END."""
 
 
@@ -62,3 +64,14 @@ class Task(Protocol):
     def success(self, example: Example, answer: str) -> bool:
         """Whether a sampled answer counts in evaluation; training rewards are exact match of the tokens."""
         ...
+
+
+def with_special_tokens(core: Tokenizer) -> PreTrainedTokenizerFast:
+    """The tokenizer that transformers knows, over a core whose vocabulary holds the special tokens."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token=PAD,
+        eos_token=END,
+        extra_special_tokens=[THINK, END_THINK],
+        clean_up_tokenization_spaces=False,
+    )

@@ -3,9 +3,7 @@
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from qtrain.tasks.base import END, END_THINK, PAD, THINK
-
-SPECIAL_TOKENS = (PAD, THINK, END_THINK, END)
+from qtrain.tasks.base import SPECIAL_TOKENS, with_special_tokens
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
@@ -20,13 +18,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     core = Tokenizer(models.BPE(vocabulary, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     core.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        pad_token=PAD,
-        eos_token=END,
-        extra_special_tokens=[THINK, END_THINK],
-        clean_up_tokenization_spaces=False,
-    )
+    return with_special_tokens(core)
 
 
 def without_special_tokens(text: str) -> str:

@@ -15,7 +15,17 @@ from pydantic import Field
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from qtrain.tasks.base import END, END_THINK, PAD, THINK, Demonstration, Example, TaskConfig
+from qtrain.tasks.base import (
+    END,
+    END_THINK,
+    PAD,
+    SPECIAL_TOKENS,
+    THINK,
+    Demonstration,
+    Example,
+    TaskConfig,
+    with_special_tokens,
+)
 
 HELD_OUT_SHARE = 16
 """One digit string in so many is held out, by a hash of its digits."""
@@ -98,14 +108,8 @@ def running_sums(digits: str) -> str:
 
 def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
     """A tokenizer with one token a character of `alphabet`, and the special tokens."""
-    vocabulary = {token: index for index, token in enumerate([PAD, THINK, END_THINK, END, *alphabet])}
+    vocabulary = {token: index for index, token in enumerate([*SPECIAL_TOKENS, *alphabet])}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD))
     core.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     core.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        pad_token=PAD,
-        eos_token=END,
-        extra_special_tokens=[THINK, END_THINK],
-        clean_up_tokenization_spaces=False,
-    )
+    return with_special_tokens(core)
