@@ -210,7 +210,9 @@ def _draw_norm(axes: Axes, data: EscapeExponents) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("P along the path")
     axes.set_title("b  ||s||² along the paths")
-    axes.legend()
+    lowest = min(min(one.norm_sq) for one in data.measured.values())
+    axes.set_ylim(bottom=lowest / 2)  # room for the legend below the starts
+    axes.legend(loc="lower left", ncols=len(data.seeds), columnspacing=1, handletextpad=0.2)
 
 
 def _marker(data: EscapeExponents, seed: int) -> str:
