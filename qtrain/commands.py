@@ -107,7 +107,7 @@ _HEADINGS = {"escape_step": "escape", "mean_log_p": "log P", "mean_log_p_easy": 
 
 def results_table(rows: list[dict[str, Any]], title: str) -> Table:
     """The rows of a comparison as a table that fits a terminal of 80 columns."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     hidden = ("q", "steps", "p_at_16_easy", "maj_at_16_easy", "mean_log_p_easy")
     columns = [name for name in rows[0] if name not in hidden]
     for name in columns:
