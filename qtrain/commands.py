@@ -60,7 +60,10 @@ def train_command(path: Path, overrides: tuple[str, ...], out: Path | None) -> i
         result = train(config, task, base, folder, watch=training)
         board.cell_done()
     out_console.print(results_table([row(result)], title=f"{config.name}: {folder}"))
-    return 0 if result["diverged_step"] is None else 1
+    if result["diverged_step"] is None:
+        return 0
+    out_console.print(f"diverged at step {result['diverged_step']}: lower optimizer.lr={config.optimizer.lr:g}")
+    return 1
 
 
 def evaluate_command(run: Path, prompts: int | None, samples: int | None, seed: int) -> None:

@@ -67,7 +67,7 @@ def new_model(config: ModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int
                 head_dim=config.head_dim,
                 max_position_embeddings=config.max_positions,
                 tie_word_embeddings=config.tied_embeddings,
-                # The library's 0.02 is meant for widths of thousands; at 64 the sums are then never learned.
+                # The library's 0.02 is meant for widths of thousands; at 64 the sums stay unlearned.
                 initializer_range=config.hidden_size**-0.5,
                 eos_token_id=ids.end,
                 pad_token_id=ids.pad,

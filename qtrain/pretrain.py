@@ -117,6 +117,9 @@ def _pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[Qw
         optimizer.step()
         schedule.step()
         loss = float(mean.detach())
+        if not math.isfinite(loss):
+            # Before anything is cached: a broken base would be found again by every later run.
+            raise UserError(f"pre-training diverged at step {step + 1}: lower pretrain.lr={settings.lr:g}")
         if progress:
             progress(step + 1, settings.steps, loss)
     return model, {

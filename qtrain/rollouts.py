@@ -18,7 +18,7 @@ from qtrain.errors import UserError
 from qtrain.model import TokenIds
 
 
-class Diverged(Exception):
+class Diverged(UserError):
     """The model's weights no longer give finite logits or gradients."""
 
 
@@ -91,7 +91,7 @@ class _Branch:
         )
         logits_NTV = output.logits.float()
         if not logits_NTV.isfinite().all():
-            raise Diverged("the logits are not finite")
+            raise Diverged("the model's logits are not finite: its weights have diverged; lower the learning rate")
         return logits_NTV
 
     def cut(self, columns: int, mask_NT: Tensor) -> None:

@@ -1,5 +1,6 @@
 """Running a study: its cells, then one small data file with rows, curves and provenance."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def run_study(
         raise UserError(f"unknown study {name!r}; {did_you_mean(name, STUDIES)}")
     started = environment()
     cells = STUDIES[name](seeds, folder)
+    _check_output(output)
     results = run_cells(cells, jobs=jobs, title=name)
     data = {
         "study": name,
@@ -41,9 +43,18 @@ def run_study(
         "provenance": started,
         "rows": [_row(one, result) for one, result in zip(cells, results, strict=True)],
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_json(output, data)
     return data
+
+
+def _check_output(output: Path) -> None:
+    """Refuse a data file that could not be written, before hours of runs and not after."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written: {error.strerror or error}") from None
+    if output.is_dir() or not os.access(output.parent, os.W_OK):
+        raise UserError(f"{output}: cannot be written; choose another --output")
 
 
 def _row(one: Cell, result: dict[str, Any]) -> dict[str, Any]:

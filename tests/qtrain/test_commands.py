@@ -85,7 +85,6 @@ def test_train_evaluate_pretrain(tiny: str, folder: Path, capsys: pytest.Capture
     assert re.search(r"^p_at_3 +\d", out, re.MULTILINE)
     assert run("train", tiny) == 0
     assert (folder / "runs" / "tiny-garl-q1-seed0" / "result.json").exists()
-    assert run("train", tiny, "optimizer.lr=1e30", "train.steps=20", "--out", "wild") == 1
 
 
 @pytest.mark.parametrize(
@@ -106,6 +105,8 @@ def test_train_evaluate_pretrain(tiny: str, folder: Path, capsys: pytest.Capture
         ("compare {tiny} --estimator grpo --out {tiny}", "cannot be written"),
         ("evaluate nowhere", "nowhere: is not a finished run (result.json is missing)"),
         ("study cold_strt", "unknown study 'cold_strt'; did you mean 'cold_start'?"),
+        ("study cold_start -o {tiny}/data.json", "data.json: cannot be written"),
+        ("study cold_start -o .", ".: cannot be written; choose another --output"),
         ("study best_learning_rates", "run the study learning_rates first"),
     ],
 )
@@ -134,6 +135,15 @@ def test_an_interrupted_comparison_stops_its_workers_and_goes_on(tiny: str, fold
     assert not (folder / "out" / "rloo-seed0" / "result.json").exists()
     # What the interruption left behind does not stand in the way of the same command.
     assert run(*words[3:4], tiny, "train.steps=3", *words[7:]) == 0
+
+
+def test_what_diverged_is_said_in_a_line(tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", tiny, "optimizer.lr=1e30", "train.steps=20", "--out", "wild") == 1
+    assert re.search(r"^diverged at step \d+: lower optimizer.lr=1e\+30$", capsys.readouterr().out, re.MULTILINE)
+    assert run("pretrain", tiny, "pretrain.steps=5", "pretrain.lr=1e30", "pretrain.seed=9") == 2
+    assert re.search(r"^qtrain: pre-training diverged at step \d: lower pretrain.lr=1e\+30$", capsys.readouterr().err)
+    bases = [json.loads(path.read_text()) for path in folder.glob("cache/qcontinuum/bases/*/base.json")]
+    assert [base["made_from"]["pretrain"]["seed"] for base in bases] == [0]
 
 
 def test_records_with_a_broken_last_line_are_read(folder: Path) -> None:
