@@ -41,6 +41,7 @@ PAPER_LABELS = [
     "Sec 6.1.1",
     "v2",
 ]
+OWN_LABELS = [f"QC-{number}" for number in range(1, 8)]
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
@@ -48,13 +49,13 @@ every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 @every_claim
 class TestRegisteredClaims:
     def test_the_check_bears_the_verdict_out(self, claim: Claim):
-        verification = verify(claim)
+        verification = verify(claim, quick=True)
         off = [one.what for one in verification.evidence.comparisons if not one.agrees]
         assert not off
         assert verification.agrees
 
-    def test_the_label_is_the_papers(self, claim: Claim):
-        assert claim.label in PAPER_LABELS
+    def test_the_label_is_the_papers_or_our_own(self, claim: Claim):
+        assert claim.label in [*PAPER_LABELS, *OWN_LABELS]
 
     def test_the_source_is_a_file_that_names_the_label(self, claim: Claim):
         assert f'label="{claim.label}"' in (REPOSITORY / claim.source).read_text(encoding="utf-8")
@@ -98,7 +99,7 @@ def test_wrong_code_contradicts_the_verdict(
     monkeypatch: pytest.MonkeyPatch, label: str, target: str, wrong: Callable[..., Any]
 ):
     monkeypatch.setattr(target, wrong)
-    assert not verify(CLAIMS[label]).agrees
+    assert not verify(CLAIMS[label], quick=True).agrees
 
 
 class TestReference:
