@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qtrain.compare import Cell
 from qtrain.studies.adam import adam_alike, adam_conflict
+from qtrain.studies.adam_epsilon import adam_epsilon
 from qtrain.studies.cold_start import cold_start
 from qtrain.studies.escape_exponents import escape_exponents
 from qtrain.studies.learning_rates import best_learning_rates, learning_rates
@@ -19,4 +20,5 @@ STUDIES: dict[str, Callable[[Sequence[int], Path], list[Cell]]] = {
     "learning_rates": learning_rates,
     "best_learning_rates": best_learning_rates,
     "escape_exponents": escape_exponents,
+    "adam_epsilon": adam_epsilon,
 }

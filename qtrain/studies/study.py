@@ -24,8 +24,8 @@ def run_study(
         jobs: Worker processes; None takes one per core.
 
     Returns:
-        The data: `study`, `about`, `provenance`, `rows`. A row has the run's result, its varied settings (`lr`,
-        `optimizer`, `p0_wanted`, `variant`), `curve` (lists of step, p_at_1, p, mean_log_p from the evaluations) and,
+        The data: `study`, `about`, `provenance`, `rows`. A row has the run's result, its varied settings (`optimizer`,
+        `lr`, `eps`, `p0_wanted`, `variant`), `curve` (lists of step, p_at_1, p, mean_log_p from the evaluations) and,
         where it was measured, `score_norm` (lists of log_p and norm_sq).
 
     Raises:
@@ -65,6 +65,7 @@ def _row(one: Cell, result: dict[str, Any]) -> dict[str, Any]:
         **_rounded(result),
         "optimizer": config.optimizer.name,
         "lr": config.optimizer.lr,
+        "eps": config.optimizer.eps if config.optimizer.name == "adamw" else None,
         "p0_wanted": config.pretrain.p0,
         "variant": config.task.model_dump()["variant"],
         "prompts": config.rollout.prompts,
