@@ -12,6 +12,7 @@ from figures.errors import DataError
 from figures.registry import FIGURES
 from figures.render import OUT, TABLES_OUT, figure_files, table_files, write
 from figures.study_data import DATA, read_study
+from qtheory.claims import CLAIMS
 
 app = App(
     name="python -m figures",
@@ -83,7 +84,9 @@ def _check(name: str, known: Iterable[str]) -> None:
 def _listing(data: Path) -> str:
     lines = []
     for name, entry in FIGURES.items():
-        lines += [name, f"  shows  {entry.shows}"]
+        claims = ", ".join(claim.label for claim in CLAIMS.values() if claim.figure == name)
+        lines += [name, f"  shows  {entry.shows}", *([f"  claims {claims}"] if claims else [])]
+        lines += ["  data   computed on the spot, in seconds"] * (not entry.studies)
         lines += [
             f"  data   {data / study}.json, made by `qtrain study {study}`: {_cost(study, data)}"
             for study in entry.studies

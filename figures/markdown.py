@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from figures.study_data import Study
+from qtheory.claims.page import anchor
 
 _BAR = r"\|"
 
@@ -31,7 +32,16 @@ def provenance(study: Study) -> str:
     )
 
 
-def figure(name: str, shows: str, caption: str) -> str:
-    """A figure directive with its caption, for a page at the top of docs/."""
+def figure(name: str, shows: str, caption: str, claims: Sequence[str] = ()) -> str:
+    """A figure directive with its caption, for a page at the top of docs/.
+
+    Args:
+        name: The figure.
+        shows: What it shows, for those who cannot see it.
+        caption: Its caption.
+        claims: Labels of the claims that it shows at work, which become links to their evidence.
+    """
     options = f":alt: {shows}\n:name: figure-{name.replace('_', '-')}"
-    return f":::{{figure}} ../figures/out/{name}.svg\n{options}\n\n{caption}\n:::"
+    links = ", ".join(f"[{label}](#{anchor(label)})" for label in claims)
+    backs = f" Evidence: {links}." if claims else ""
+    return f":::{{figure}} ../figures/out/{name}.svg\n{options}\n\n{caption}{backs}\n:::"

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 from figures.markdown import figure
 from figures.registry import FIGURES, TABLES, FigureEntry
 from figures.study_data import DATA
+from qtheory.claims import CLAIMS
 
 OUT = Path(__file__).parent / "out"
 TABLES_OUT = Path(__file__).parents[1] / "docs" / "tables"
@@ -63,7 +64,8 @@ def table_files(data: Path = DATA) -> dict[str, bytes]:
     """
     files = {f"{name}.md": made(data) for name, made in TABLES.items()}
     for name, entry in FIGURES.items():
-        files[f"figure_{name}.md"] = figure(name, entry.shows, entry.caption(entry.compute(data)))
+        labels = [claim.label for claim in CLAIMS.values() if claim.figure == name]
+        files[f"figure_{name}.md"] = figure(name, entry.shows, entry.caption(entry.compute(data)), labels)
     return {name: f"{text}\n".encode() for name, text in files.items()}
 
 

@@ -25,11 +25,15 @@ def main(words: Sequence[str] | None = None) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+Output = Annotated[Path | None, Parameter(negative=())]
+
+
 @app.command
 def verify(
     *labels: str,
     quick: Annotated[bool, Parameter(negative=())] = False,
-    output: Annotated[Path | None, Parameter(name="--json", negative=())] = None,
+    json: Output = None,
+    page: Output = None,
 ) -> int:
     """Check claims against their recorded verdicts and print one table.
 
@@ -38,19 +42,24 @@ def verify(
     Args:
         labels: The claims' labels, quoted, for example "Prop 4.1" "Eq 1-3"; by default all claims.
         quick: Check fewer and smaller cases where a claim's check takes long: under a minute for all claims.
-        output: A JSON file to write as well: one record a claim.
+        json: A JSON file to write as well: one record a claim.
+        page: A Markdown file to write as well: each claim with its evidence, as the docs show it.
     """
     from rich.console import Console
 
+    from qtheory._files import check_path, write_text
     from qtheory.claims import CLAIMS, get
     from qtheory.claims import verify as run
-    from qtheory.claims.record import check_path, write_records
+    from qtheory.claims.page import claims_page
+    from qtheory.claims.record import records
     from qtheory.claims.table import claims_table
 
+    outputs = [("--json", json, records), ("--page", page, claims_page)]
     try:
         claims = [get(label) for label in dict.fromkeys(labels)] or list(CLAIMS.values())
-        if output is not None:
-            check_path(output)
+        for option, path, _ in outputs:
+            if path is not None:
+                check_path(option, path)
     except ValueError as error:
         # A shell hands an unquoted label over in pieces, whose nearest labels would only mislead.
         whole = " ".join(labels)
@@ -59,14 +68,15 @@ def verify(
     done = []
     with Console(stderr=True).status("") as status:
         for claim in claims:
-            status.update(claim.label)
+            status.update(f"{len(done) + 1} of {len(claims)}: {claim.label}")
             done.append(run(claim, quick=quick))
-    if output is not None:
-        try:
-            write_records(output, done)
-        except OSError as error:
-            _refuse(f"--json {output}: cannot be written: {error.strerror or error}")
-    console.print(claims_table(done))
+    console.print(claims_table(done, detail=bool(labels)))
+    for option, path, text in outputs:
+        if path is not None:
+            try:
+                write_text(option, path, text(done))
+            except ValueError as error:
+                _refuse(str(error))
     contradicted = [one.claim.label for one in done if not one.agrees]
     if contradicted:
         console.print(f"{len(contradicted)} of {len(done)} claims contradicted: {', '.join(contradicted)}")

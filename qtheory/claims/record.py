@@ -1,9 +1,7 @@
-"""Verifications as JSON: one record a claim, written whole or not at all."""
+"""Verifications as JSON: one record a claim."""
 
 import json
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,41 +38,10 @@ def record(verification: Verification) -> dict[str, Any]:
     }
 
 
-def check_path(path: Path) -> None:
-    """Refuse a file that could not be written, before anything is computed.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ValueError: It is a folder, or its folder does not exist or may not be written to.
-    """
-    if path.is_dir():
-        raise ValueError(f"--json {path}: is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise ValueError(f"--json {path}: no folder {path.parent}; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"--json {path}: {path.parent} may not be written to; choose another folder")
-
-
-def write_records(path: Path, verifications: Iterable[Verification]) -> None:
-    """Write the records as a JSON list.
-
-    Args:
-        path: The file, replaced at once when all is written.
-        verifications: In the order of the list.
-
-    Raises:
-        OSError: Writing failed; the file is as before.
-    """
-    text = json.dumps([record(one) for one in verifications], indent=1, ensure_ascii=False, allow_nan=False)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+def records(verifications: Iterable[Verification]) -> str:
+    """The records as a JSON list, in the order of the verifications, with one newline at its end."""
+    listed = [record(one) for one in verifications]
+    return json.dumps(listed, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _numbers(array: np.ndarray) -> Any:

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from qtheory.claims import CLAIMS, Claim, Comparison, Evidence, by_label, verify
+from qtheory.claims.page import anchor, heading
 from qtheory.claims.table import claims_table
 from qtheory.cli import main
 
@@ -70,6 +71,7 @@ def test_every_claim_in_one_table_and_one_file(tmp_path: Path, capsys: pytest.Ca
             assert np.shape(row["measured"][what]) == np.shape(row["predicted"][what])
     shown = capsys.readouterr().out
     assert all(label in shown for label in CLAIMS)
+    assert 'more: qtheory verify "' in " ".join(shown.split())
     assert shown.endswith(f"{len(CLAIMS)} of {len(CLAIMS)} claims as recorded\n")
     assert [path.name for path in tmp_path.iterdir()] == ["claims.json"]
 
@@ -120,6 +122,53 @@ def test_the_table_fits_80_columns():
     assert "≠" in text
 
 
+def test_the_short_table_shows_what_is_off_and_the_closest_of_each_relation():
+    def one(what: str, measured: float, relation: Any) -> Comparison:
+        return Comparison(what, np.array(measured), np.array(0.0), 0.5, "absolute", relation)
+
+    comparisons = (
+        one("far", 0.1, "="),
+        one("near", 0.4, "="),
+        one("off", 0.7, "<="),
+        one("below", -0.3, "<="),
+        one("apart", 9.0, "!="),
+        one("just apart", 0.6, "!="),
+    )
+    claim = Claim("Thm 0", "some", "fails", None, lambda: Evidence(comparisons))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(claims_table([verify(claim)], detail=False))
+    shown = " ".join(console.export_text().split())
+    assert [what in shown for what in ("far:", "near:", "off:", "below:", "just apart:")] == [
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert " apart: 9" not in shown
+    assert 'and 3 more: qtheory verify "Thm 0"' in shown
+
+
+def test_the_page_has_every_claim_with_links_to_its_file_and_figure(tmp_path: Path):
+    assert run("verify", "Prop 6.2", "Eq 1-3", "--page", str(tmp_path / "claims.md")) == 0
+    page = (tmp_path / "claims.md").read_text(encoding="utf-8")
+    for label in ("Prop 6.2", "Eq 1-3"):
+        claim = CLAIMS[label]
+        assert heading(claim) in page
+        assert f"](../{claim.source})" in heading(claim)
+        assert f"({anchor(label)})=" in page
+        assert f"| [{label}](#{anchor(label)}) | " in page
+    assert page.count("≠") > 1
+    rows = [line for line in page.splitlines() if line.startswith("| ") and line.count(" | ") == 6]
+    shown = sum(len(verify(CLAIMS[label]).evidence.comparisons) for label in ("Prop 6.2", "Eq 1-3"))
+    assert len(rows) == shown
+
+
+def test_signs_that_are_markup_are_escaped_on_the_page():
+    claim = Claim("Thm 0", "a_b * |c| < [d]", "holds", None, CLAIMS["Eq 1-3"].check)
+    assert r"> a\_b \* \|c\| \< \[d\]" in heading(claim)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -149,7 +198,7 @@ def test_bad_input_is_one_line_and_exit_status_2(
 def test_a_folder_that_may_not_be_written_to_is_refused_before_computing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("qtheory.claims.record.os.access", lambda *_: False)
+    monkeypatch.setattr("qtheory._files.os.access", lambda *_: False)
     assert run("verify", "--json", str(tmp_path / "claims.json")) == 2
     assert "may not be written to; choose another folder" in capsys.readouterr().err
 
