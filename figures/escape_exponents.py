@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.errors import DataError
-from figures.escape_law import ESCAPED, Norm, constant_norm, interpolated_norm, predicted_updates
 from figures.names import listed, power
 from figures.palette import line_style
 from figures.slopes import Slope, common_slope
-from figures.study_data import DATA, Row, ScoreNorm, Study, read_study
+from figures.study_data import DATA, ESCAPED, Row, ScoreNorm, Study, read_study
+from qtheory.escape.measured import Norm, constant_norm, interpolated_norm, measured_time
 
 FEWEST_UPDATES = 5
 """Shorter escapes are not fitted: updates are whole, and one is then a fifth of what is measured."""
@@ -93,7 +93,10 @@ def compute(folder: Path = DATA) -> EscapeExponents:
         raise DataError(
             f"escape_exponents: ||s||^2 was not measured from p0 {p0:g} on base {seed}; run the study again"
         )
-    norms = {at: interpolated_norm(one.log_p, one.norm_sq) for at, one in measured.items()}
+    try:
+        norms = {at: interpolated_norm(one.log_p, one.norm_sq) for at, one in measured.items()}
+    except ValueError as error:
+        raise DataError(f"escape_exponents: {error}") from None
     return EscapeExponents(tuple(_exponents(study, norms)), measured)
 
 
@@ -120,8 +123,8 @@ def _exponents(study: Study, norms: dict[Start, Norm]) -> list[Exponent]:
         used = tuple(row for row in escaped if updates(row) >= FEWEST_UPDATES)
         seeds, x = [row.seed for row in used], [math.log(row.p0) for row in used]
         measured = [float(updates(row)) for row in used]
-        predicted = [predicted_updates(row.p0, q, row.lr, norms[start(row)]) for row in used]
-        constant = [predicted_updates(row.p0, q, row.lr, constant_norm) for row in used]
+        predicted = [measured_time(row.p0, ESCAPED, q, norms[start(row)]) / row.lr for row in used]
+        constant = [measured_time(row.p0, ESCAPED, q, constant_norm) / row.lr for row in used]
         logs = [np.log(values).tolist() for values in (measured, predicted, constant)]
         fit, predicted_fit, constant_fit = (common_slope(seeds, x, one) for one in logs)
         nats = [-one for one in x]

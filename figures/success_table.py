@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from figures.escape_law import ESCAPED
 from figures.markdown import provenance, table
 from figures.names import long_name, mean, power, share
-from figures.study_data import DATA, Row, read_study
+from figures.study_data import DATA, ESCAPED, Row, read_study
 from figures.success import panel, setting, verdict
 
 

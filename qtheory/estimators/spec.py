@@ -40,9 +40,10 @@ class Estimator:
         paper: Where it comes from.
         limits: Its known limits, one or two sentences.
         fixed_q: The q of the continuum that it stands for, None for none or for a parameter q.
-        parameters: Keyword parameters by name, q first, read off the function's signature; rng is not among
-            them.
+        parameters: Keyword parameters by name, q first, read off the function's signature; rng and score_norm_sq
+            are not among them.
         stochastic: Whether it needs `rng`, a numpy.random.Generator.
+        needs_score_norm: Whether it needs `score_norm_sq` (..., M), a proxy of ||grad log p(z_m|x)||^2.
     """
 
     name: str
@@ -54,12 +55,14 @@ class Estimator:
     fixed_q: float | None = None
     parameters: Mapping[str, Parameter] = field(init=False)
     stochastic: bool = field(init=False)
+    needs_score_norm: bool = field(init=False)
 
     def __post_init__(self) -> None:
         signature = list(inspect.signature(self.function).parameters.values())[1:]
-        keywords = {p.name: _parameter(p) for p in signature if p.name != "rng"}
+        keywords = {p.name: _parameter(p) for p in signature if p.name not in ("rng", "score_norm_sq")}
         object.__setattr__(self, "parameters", types.MappingProxyType(keywords))
         object.__setattr__(self, "stochastic", any(p.name == "rng" for p in signature))
+        object.__setattr__(self, "needs_score_norm", any(p.name == "score_norm_sq" for p in signature))
 
     def q_of(self, params: Mapping[str, Any]) -> float | None:
         """The q that the estimator stands for with these parameters.

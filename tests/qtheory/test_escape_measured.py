@@ -7,13 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figures.errors import DataError
-from figures.escape_law import ESCAPED, constant_norm, interpolated_norm, predicted_updates
-from qtrain.run_folder import ESCAPED as TRAINER_ESCAPED
+from qtheory.escape.measured import constant_norm, interpolated_norm, measured_time
 
-
-def test_escape_is_the_trainers() -> None:
-    assert ESCAPED == TRAINER_ESCAPED
+ESCAPED = 0.05
 
 
 @pytest.mark.parametrize("p0", [1e-12, 1e-6, 1e-3, 0.04])
@@ -26,20 +22,20 @@ def test_power_law_norms_have_a_closed_form(q: float, p0: float) -> None:
         exact = (
             ends[1] - ends[0] if abs(rate) < 1e-12 else (math.exp(-rate * ends[0]) - math.exp(-rate * ends[1])) / rate
         )
-        found = predicted_updates(p0, q, 1e-3, lambda at_n, a=a: 50 * np.exp(-a * at_n))
-        assert found == pytest.approx(exact / 50 / 1e-3, rel=1e-4)
+        found = measured_time(p0, ESCAPED, q, lambda at_n, a=a: 50 * np.exp(-a * at_n))
+        assert found == pytest.approx(exact / 50, rel=1e-4)
 
 
 def test_constant_norm_approaches_the_theorems_exponent() -> None:
     for q in (0.0, 0.5, 0.75):
-        ratio = predicted_updates(1e-12, q, 1.0, constant_norm) / predicted_updates(1e-11, q, 1.0, constant_norm)
+        ratio = measured_time(1e-12, ESCAPED, q, constant_norm) / measured_time(1e-11, ESCAPED, q, constant_norm)
         assert math.log10(ratio) == pytest.approx(1 - q, abs=0.005)
 
 
 @pytest.mark.parametrize("p0", [0.0, -1.0, ESCAPED, 0.5, math.nan])
 def test_p0_must_lie_below_the_escape(p0: float) -> None:
     with pytest.raises(ValueError, match="p0 is"):
-        predicted_updates(p0, 0.5, 1e-3, constant_norm)
+        measured_time(p0, ESCAPED, 0.5, constant_norm)
 
 
 @given(level=st.floats(50, 100), slope=st.floats(-2, 2), seed=st.integers(0, 100))
@@ -57,10 +53,10 @@ def test_interpolation_is_constant_beyond_the_measurements() -> None:
 
 
 def test_interpolation_needs_measurements() -> None:
-    with pytest.raises(DataError, match="never measured"):
+    with pytest.raises(ValueError, match="never measured"):
         interpolated_norm([], [])
 
 
 def test_interpolation_tells_of_a_norm_lost_in_noise() -> None:
-    with pytest.raises(DataError, match=r"\|\|s\|\|\^2 is -5 at log P = -6.00"):
+    with pytest.raises(ValueError, match=r"\|\|s\|\|\^2 is -5 at log P = -6.00"):
         interpolated_norm([-9.0, -6.0, -3.0], [1.0, -5.0, 1.0])
