@@ -117,7 +117,8 @@ def study(
     """Run one of the project's own experiments and write the data file that figures and docs are made from.
 
     Args:
-        name: cold_start, adam_conflict, adam_alike, learning_rates, best_learning_rates or escape_exponents.
+        name: cold_start, adam_conflict, adam_alike, learning_rates, best_learning_rates, escape_exponents,
+            adam_epsilon, common_factor or baseline.
         seeds: Bases and training seeds 0 to N - 1.
         runs: Where the run folders lie, finished ones are kept; by default runs/studies/NAME.
         output: The data file; by default figures/data/NAME.json.

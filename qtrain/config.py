@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from qtheory.estimators import ESTIMATORS
 from qtrain.errors import UserError, did_you_mean
@@ -68,14 +68,19 @@ class OptimizerConfig(Table):
 class TrainConfig(Table):
     """Length and seed of training.
 
-    `stop_at_p` ends it once the batch's mean P exceeds that value. `score_norm_nats` measures the score's norm (see
-    `qtrain.score_norm`; about 20 steps' work) at the first step and whenever log P has moved by that many nats.
+    `stop_at_p` ends it once the batch's mean P exceeds that value. `relative_weights` puts the weights in units of the
+    batch's largest one before the estimator sees them: one common factor on all coefficients (QC-6). Two measurements
+    cost about 20 steps' work each: `score_norm_nats`, the score's norm (see `qtrain.score_norm`) at the first step and
+    whenever log P has moved by that many nats; `baseline_gain_every`, the baseline's effect on the variance (see
+    `qtrain.baseline_gain`) every so many steps from the first on.
     """
 
     steps: int = Field(default=300, ge=1)
     seed: int = Field(default=0, ge=0)
     stop_at_p: float | None = Field(default=None, gt=0, lt=1)
+    relative_weights: bool = False
     score_norm_nats: float | None = Field(default=None, gt=0)
+    baseline_gain_every: int | None = Field(default=None, ge=1)
 
 
 class EvalConfig(Table):
@@ -108,6 +113,13 @@ class Config(Table):
     @classmethod
     def _task(cls, table: object) -> TaskConfig:
         return task_config(table)
+
+    @model_validator(mode="after")
+    def _weights_where_they_are_used(self) -> "Config":
+        for key in ("relative_weights", "baseline_gain_every"):
+            if getattr(self.train, key) and self.estimator.needs_reward:
+                raise ValueError(f"train.{key} is about weights, and {self.estimator} reads rewards; leave it out")
+        return self
 
     def with_values(self, values: dict[str, Any], *, where: str = "overrides") -> "Config":
         """A copy with dotted keys replaced ({"optimizer.lr": 0.1}), checked as a whole again."""
@@ -173,8 +185,9 @@ def _one_line(error: ValidationError, table: dict[str, Any]) -> str:
         return f"unknown key {key!r}; {did_you_mean(place[-1], _valid_keys(place[:-1], table))}"
     if first["type"] == "missing":
         return f"key {key!r} is missing; add it"
-    given = first["input"]
-    return f"{key} = {given!r}: {first['msg'].removeprefix('Value error, ')}"
+    message = first["msg"].removeprefix("Value error, ")
+    # What two keys together break has no place of its own, and names both.
+    return f"{key} = {first['input']!r}: {message}" if key else message
 
 
 def _valid_keys(place: list[str], table: dict[str, Any]) -> list[str]:

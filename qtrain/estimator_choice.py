@@ -52,7 +52,8 @@ class EstimatorChoice:
 
     def _check_values(self) -> None:
         """Call the estimator once on a pool of one, so that a bad value is refused before a run starts."""
-        self.coefficients(np.zeros((1, 1)), np.zeros((1, 1)), np.random.default_rng(0))
+        one = np.zeros((1, 1))
+        self.coefficients(one, one, np.random.default_rng(0), score_norm_sq_BM=one)
 
     @property
     def spec(self) -> Estimator:
@@ -69,11 +70,20 @@ class EstimatorChoice:
         """Whether answers must be sampled."""
         return self.spec.inputs == "reward"
 
-    def coefficients(self, log_w_BM: Any, reward_BM: Any, rng: np.random.Generator) -> Coefficients:
-        """Coefficients of every sample, (B, M) each, from whichever of the two the estimator needs."""
+    @property
+    def needs_score_norm(self) -> bool:
+        """Whether the rationales' squared scores must be noted."""
+        return self.spec.needs_score_norm
+
+    def coefficients(
+        self, log_w_BM: Any, reward_BM: Any, rng: np.random.Generator, *, score_norm_sq_BM: Any = None
+    ) -> Coefficients:
+        """Coefficients of every sample, (B, M) each, from whatever of these the estimator needs."""
         keywords: dict[str, Any] = dict(self.params)
         if self.spec.stochastic:
             keywords["rng"] = rng
+        if self.needs_score_norm:
+            keywords["score_norm_sq"] = score_norm_sq_BM
         return self.spec.function(reward_BM if self.needs_reward else log_w_BM, **keywords)
 
     def __str__(self) -> str:

@@ -34,6 +34,8 @@ class Rollouts:
         log_w_BM: log p(y*|x, z) in nats, float64.
         answers: B * M sampled answers as token ids, END included where it was sampled; None where none were asked for.
         reward_BM: 1 where the sampled answer is y* to the token, else 0, float64; None likewise.
+        score_norm_sq_BM: Squared norm of grad log p(z|x) in the logits, the sum over the sampled tokens of
+            ||e_token - p||^2, float64; None where it was not asked for.
     """
 
     prompts: list[list[int]]
@@ -43,6 +45,7 @@ class Rollouts:
     log_w_BM: Tensor
     answers: list[list[int]] | None
     reward_BM: Tensor | None
+    score_norm_sq_BM: Tensor | None = None
 
 
 class _Branch:
@@ -112,6 +115,7 @@ def roll_out(
     generator: torch.Generator,
     *,
     sample_answers: bool,
+    score_norms: bool = False,
 ) -> Rollouts:
     """Sample rationales, score the gold answers, and sample answers where the estimator needs rewards.
 
@@ -123,6 +127,7 @@ def roll_out(
         config: Samples a prompt and budgets (`config.prompts` is not read).
         generator: Source of randomness, on the model's device.
         sample_answers: Whether to sample answers and compute rewards.
+        score_norms: Whether to note the rationales' squared scores.
 
     Raises:
         UserError: A row may become longer than the model's positions reach.
@@ -131,7 +136,8 @@ def roll_out(
     _check_length(model, prompts, gold, config)
     branch = _Branch(model, prompts, config.samples, ids.pad)
     shape_BM = (len(prompts), config.samples)
-    rationales, forced_N = _sample(branch, ids.end_think, ids.pad, config.rationale_budget, generator)
+    norms: list[Tensor] | None = [] if score_norms else None
+    rationales, forced_N = _sample(branch, ids.end_think, ids.pad, config.rationale_budget, generator, norms)
     log_w_N = _score(branch, ids, [answer for answer in gold for _ in range(config.samples)])
     answers = reward_BM = None
     if sample_answers:
@@ -141,7 +147,14 @@ def roll_out(
             dtype=torch.float64,
         ).reshape(shape_BM)
     return Rollouts(
-        prompts, gold, rationales, forced_N.reshape(shape_BM), log_w_N.reshape(shape_BM), answers, reward_BM
+        prompts,
+        gold,
+        rationales,
+        forced_N.reshape(shape_BM),
+        log_w_N.reshape(shape_BM),
+        answers,
+        reward_BM,
+        None if norms is None else torch.stack(norms).sum(0).reshape(shape_BM).cpu(),
     )
 
 
@@ -158,9 +171,16 @@ def _check_length(
 
 
 def _sample(
-    branch: _Branch, stop: int, pad: int, budget: int, generator: torch.Generator
+    branch: _Branch,
+    stop: int,
+    pad: int,
+    budget: int,
+    generator: torch.Generator,
+    norms: list[Tensor] | None = None,
 ) -> tuple[list[list[int]], Tensor]:
     """Sample up to `budget` tokens a row. The stop token is kept in the row and not fed to the cache.
+
+    Each token's ||e_token - p||^2, (N,) and 0 in finished rows, is appended to `norms` where that is given.
 
     Returns:
         N rows of token ids, and where the budget ran out without a stop token, (N,).
@@ -169,7 +189,11 @@ def _sample(
     active_N = torch.ones(len(logits_NV), dtype=torch.bool, device=logits_NV.device)
     columns, alive = [], []
     for _ in range(budget):
-        token_N = torch.multinomial(logits_NV.softmax(-1), 1, generator=generator)[:, 0]
+        p_NV = logits_NV.softmax(-1)
+        token_N = torch.multinomial(p_NV, 1, generator=generator)[:, 0]
+        if norms is not None:
+            p_token_N = p_NV.gather(1, token_N[:, None])[:, 0]
+            norms.append(((1 - 2 * p_token_N + p_NV.square().sum(1)) * active_N).double())
         columns.append(token_N)
         alive.append(active_N)
         active_N = active_N & (token_N != stop)

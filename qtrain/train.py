@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients
@@ -118,8 +119,14 @@ def _gradient(
         config.rollout,
         generator,
         sample_answers=choice.needs_reward,
+        score_norms=choice.needs_score_norm,
     )
-    coefficients_BM = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, coefficient_rng)
+    coefficients_BM = choice.coefficients(
+        _relative(rollouts.log_w_BM) if config.train.relative_weights else rollouts.log_w_BM,
+        rollouts.reward_BM,
+        coefficient_rng,
+        score_norm_sq_BM=rollouts.score_norm_sq_BM,
+    )
     done = backward(model, ids, rollouts, coefficients_BM, on_sampled_answers=choice.needs_reward)
     norm = gradient_norm(model)
     if not math.isfinite(norm):
@@ -131,6 +138,12 @@ def _gradient(
         "gradient_norm": norm,
         "rows": done.rows,
     }
+
+
+def _relative(log_w_BM: Tensor) -> Tensor:
+    """Log-weights in units of the batch's largest weight, as they are where every weight is 0."""
+    top = log_w_BM.max()
+    return log_w_BM - top if top.isfinite() else log_w_BM
 
 
 def _loss(q: float | None, rollouts: Rollouts) -> float:

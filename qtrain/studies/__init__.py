@@ -10,6 +10,7 @@ from qtrain.compare import Cell
 from qtrain.studies.adam import adam_alike, adam_conflict
 from qtrain.studies.adam_epsilon import adam_epsilon
 from qtrain.studies.cold_start import cold_start
+from qtrain.studies.common_factor import common_factor
 from qtrain.studies.escape_exponents import escape_exponents
 from qtrain.studies.learning_rates import best_learning_rates, learning_rates
 
@@ -21,4 +22,5 @@ STUDIES: dict[str, Callable[[Sequence[int], Path], list[Cell]]] = {
     "best_learning_rates": best_learning_rates,
     "escape_exponents": escape_exponents,
     "adam_epsilon": adam_epsilon,
+    "common_factor": common_factor,
 }

@@ -25,8 +25,9 @@ def run_study(
 
     Returns:
         The data: `study`, `about`, `provenance`, `rows`. A row has the run's result, its varied settings (`optimizer`,
-        `lr`, `eps`, `p0_wanted`, `variant`), `curve` (lists of step, p_at_1, p, mean_log_p from the evaluations) and,
-        where it was measured, `score_norm` (lists of log_p and norm_sq).
+        `lr`, `eps`, `p0_wanted`, `variant`, `relative_weights`), `curve` (lists of step, p_at_1, p, mean_log_p from the
+        evaluations) and, where they were measured, `score_norm` (lists of log_p and norm_sq) and `baseline_gain` (lists
+        of step, p and what `qtrain.baseline_gain` returns).
 
     Raises:
         UserError: Unknown study, or a folder that cannot be used.
@@ -70,13 +71,21 @@ def _row(one: Cell, result: dict[str, Any]) -> dict[str, Any]:
         "variant": config.task.model_dump()["variant"],
         "prompts": config.rollout.prompts,
         "samples": config.rollout.samples,
+        "relative_weights": config.train.relative_weights,
         "curve": {name: [_short(entry[name]) for entry in evals] for name in names},
     }
-    measured = [entry for entry in read_jsonl(one.folder / METRICS) if "score_norm_sq" in entry]
+    metrics = read_jsonl(one.folder / METRICS)
+    measured = [entry for entry in metrics if "score_norm_sq" in entry]
     if measured:
         row["score_norm"] = {
             "log_p": [_short(entry["log_p"]) for entry in measured],
             "norm_sq": [_short(entry["score_norm_sq"]) for entry in measured],
+        }
+    gains = [entry for entry in metrics if "best_multiplier" in entry]
+    if gains:
+        row["baseline_gain"] = {
+            name: [_short(entry[name]) for entry in gains]
+            for name in ("step", "p", "best_multiplier", "variance_loo", "variance_weighted", "variance_best")
         }
     return row
 

@@ -49,12 +49,14 @@ def test_overrides_are_read_as_toml_and_else_as_text() -> None:
         ("estimator=garl:q=high", "garl:q=high: a value of type float is needed"),
         ("estimator=rloo:q=.5", "estimator 'rloo' has no parameter 'q'; it takes none"),
         ("lr", "override 'lr': write key=value"),
+        ("estimator=grpo train.relative_weights=true", ": train.relative_weights is about weights, and grpo reads"),
+        ("estimator=star train.baseline_gain_every=5", ": train.baseline_gain_every is about weights, and star reads"),
         ("train.steps.more=1", "override 'train.steps.more': 'steps' is a value, not a table"),
     ],
 )
 def test_every_mistake_is_one_line_that_says_how_to_mend_it(override: str, line: str) -> None:
     with pytest.raises(UserError) as error:
-        read_config(CONFIGS / "cold_start.toml", (override,))
+        read_config(CONFIGS / "cold_start.toml", tuple(override.split(" ")))
     assert line in str(error.value)
     assert "\n" not in str(error.value)
 

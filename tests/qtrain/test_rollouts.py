@@ -66,6 +66,25 @@ def test_log_w_is_the_likelihood_of_each_row_alone(model: Qwen3ForCausalLM, roll
     np.testing.assert_allclose(rollouts.log_w_BM.flatten().numpy(), expected, rtol=0, atol=2e-5)
 
 
+def test_score_norms_are_those_of_autograd_on_each_rows_logits(
+    model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds
+) -> None:
+    examples = task.batch(6, np.random.default_rng(0))
+    prompts, gold = encode_examples(task.tokenizer, examples)
+    plain = roll_out(model, ids, prompts, gold, config.rollout, generator(), sample_answers=False)
+    noted = roll_out(model, ids, prompts, gold, config.rollout, generator(), sample_answers=False, score_norms=True)
+    assert plain.score_norm_sq_BM is None
+    assert noted.rationales == plain.rationales
+    assert noted.score_norm_sq_BM is not None
+    samples = config.rollout.samples
+    for row, rationale in enumerate(noted.rationales):
+        prompt = prompts[row // samples]
+        logits = model(torch.tensor([prompt + rationale])).logits[0, len(prompt) - 1 : -1].detach().requires_grad_()
+        logits.log_softmax(-1)[torch.arange(len(rationale)), rationale].sum().backward()
+        assert logits.grad is not None
+        assert float(noted.score_norm_sq_BM.flatten()[row]) == pytest.approx(float(logits.grad.square().sum()), 1e-4)
+
+
 def test_row_log_probs_are_those_of_each_row_alone(model: Qwen3ForCausalLM, rollouts: Rollouts, ids: TokenIds) -> None:
     samples = rollouts.log_w_BM.shape[1]
     rows = range(rollouts.log_w_BM.numel())
