@@ -34,6 +34,17 @@ class ScoreNorm(Record):
     norm_sq: list[float]
 
 
+class BaselineGain(Record):
+    """What a baseline does to the gradient's variance along a run; see `qtrain.baseline_gain`."""
+
+    step: list[int]
+    p: list[float]
+    best_multiplier: list[float]
+    variance_loo: list[float]
+    variance_weighted: list[float]
+    variance_best: list[float]
+
+
 class Row(Record):
     """One run. Scores are those of the last evaluation, None where the run diverged.
 
@@ -43,7 +54,10 @@ class Row(Record):
         seed: The base, and the seed of training.
         p0: P on held-out prompts at the start, as measured.
         escape_step: First step whose batch had a mean P above .05, None where there was none.
+        eps: Adam's epsilon, None under SGD and in older files.
         p0_wanted: P at the start, as asked for.
+        variant: Which prompts the testbed's training sees.
+        relative_weights: Whether weights were taken relative to the batch's largest.
     """
 
     estimator: str
@@ -61,11 +75,15 @@ class Row(Record):
     seconds: float
     optimizer: str
     lr: float = Field(gt=0)
+    eps: float | None = None
     p0_wanted: float | None
+    variant: str = "cold"
+    relative_weights: bool = False
     prompts: int
     samples: int
     curve: Curve
     score_norm: ScoreNorm | None = None
+    baseline_gain: BaselineGain | None = None
 
 
 class Provenance(Record):

@@ -25,13 +25,15 @@ def main(words: Sequence[str] | None = None) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+Flag = Annotated[bool, Parameter(negative=())]
 Output = Annotated[Path | None, Parameter(negative=())]
+Numbers = Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())]
 
 
 @app.command
 def verify(
     *labels: str,
-    quick: Annotated[bool, Parameter(negative=())] = False,
+    quick: Flag = False,
     json: Output = None,
     page: Output = None,
 ) -> int:
@@ -83,6 +85,48 @@ def verify(
         return 1
     console.print(f"{len(done)} of {len(done)} claims as recorded")
     return 0
+
+
+@app.command
+def escape(
+    *,
+    task: str = "sigmoid",
+    p0: Numbers = (1e-12,),
+    q: Numbers = (0.0, 0.25, 0.5, 0.75, 1.0),
+    delta: float = 0.5,
+    exponents: Flag = False,
+    json: Output = None,
+    csv: Output = None,
+) -> None:
+    """Print escape times T_q(p0, delta) of gradient flow, in units of one over the learning rate.
+
+    Args:
+        task: The model family: sigmoid, arms, latent-sigmoid, latent-softmax, fixed or chain.
+        p0: Success probabilities at the start.
+        q: Orders in [0, 1].
+        delta: The P at which the escape is over.
+        exponents: Print escape exponents between neighbouring p0 instead; three or more in equal ratios.
+        json: A JSON file to write as well: one object a row.
+        csv: A CSV file to write as well.
+    """
+    from rich.console import Console
+
+    from qtheory._files import check_path, write_text
+    from qtheory.escape.output import escape_csv, escape_json, escape_table
+    from qtheory.escape.table import escape_rows, exponent_rows
+
+    outputs = [("--json", json, escape_json), ("--csv", csv, escape_csv)]
+    try:
+        for option, path, _ in outputs:
+            if path is not None:
+                check_path(option, path)
+        rows = (exponent_rows if exponents else escape_rows)(task, p0, q, delta)
+        for option, path, text in outputs:
+            if path is not None:
+                write_text(option, path, text(rows))
+    except ValueError as error:
+        _refuse(str(error))
+    Console().print(escape_table(rows))
 
 
 def _refuse(message: str) -> NoReturn:

@@ -1,16 +1,28 @@
-"""Escape times T_q(p0, delta) of the sigmoid: closed forms, finite M, exponents and the command's table."""
+"""Escape times T_q(p0, delta): closed forms, finite M, model families, exponents and the command's tables."""
 
 from qtheory.escape.exponent import increment_exponents, local_exponents
+from qtheory.escape.families import FAMILIES, Family, family, family_exponents, log_family_times
+from qtheory.escape.output import escape_csv, escape_json, escape_table
 from qtheory.escape.sampled import hard_time, mean_power, soft_time
 from qtheory.escape.sigmoid import log_sigmoid_time, sigmoid_time
-from qtheory.escape.table import EscapeRow, escape_table
+from qtheory.escape.table import EscapeRow, ExponentRow, escape_rows, exponent_rows
 
 __all__ = [
+    "FAMILIES",
     "EscapeRow",
+    "ExponentRow",
+    "Family",
+    "escape_csv",
+    "escape_json",
+    "escape_rows",
     "escape_table",
+    "exponent_rows",
+    "family",
+    "family_exponents",
     "hard_time",
     "increment_exponents",
     "local_exponents",
+    "log_family_times",
     "log_sigmoid_time",
     "mean_power",
     "sigmoid_time",

@@ -1,85 +1,155 @@
-"""The table of `qtheory escape`: the sigmoid's times for each p0 and q, beside an independent solution."""
+"""The rows of `qtheory escape`: times for each p0 and q of one model family, and exponents between the starts."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
-from qtheory.escape._inputs import order, start_and_target
+from qtheory.escape._inputs import Floats, order, start_and_target
+from qtheory.escape.exponent import increment_exponents, local_exponents
+from qtheory.escape.families import Family, family, log_family_times
 from qtheory.escape.sigmoid import log_sigmoid_time
-from qtheory.flow.path import follow
 
 
 @dataclass(frozen=True)
 class EscapeRow:
-    """One cell of the table.
+    """The time at one p0 and q.
 
     Attributes:
+        task: The family's name.
         p0: Success probability at the start.
         delta: Target.
         q: The order.
-        time: T_q(p0, delta) in units of one over the learning rate, by the closed form (App C.1).
-        solved: The same by the path solver.
-        error: |solved/time - 1|.
-        exponent: d log T_q / d log p0 at p0, exactly.
-        limit: What the exponent tends to as p0 -> 0, -(1-q) (Thm 5.2).
+        time: T_q(p0, delta) in units of one over the learning rate, by the path solver.
+        closed: The same by the closed form (App C.1), None for a family that has none.
+        error: |time/closed - 1|, None likewise.
         over_q1: T_q / T_1.
     """
 
+    task: str
     p0: float
     delta: float
     q: float
     time: float
-    solved: float
-    error: float
-    exponent: float
-    limit: float
+    closed: float | None
+    error: float | None
     over_q1: float
 
 
-def escape_table(p0: Sequence[float], delta: float, q: Sequence[float]) -> list[EscapeRow]:
-    """The rows for all p0 and q, p0 by p0.
+@dataclass(frozen=True)
+class ExponentRow:
+    """Escape exponents at one q between three neighbouring starts.
+
+    Attributes:
+        task: The family's name.
+        p0: The lowest of the starts.
+        p0_end: The highest.
+        delta: Target.
+        q: The order.
+        increments: Slope of log(T(p0) - T(r p0)) in log p0, in which the constant part of T cancels.
+        times: Slope of log T itself between the lower two starts.
+        limit: What both tend to as p0 -> 0, -(1-q) (Thm 5.2).
+        error: |increments - limit|.
+    """
+
+    task: str
+    p0: float
+    p0_end: float
+    delta: float
+    q: float
+    increments: float
+    times: float
+    limit: float
+    error: float
+
+
+def escape_rows(task: str, p0: Sequence[float], q: Sequence[float], delta: float = 0.5) -> list[EscapeRow]:
+    """The times for all p0 and q, p0 by p0.
 
     Args:
+        task: Name of a family in `FAMILIES`.
         p0: Success probabilities at the start, each below delta.
-        delta: Target in (0, 1).
         q: Orders in [0, 1].
+        delta: Target in (0, 1).
 
     Returns:
         len(p0) * len(q) rows.
 
     Raises:
-        ValueError: A p0, delta or q outside its range, p0 not below delta, or none of them.
+        ValueError: An unknown task, a p0, delta or q outside its range, p0 not below delta, or none of them.
     """
+    one, log_p0, orders = _checked(task, p0, q, delta)
+    log_time = log_family_times(one, log_p0, delta, [*orders, 1.0])
+    times, over = np.exp(log_time[:, :-1]), np.exp(log_time[:, :-1] - log_time[:, -1:])
+    closed = _closed(one, log_p0, delta, orders)
+    return [
+        EscapeRow(
+            task,
+            float(p0[i]),
+            float(delta),
+            float(orders[j]),
+            float(times[i, j]),
+            None if closed is None else float(np.exp(closed[i, j])),
+            None if closed is None else abs(math.expm1(log_time[i, j] - closed[i, j])),
+            float(over[i, j]),
+        )
+        for i in range(len(log_p0))
+        for j in range(len(orders))
+    ]
+
+
+def exponent_rows(task: str, p0: Sequence[float], q: Sequence[float], delta: float = 0.5) -> list[ExponentRow]:
+    """The exponents for all neighbouring starts and q.
+
+    Args:
+        task: Name of a family in `FAMILIES`.
+        p0: At least three, in equal ratios, rising or falling.
+        q: Orders in [0, 1].
+        delta: Target in (0, 1).
+
+    Returns:
+        (len(p0) - 2) * len(q) rows, from the lowest p0 on.
+
+    Raises:
+        ValueError: As for `escape_rows`, or fewer than three p0, or ratios that differ.
+    """
+    starts = sorted(p0)
+    one, log_p0, orders = _checked(task, starts, q, delta)
+    if len(starts) < 3 or not np.allclose(np.diff(log_p0), np.diff(log_p0)[0], rtol=1e-9, atol=0):
+        given = ", ".join(f"{x:g}" for x in starts)
+        raise ValueError(f"p0 is {given}: exponents need three or more p0 in equal ratios, such as 1e-6 1e-5 1e-4")
+    log_time = log_family_times(one, log_p0, delta, orders.tolist())
+    increments, times = increment_exponents(log_p0, log_time), local_exponents(log_p0, log_time)
+    return [
+        ExponentRow(
+            task,
+            float(starts[i]),
+            float(starts[i + 2]),
+            float(delta),
+            float(orders[j]),
+            float(increments[i, j]),
+            float(times[i, j]),
+            float(orders[j]) - 1,
+            abs(float(increments[i, j] - (orders[j] - 1))),
+        )
+        for i in range(len(starts) - 2)
+        for j in range(len(orders))
+    ]
+
+
+def _checked(task: str, p0: Sequence[float], q: Sequence[float], delta: float) -> tuple[Family, Floats, Floats]:
+    one = family(task)
     starts, target = start_and_target(list(p0), delta)
     orders = order(list(q))
     if not (starts.size and orders.size):
         raise ValueError(f"{starts.size} values of p0 and {orders.size} of q: pass at least one of each")
     if (starts == target).any():
         raise ValueError(f"p0 is delta, {float(target)}: the escape takes no time; lower p0")
-    return [row for start in starts for row in _rows(float(start), float(target), orders)]
+    return one, np.log(starts), orders
 
 
-def _rows(p0: float, delta: float, orders: np.ndarray) -> list[EscapeRow]:
-    log_p0 = math.log(p0)
-    log_time = log_sigmoid_time(log_p0, delta, orders)
-    theta = np.array([log_p0 - math.log1p(-p0)])
-    path = follow(_score, _log_p, theta, math.log(delta), [float(one) for one in orders])
-    # dT/dp0 = -1/(p0^(2-q) (1-p0)^2), App C.1's integrand at its lower end.
-    exponents = -np.exp(-(1 - orders) * log_p0 - 2 * math.log1p(-p0) - log_time)
-    over = np.exp(log_time - log_sigmoid_time(log_p0, delta, 1.0))
-    columns = (orders, np.exp(log_time), np.exp(path.log_time[0]), np.abs(np.expm1(path.log_time[0] - log_time)))
-    return [
-        EscapeRow(p0, delta, *(float(x) for x in (one, time, solved, error, exponent, one - 1, ratio)))
-        for one, time, solved, error, exponent, ratio in zip(*columns, exponents, over, strict=True)
-    ]
-
-
-def _score(theta: np.ndarray) -> np.ndarray:
-    return expit(-theta)
-
-
-def _log_p(theta: np.ndarray) -> float:
-    return -float(np.logaddexp(0, -theta[0]))
+def _closed(one: Family, log_p0: Floats, delta: float, orders: Floats) -> Floats | None:
+    if one.over_sigmoid is None:
+        return None
+    return log_sigmoid_time(log_p0[:, None], delta, orders) + math.log(one.over_sigmoid)
