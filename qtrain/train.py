@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients
 from qtheory.tsallis import loss_from_log
+from qtrain.baseline_gain import baseline_gain
 from qtrain.config import Config
 from qtrain.evaluate import Evaluation, evaluate
 from qtrain.model import encode_examples, token_ids
@@ -68,6 +69,9 @@ def _train(config: Config, task: Task, base: Base, run: RunFolder, watch: Watch 
             if config.train.score_norm_nats is not None and abs(log_p - measured_at) >= config.train.score_norm_nats:
                 metrics["score_norm_sq"] = score_norm_sq(model, task, config, measure_rng)
                 measured_at = log_p
+            gain_every = config.train.baseline_gain_every
+            if gain_every is not None and (step - 1) % gain_every == 0:
+                metrics |= baseline_gain(model, task, config, measure_rng)
             metrics |= _gradient(config, task, model, batch_rng, coefficient_rng, generator)
             if watch:
                 watch(step, metrics, model)

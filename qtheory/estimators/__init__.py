@@ -1,10 +1,13 @@
 """Gradient estimators: pure functions from what the rollouts gave to coefficients, and their registry."""
 
 from qtheory.estimators.coefficients import Coefficients
+from qtheory.estimators.delta import delta
 from qtheory.estimators.dr_grpo import dr_grpo
 from qtheory.estimators.garl import garl
+from qtheory.estimators.garl_weighted import garl_weighted
 from qtheory.estimators.grpo import grpo
 from qtheory.estimators.iwae import iwae
+from qtheory.estimators.jackknife import jackknife
 from qtheory.estimators.maxrl import maxrl
 from qtheory.estimators.paft import paft, paft_from_counts, resample
 from qtheory.estimators.rb_rloo import rb_rloo
@@ -13,17 +16,21 @@ from qtheory.estimators.rloo import rloo
 from qtheory.estimators.spec import Estimator, Parameter
 from qtheory.estimators.star import star
 from qtheory.estimators.trice import trice
+from qtheory.estimators.u_series import u_series
 
 __all__ = [
     "ESTIMATORS",
     "Coefficients",
     "Estimator",
     "Parameter",
+    "delta",
     "dr_grpo",
     "garl",
+    "garl_weighted",
     "get",
     "grpo",
     "iwae",
+    "jackknife",
     "maxrl",
     "paft",
     "paft_from_counts",
@@ -32,4 +39,5 @@ __all__ = [
     "rloo",
     "star",
     "trice",
+    "u_series",
 ]

@@ -4,10 +4,13 @@ import difflib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from qtheory.estimators.delta import SPEC as DELTA
 from qtheory.estimators.dr_grpo import SPEC as DR_GRPO
 from qtheory.estimators.garl import SPEC as GARL
+from qtheory.estimators.garl_weighted import SPEC as GARL_WEIGHTED
 from qtheory.estimators.grpo import SPEC as GRPO
 from qtheory.estimators.iwae import SPEC as IWAE
+from qtheory.estimators.jackknife import SPEC as JACKKNIFE
 from qtheory.estimators.maxrl import SPEC as MAXRL
 from qtheory.estimators.paft import SPEC as PAFT
 from qtheory.estimators.rb_rloo import SPEC as RB_RLOO
@@ -15,6 +18,7 @@ from qtheory.estimators.rloo import SPEC as RLOO
 from qtheory.estimators.spec import Estimator
 from qtheory.estimators.star import SPEC as STAR
 from qtheory.estimators.trice import SPEC as TRICE
+from qtheory.estimators.u_series import SPEC as U_SERIES
 
 
 def by_name(estimators: Iterable[Estimator]) -> Mapping[str, Estimator]:
@@ -37,7 +41,9 @@ def by_name(estimators: Iterable[Estimator]) -> Mapping[str, Estimator]:
     return MappingProxyType(names)
 
 
-ESTIMATORS = by_name([GARL, PAFT, RB_RLOO, IWAE, TRICE, GRPO, DR_GRPO, RLOO, MAXRL, STAR])
+ESTIMATORS = by_name(
+    [GARL, PAFT, RB_RLOO, IWAE, TRICE, GARL_WEIGHTED, JACKKNIFE, DELTA, U_SERIES, GRPO, DR_GRPO, RLOO, MAXRL, STAR]
+)
 
 
 def get(name: str) -> Estimator:

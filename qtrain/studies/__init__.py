@@ -9,6 +9,7 @@ from pathlib import Path
 from qtrain.compare import Cell
 from qtrain.studies.adam import adam_alike, adam_conflict
 from qtrain.studies.adam_epsilon import adam_epsilon
+from qtrain.studies.baseline import baseline
 from qtrain.studies.cold_start import cold_start
 from qtrain.studies.common_factor import common_factor
 from qtrain.studies.escape_exponents import escape_exponents
@@ -23,4 +24,5 @@ STUDIES: dict[str, Callable[[Sequence[int], Path], list[Cell]]] = {
     "escape_exponents": escape_exponents,
     "adam_epsilon": adam_epsilon,
     "common_factor": common_factor,
+    "baseline": baseline,
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 import mp_reference as mp
 import numpy as np
+from array_api_compat import array_namespace
 from mp_reference import Real
 from mpmath import mpf
 
@@ -47,11 +48,12 @@ REWARD = np.array([[r >> m & 1 for m in range(6)] for r in (0, 63, 1, 32, 21, 62
 
 @dataclass(frozen=True)
 class Terms:
-    """A reference's coefficients (M,), and the size (M,) of the terms that a rationale coefficient is made of."""
+    """A reference's coefficients (M,), and the sizes (M,) of the terms that they are made of."""
 
     rationale: list[Real]
     answer: list[Real]
     scale: list[Real]
+    answer_scale: list[Real]
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,27 @@ class Case:
 
     def __call__(self, pools: Any, rng: np.random.Generator | None = None) -> Coefficients:
         """Call it; a stochastic estimator without rng gets a fresh one with a fixed seed."""
-        randomness = {"rng": rng or np.random.default_rng(7)} if self.estimator.stochastic else {}
-        return self.estimator.function(pools, **self.params, **randomness)
+        given = {"rng": rng or np.random.default_rng(7)} if self.estimator.stochastic else {}
+        if self.estimator.needs_score_norm:
+            given["score_norm_sq"] = score_norm_sq(array_namespace(pools), pools)
+        return self.estimator.function(pools, **self.params, **given)
 
     def reference(self, pool: np.ndarray, rng: np.random.Generator) -> Terms:
         """The slow reference for one pool (M,)."""
         return REFERENCES[self.estimator.name](pool.tolist(), rng, **self.params)
+
+
+def score_norm_sq(xp: Any, log_w: Any) -> Any:
+    """Squared scores for any log-weights, entry by entry, so that they follow when samples are moved."""
+    return 1 + 3 / (1 + xp.abs(log_w))
+
+
+def _weighted(log_w: list[float], rng: object, q: float, normalize: bool = False) -> Terms:
+    norms = score_norm_sq(np, np.array(log_w)).tolist()
+    reward, baseline = mp.garl_terms(log_w, q)[0], mp.weighted_baseline(log_w, norms, q)
+    divisor = mpf(len(log_w)) ** mpf(q) if normalize else mpf(1)
+    answer = [r / divisor for r in reward]
+    return _less_baseline(answer, answer, [b / divisor for b in baseline])
 
 
 def _garl(log_w: list[float], rng: object, q: float, baseline: str = "loo", normalize: bool = False) -> Terms:
@@ -84,9 +101,28 @@ def _garl(log_w: list[float], rng: object, q: float, baseline: str = "loo", norm
     if baseline == "none":
         others = [mpf(0)]
     divisor = mpf(len(log_w)) ** mpf(q) if normalize else mpf(1)
-    pairs = list(zip(reward, others * (len(reward) // len(others)), strict=True))
+    answer = [r / divisor for r in reward]
+    return _less_baseline(answer, answer, [b / divisor for b in others])
+
+
+def _corrected(
+    terms: Callable[[list[float], float], tuple[list[Real], list[Real]]],
+    log_w: list[float],
+    rng: object,
+    q: float,
+    baseline: str = "loo",
+) -> Terms:
+    answer, sizes = terms(log_w, q)
+    return _less_baseline(answer, sizes, mp.garl_terms(log_w, q)[1] if baseline == "loo" else [mpf(0)])
+
+
+def _less_baseline(answer: list[Real], sizes: list[Real], baseline: list[Real]) -> Terms:
+    each = baseline * (len(answer) // len(baseline))
     return Terms(
-        [(r - b) / divisor for r, b in pairs], [r / divisor for r in reward], [(r + b) / divisor for r, b in pairs]
+        [a - b for a, b in zip(answer, each, strict=True)],
+        answer,
+        [s + b for s, b in zip(sizes, each, strict=True)],
+        sizes,
     )
 
 
@@ -99,7 +135,8 @@ def _paft(
 
 
 def _same(values: list[Real], scale: list[Real] | None = None) -> Terms:
-    return Terms(values, values, scale or [abs(v) for v in values])
+    sizes = [abs(v) for v in values]
+    return Terms(values, values, scale or sizes, sizes)
 
 
 def _centred(reward: list[float], rng: object) -> Terms:
@@ -112,10 +149,14 @@ def _grpo(reward: list[float], rng: object, scale_by_std: bool) -> Terms:
 
 REFERENCES: dict[str, Callable[..., Terms]] = {
     "garl": _garl,
+    "garl_weighted": _weighted,
     "paft": _paft,
     "rb_rloo": functools.partial(_garl, q=0.0),
     "iwae": functools.partial(_garl, q=1.0),
     "trice": functools.partial(_paft, q=1.0),
+    "jackknife": functools.partial(_corrected, mp.jackknife),
+    "delta": functools.partial(_corrected, mp.delta),
+    "u_series": functools.partial(_corrected, mp.u_series),
     "grpo": _grpo,
     "dr_grpo": _centred,
     "rloo": lambda reward, _: _same(mp.less_the_others(reward), [mpf(1)] * len(reward)),

@@ -4,9 +4,10 @@ Arguments are floats, taken as the exact numbers that they are; values are mpf a
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
-from mpmath import binomial, exp, inf, isinf, log, mp, mpf, sqrt
+from mpmath import binomial, exp, factorial, fprod, inf, isinf, log, mp, mpf, rf, sqrt
 
 DIGITS = 100
 mp.dps = DIGITS
@@ -55,6 +56,61 @@ def garl_terms(log_w: Numbers, q: float) -> tuple[list[Real], list[Real]]:
     reward = [w_m / power(mean, mpf(q)) if mean else mpf(0) for w_m in w]
     others = [sum(w[:m] + w[m + 1 :]) / (size - 1) for m in range(size)] if size > 1 else []
     return reward, [power(o, 1 - mpf(q)) for o in others] or [mpf(0)]
+
+
+def weighted_baseline(log_w: Numbers, norms: Numbers, q: float) -> list[Real]:
+    """wbar_(-m)^-q times the others' mean weight in proportion to their norms (0 in a pool of one)."""
+    w, weights = [weight(x) for x in log_w], [mpf(x) for x in norms]
+    values = []
+    for m in range(len(w)):
+        others = [n for n in range(len(w)) if n != m]
+        plain = sum(w[n] for n in others) / max(len(others), 1)
+        mean = sum(weights[n] * w[n] for n in others) / (sum(weights[n] for n in others) or 1)
+        # 0^0 = 1, as in GARL's baseline.
+        values.append(power(plain, mpf(-q)) * mean if plain else power(plain, 1 - mpf(q)))
+    return values if len(w) > 1 else [mpf(0)]
+
+
+def jackknife(log_w: Numbers, q: float) -> tuple[list[Real], list[Real]]:
+    """The factors a_m of g_m/M in M T - (M-1) mean_n T_(-n), T = gbar/wbar^q, and the sizes of their terms."""
+    w = [weight(x) for x in log_w]
+    size = len(w)
+    whole = power(sum(w) / size, mpf(-q)) if any(w) else mpf(0)
+    if size == 1:
+        return [w[0] * whole], [w[0] * whole]
+    means = [sum(w[:n] + w[n + 1 :]) / (size - 1) for n in range(size)]
+    without = [power(mean, mpf(-q)) if mean else mpf(0) for mean in means]  # T_(-n) = 0 where all g_m are
+    values = [w[m] * (size * whole - sum(without[:m] + without[m + 1 :])) for m in range(size)]
+    gaps = [abs(other - whole) for other in without]
+    return values, [w[m] * (whole + sum(gaps[:m] + gaps[m + 1 :])) for m in range(size)]
+
+
+def delta(log_w: Numbers, q: float) -> tuple[list[Real], list[Real]]:
+    """The factors a_m of g_m/M in gbar/wbar^q less Thm 6.1's bias with sample moments, and the sizes of their terms."""
+    w = [weight(x) for x in log_w]
+    size, mean, order = len(w), sum(w) / len(w), mpf(q)
+    plain = [w_m / power(mean, order) if mean else mpf(0) for w_m in w]
+    if size == 1 or not mean:
+        return plain, plain
+    variance = sum((w_m - mean) ** 2 for w_m in w) / (size - 1)
+    # Cov(g, w) is estimated by sum_m g_m (w_m - wbar)/(M-1), grad l_1 by gbar/wbar.
+    scale = order / (size * power(mean, order + 1))
+    first = scale * (order + 1) / 2 * variance / mean
+    second = [scale * size * (w_m - mean) / (size - 1) for w_m in w]
+    values = [p - w_m * (first - b) for p, w_m, b in zip(plain, w, second, strict=True)]
+    return values, [p + w_m * (first + abs(b)) for p, w_m, b in zip(plain, w, second, strict=True)]
+
+
+def u_series(log_w: Numbers, q: float) -> tuple[list[Real], list[Real]]:
+    """w_m sum_k (q)_k/k! times the mean product over all k-subsets of the others' 1 - w; all terms are positive."""
+    w = [weight(x) for x in log_w]
+
+    def series(others: list[Real]) -> Real:
+        subsets = [[fprod(1 - v for v in s) for s in combinations(others, k)] for k in range(len(others) + 1)]
+        return sum(rf(mpf(q), k) / factorial(k) * sum(s) / len(s) for k, s in enumerate(subsets))
+
+    values = [w[m] * series(w[:m] + w[m + 1 :]) for m in range(len(w))]
+    return values, values
 
 
 def draw(log_w: Numbers, uniforms: Numbers) -> list[int]:

@@ -11,7 +11,22 @@ from qtheory.estimators.registry import by_name
 
 
 def test_every_issue_estimator_is_registered_under_its_functions_name():
-    names = ["garl", "paft", "rb_rloo", "iwae", "trice", "grpo", "dr_grpo", "rloo", "maxrl", "star"]
+    names = [
+        "garl",
+        "paft",
+        "rb_rloo",
+        "iwae",
+        "trice",
+        "garl_weighted",
+        "jackknife",
+        "delta",
+        "u_series",
+        "grpo",
+        "dr_grpo",
+        "rloo",
+        "maxrl",
+        "star",
+    ]
     assert list(ESTIMATORS) == names
     assert [e.function.__name__ for e in ESTIMATORS.values()] == names
 
@@ -37,7 +52,8 @@ def test_parameters_are_read_off_the_signatures():
     assert dict(ESTIMATORS["grpo"].parameters) == {"scale_by_std": Parameter(bool, True, required=False)}
     assert dict(ESTIMATORS["star"].parameters) == {}
     assert [name for name, e in ESTIMATORS.items() if e.stochastic] == ["paft", "trice"]
-    assert [name for name, e in ESTIMATORS.items() if e.inputs == "reward"] == list(ESTIMATORS)[5:]
+    assert [name for name, e in ESTIMATORS.items() if e.needs_score_norm] == ["garl_weighted"]
+    assert [name for name, e in ESTIMATORS.items() if e.inputs == "reward"] == list(ESTIMATORS)[-5:]
 
 
 def test_the_q_that_an_estimator_stands_for():

@@ -1,0 +1,40 @@
+"""The leave-one-out baseline of the bias-corrected estimators, the same as GARL's."""
+
+from typing import get_args
+
+from qtheory._arrays import Array, Namespace
+from qtheory.estimators.coefficients import Coefficients
+from qtheory.estimators.garl import Baseline
+from qtheory.estimators.pool import Pool
+from qtheory.tsallis import power_from_log
+
+
+def known_baseline(baseline: str) -> None:
+    """Check a baseline's name.
+
+    Args:
+        baseline: What was passed.
+
+    Raises:
+        ValueError: It is neither "loo" nor "none".
+    """
+    if baseline not in get_args(Baseline):
+        raise ValueError(f"baseline is {baseline!r}: choose one of {', '.join(get_args(Baseline))}")
+
+
+def with_baseline(xp: Namespace, answer: Array, statistics: Pool, q: Array, baseline: Baseline) -> Coefficients:
+    """Take wbar_(-m)^(1-q) off the rationales' coefficients, which leaves the expectation alone (Prop 6.2).
+
+    Args:
+        xp: The namespace of `answer`.
+        answer: (..., M) reward terms, which become the answers' coefficients.
+        statistics: The pool's.
+        q: Broadcastable to (..., M).
+        baseline: "loo", or "none". A pool of one has no others and no baseline.
+
+    Returns:
+        Coefficients (..., M).
+    """
+    if baseline == "none" or statistics.log_others is None:
+        return Coefficients(xp.asarray(answer, copy=True), answer)
+    return Coefficients(answer - power_from_log(xp, statistics.log_others, q), answer)
