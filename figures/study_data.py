@@ -40,9 +40,9 @@ class BaselineGain(Record):
     step: list[int]
     p: list[float]
     best_multiplier: list[float]
+    variance_none: list[float]
     variance_loo: list[float]
     variance_weighted: list[float]
-    variance_best: list[float]
 
 
 class Row(Record):

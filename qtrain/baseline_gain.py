@@ -21,9 +21,8 @@ PROMPTS = 16
 def baseline_gain(model: PreTrainedModel, task: Task, config: Config, rng: np.random.Generator) -> dict[str, float]:
     """Measure, at the model's weights and the estimator's q; gradients are overwritten.
 
-    With a pool's plug-in gradient g and the baseline's part b, whose mean is 0 (Prop 6.2), the variance of g + beta b
-    around each prompt's own mean is Var(g) + 2 beta E<g, b> + beta^2 E||b||^2. Var(g) comes from the two pools of a
-    prompt, E||g - g'||^2 / 2.
+    The variance of a pool's gradient around its prompt's own mean comes from the two pools of a prompt, as
+    E||g - g'||^2 / 2. That of g + beta b, with the plug-in g and the baseline's part b, is least at beta*.
 
     Args:
         model: The policy.
@@ -32,8 +31,9 @@ def baseline_gain(model: PreTrainedModel, task: Task, config: Config, rng: np.ra
         rng: Source of randomness.
 
     Returns:
-        best_multiplier: beta* = -E<g, b>/E||b||^2. variance_loo, variance_weighted, variance_best: the variance with
-        the leave-one-out baseline, with the norm-weighted one and with beta* times the first, over that without any.
+        variance_none, variance_loo, variance_weighted: the variance without a baseline, with the leave-one-out and with
+        the norm-weighted one, summed over parameters and averaged over prompts. best_multiplier: beta* of the
+        leave-one-out baseline, 0 where that is 0 in every pool.
 
     Raises:
         ValueError: The estimator has no q.
@@ -42,21 +42,17 @@ def baseline_gain(model: PreTrainedModel, task: Task, config: Config, rng: np.ra
     if q is None:
         raise ValueError(f"{config.estimator} has no q: a baseline's gain is measured on the continuum")
     generator = torch.Generator(model.device).manual_seed(int(rng.integers(2**62)))
-    variance, loo, weighted = 0.0, np.zeros(2), np.zeros(2)
+    variances, product, square = np.zeros(3), 0.0, 0.0
     examples = [example for example in task.batch(2 * PROMPTS, rng) if not example.easy][:PROMPTS]
     for example in examples:
-        plain = []
-        for parts in _parts(model, task, config, [example, example], q, generator):
-            g, by_loo, by_weighted = parts
-            plain.append(g)
-            loo += [float(g @ by_loo), float(by_loo @ by_loo)]
-            weighted += [float(g @ by_weighted), float(by_weighted @ by_weighted)]
-        variance += float((plain[0] - plain[1]).square().sum())
+        (g, loo, weighted), other = _parts(model, task, config, [example, example], q, generator)
+        d, d_loo, d_weighted = (one - two for one, two in zip((g, loo, weighted), other, strict=True))
+        variances += [float(x.square().sum()) / 2 / PROMPTS for x in (d, d + d_loo, d + d_weighted)]
+        product += float(d @ d_loo)
+        square += float(d_loo @ d_loo)
     return {
-        "best_multiplier": -loo[0] / loo[1],
-        "variance_loo": 1 + (2 * loo[0] + loo[1]) / variance,
-        "variance_weighted": 1 + (2 * weighted[0] + weighted[1]) / variance,
-        "variance_best": 1 - loo[0] ** 2 / loo[1] / variance,
+        **dict(zip(("variance_none", "variance_loo", "variance_weighted"), variances.tolist(), strict=True)),
+        "best_multiplier": -product / square if square > 0 else 0.0,
     }
 
 

@@ -85,7 +85,7 @@ def _row(one: Cell, result: dict[str, Any]) -> dict[str, Any]:
     if gains:
         row["baseline_gain"] = {
             name: [_short(entry[name]) for entry in gains]
-            for name in ("step", "p", "best_multiplier", "variance_loo", "variance_weighted", "variance_best")
+            for name in ("step", "p", "best_multiplier", "variance_none", "variance_loo", "variance_weighted")
         }
     return row
 
