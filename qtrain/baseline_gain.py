@@ -14,7 +14,7 @@ from qtrain.rollouts import Rollouts, roll_out
 from qtrain.tasks import Task
 from qtrain.update import backward
 
-PROMPTS = 16
+PROMPTS = 8
 """Prompts, each with two independent pools."""
 
 

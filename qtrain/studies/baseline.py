@@ -24,7 +24,7 @@ def baseline(seeds: Sequence[int], folder: Path) -> list[Cell]:
                 {
                     "estimator": word.format(q=q),
                     "optimizer.lr": lr,
-                    "train.baseline_gain_every": 25 if word == ESTIMATORS[0] else None,
+                    "train.baseline_gain_every": 50 if word == ESTIMATORS[0] else None,
                 }
             ),
             seed,
