@@ -7,7 +7,27 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from figures import cold_start, escape_exponents, learning_rates
+from figures import (
+    adam_threshold,
+    baseline,
+    best_q,
+    bias,
+    bias_correction,
+    cold_start,
+    conflict,
+    continuum,
+    dispersion,
+    escape_exponents,
+    escape_times,
+    escort,
+    factorisations,
+    floor,
+    label_noise,
+    learning_rates,
+    saturation,
+    trajectories,
+    variance,
+)
 from figures.escape_table import escape_table
 from figures.estimator_table import estimator_table
 from figures.rate_table import learning_rate_table
@@ -54,6 +74,118 @@ FIGURES: Mapping[str, FigureEntry] = {
         escape_exponents.compute,
         escape_exponents.plot,
         escape_exponents.caption,
+    ),
+    "continuum": FigureEntry(
+        "The losses of the family against the success probability, and the amplification of the gradient of l_0",
+        (),
+        continuum.compute,
+        continuum.plot,
+        continuum.caption,
+    ),
+    "escort": FigureEntry(
+        "Minimisers of the expected loss over categorical models against q, and the gain of reporting them",
+        (),
+        escort.compute,
+        escort.plot,
+        escort.caption,
+    ),
+    "dispersion": FigureEntry(
+        "Excess loss against the coefficient of variation of P, with its second-order size",
+        (),
+        dispersion.compute,
+        dispersion.plot,
+        dispersion.caption,
+    ),
+    "bias": FigureEntry(
+        "The plug-in's exact bias against M with its leading term, and against P with both orders",
+        (),
+        bias.compute,
+        bias.plot,
+        bias.caption,
+    ),
+    "bias_correction": FigureEntry(
+        "Bias and standard deviation of GARL, jackknife, delta correction and U-series against M",
+        (),
+        bias_correction.compute,
+        bias_correction.plot,
+        bias_correction.caption,
+    ),
+    "variance": FigureEntry(
+        "The plug-in's exact variance against P, and what a baseline and resampling make of it",
+        (),
+        variance.compute,
+        variance.plot,
+        variance.caption,
+    ),
+    "baseline": FigureEntry(
+        "The best multiple of GARL's baseline against P, and what two baselines do to the variance",
+        (),
+        baseline.compute,
+        baseline.plot,
+        baseline.caption,
+    ),
+    "best_q": FigureEntry(
+        "The best aligned q against M P, and one q for prompts of mixed P against weights that adapt",
+        (),
+        best_q.compute,
+        best_q.plot,
+        best_q.caption,
+    ),
+    "saturation": FigureEntry(
+        "Amplification against M P on 0/1 and on soft weights, and the escape exponents that follow",
+        (),
+        saturation.compute,
+        saturation.plot,
+        saturation.caption,
+    ),
+    "adam_threshold": FigureEntry(
+        "Steps to escape under Adam against p0 for three epsilons, with the law, and the q that a budget asks for",
+        (),
+        adam_threshold.compute,
+        adam_threshold.plot,
+        adam_threshold.caption,
+    ),
+    "floor": FigureEntry(
+        "The noise of the estimators against M P, over the least that 0/1 weights allow",
+        (),
+        floor.compute,
+        floor.plot,
+        floor.caption,
+    ),
+    "factorisations": FigureEntry(
+        "Diagram: the two factorisations of the gradient, their estimators GARL and PAFT, and their endpoints",
+        (),
+        factorisations.compute,
+        factorisations.plot,
+        factorisations.caption,
+    ),
+    "escape_times": FigureEntry(
+        "Escape times of six model families against the initial success probability, and their exponents",
+        (),
+        escape_times.compute,
+        escape_times.plot,
+        escape_times.caption,
+    ),
+    "trajectories": FigureEntry(
+        "Success probability against time for each q and for SFT-then-RLVR, and ratios of times near the optimum",
+        (),
+        trajectories.compute,
+        trajectories.plot,
+        trajectories.caption,
+    ),
+    "conflict": FigureEntry(
+        "Escape times of two examples on shared parameters: one helping the other, and the two in conflict",
+        (),
+        conflict.compute,
+        conflict.plot,
+        conflict.caption,
+    ),
+    "label_noise": FigureEntry(
+        "Contamination at rest against q for several flip rates, and contamination against time",
+        (),
+        label_noise.compute,
+        label_noise.plot,
+        label_noise.caption,
     ),
 }
 

@@ -55,6 +55,7 @@ def verify(
     from qtheory.claims.page import claims_page
     from qtheory.claims.record import records
     from qtheory.claims.table import claims_table
+    from qtheory.claims.testbed import MissingData
 
     outputs = [("--json", json, records), ("--page", page, claims_page)]
     try:
@@ -68,10 +69,13 @@ def verify(
         _refuse(f"the label {whole!r} needs quotes" if whole in CLAIMS and len(labels) > 1 else str(error))
     console = Console()
     done = []
-    with Console(stderr=True).status("") as status:
-        for claim in claims:
-            status.update(f"{len(done) + 1} of {len(claims)}: {claim.label}")
-            done.append(run(claim, quick=quick))
+    try:
+        with Console(stderr=True).status("") as status:
+            for claim in claims:
+                status.update(f"{len(done) + 1} of {len(claims)}: {claim.label}")
+                done.append(run(claim, quick=quick))
+    except MissingData as error:
+        _refuse(str(error))
     console.print(claims_table(done, detail=bool(labels)))
     for option, path, text in outputs:
         if path is not None:

@@ -53,6 +53,8 @@ def simulate(
 ) -> SampledMoments:
     """Estimate the moments of an estimator's gradient of the loss (the one to be descended).
 
+    An estimator that needs squared scores is given the exact ||prior_score||^2.
+
     A sampled answer is right with probability w_z. The score of a wrong one is the mean over wrong answers,
     -w_z/(1 - w_z) grad log w_z: exact where there is one wrong answer; where there are several, the mean of g
     is that of sampling among them, and its variance the part that this sampling does not add.
@@ -65,7 +67,7 @@ def simulate(
         task: The task.
         estimator: A registered name, a specification, or a function from log-weights (N, M) and `params` to
             coefficients.
-        params: Keyword parameters of the estimator, such as {"q": 0.5}; rng is not among them.
+        params: Keyword parameters of the estimator, such as {"q": 0.5}; neither rng nor score_norm_sq.
         samples: M, at least 1.
         draws: The number of pools, at least 2.
         rng: Source of all draws.
@@ -113,8 +115,10 @@ def _estimates(
     if not isinstance(estimator, Estimator):
         rationale, answer = estimator(log_w, **params)
     elif estimator.inputs == "log_w":
-        randomness = {"rng": rng} if estimator.stochastic else {}
-        rationale, answer = estimator.function(log_w, **params, **randomness)
+        given: dict[str, Any] = {"rng": rng} if estimator.stochastic else {}
+        if estimator.needs_score_norm:
+            given["score_norm_sq"] = np.sum(task.prior_score**2, axis=-1)[rationales]
+        rationale, answer = estimator.function(log_w, **params, **given)
     else:
         right = rng.random(log_w.shape) < np.exp(log_w)
         rationale, answer = estimator.function(right.astype(np.float64), **params)

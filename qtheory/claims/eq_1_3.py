@@ -50,4 +50,5 @@ EQ_1_3 = Claim(
     verdict="holds",
     condition=None,
     check=check,
+    figure="continuum",
 )

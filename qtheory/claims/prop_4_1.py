@@ -48,5 +48,5 @@ PROP_4_1 = Claim(
     verdict="holds",
     condition=None,
     check=check,
-    figure="escape_exponents",
+    figure="continuum",
 )

@@ -126,4 +126,5 @@ PROP_6_2 = Claim(
         "and at q = 1 pools without success keep their baseline"
     ),
     check=check,
+    figure="variance",
 )

@@ -153,4 +153,5 @@ PROP_D_2 = Claim(
     verdict="holds",
     condition=None,
     check=check,
+    figure="factorisations",
 )

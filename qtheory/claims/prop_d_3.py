@@ -72,4 +72,5 @@ PROP_D_3 = Claim(
     verdict="holds",
     condition=None,
     check=check,
+    figure="bias",
 )

@@ -44,4 +44,5 @@ SEC_6_1_1 = Claim(
     verdict="holds",
     condition=None,
     check=check,
+    figure="saturation",
 )

@@ -108,6 +108,7 @@ THM_3_1 = Claim(
     verdict="holds",
     condition=None,
     check=check_minimiser,
+    figure="escort",
 )
 
 COR_B_2 = Claim(
@@ -116,4 +117,5 @@ COR_B_2 = Claim(
     verdict="holds",
     condition=None,
     check=check_limits,
+    figure="escort",
 )

@@ -1,5 +1,6 @@
 """Gradient estimators: pure functions from what the rollouts gave to coefficients, and their registry."""
 
+from qtheory.estimators.best_q import best_q
 from qtheory.estimators.coefficients import Coefficients
 from qtheory.estimators.delta import delta
 from qtheory.estimators.dr_grpo import dr_grpo
@@ -23,6 +24,7 @@ __all__ = [
     "Coefficients",
     "Estimator",
     "Parameter",
+    "best_q",
     "delta",
     "dr_grpo",
     "garl",

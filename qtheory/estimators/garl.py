@@ -1,5 +1,6 @@
 """GARL: the plug-in gradient of the Tsallis loss from a pool of likelihood weights (Algorithm 1)."""
 
+import math
 from typing import Literal, get_args
 
 from qtheory._arrays import Array
@@ -12,13 +13,20 @@ from qtheory.tsallis import power_from_log
 Baseline = Literal["loo", "none"]
 
 
-def garl(log_w: Array, q: float | Array, *, baseline: Baseline = "loo", normalize: bool = False) -> Coefficients:
+def garl(
+    log_w: Array,
+    q: float | Array,
+    *,
+    baseline: Baseline = "loo",
+    normalize: bool = False,
+    multiplier: float = 1.0,
+) -> Coefficients:
     """Coefficients c_m = w_m/wbar^q - wbar_(-m)^(1-q) on rationales, w_m/wbar^q on answers (Alg. 1).
 
-    The expectation does not depend on the baseline (Prop 6.2), which holds because of three conventions. A
-    pool whose log_w are all -inf has reward term 0; the baseline follows its formula with 0^0 = 1 even
-    there, so that at q = 1 such a pool's rationale coefficients are -1 (0 for q < 1); and with M = 1 nobody
-    is left out and the baseline is 0.
+    The expectation does not depend on the baseline or a multiple of it (Prop 6.2), which holds because of
+    three conventions. A pool whose log_w are all -inf has reward term 0; the baseline follows its formula
+    with 0^0 = 1 even there, so that at q = 1 such a pool's rationale coefficients are -1 (0 for q < 1); and
+    with M = 1 nobody is left out and the baseline is 0.
 
     In float64 a coefficient is within 1e-14 of exact, relative to reward term + baseline term, for log_w
     from 0 to -10000 in one pool and M up to 100000. Time and memory are O(M) a pool.
@@ -29,6 +37,7 @@ def garl(log_w: Array, q: float | Array, *, baseline: Baseline = "loo", normaliz
         baseline: "loo", the leave-one-out mean's power, or "none".
         normalize: Divide by M^q, the bound of w_m/wbar^q: a learning rate that depends on q and not on the
             pool.
+        multiplier: Of the baseline, finite and at least 0; the variance has its minimum at that of QC-4.
 
     Returns:
         Coefficients (..., M).
@@ -36,8 +45,10 @@ def garl(log_w: Array, q: float | Array, *, baseline: Baseline = "loo", normaliz
     Raises:
         TypeError: log_w or q of a wrong type, or no float32 or float64.
         ValueError: log_w 0-d, with M = 0, positive or NaN; q outside [0, 1] or NaN or of a wrong shape; an
-            unknown baseline.
+            unknown baseline; a multiplier out of range.
     """
+    if not 0 <= multiplier < math.inf:
+        raise ValueError(f"multiplier is {multiplier}: a multiple of the baseline must be finite and at least 0")
     if baseline not in get_args(Baseline):
         raise ValueError(f"baseline is {baseline!r}: choose one of {', '.join(get_args(Baseline))}")
     xp, log_w = log_weights(log_w)
@@ -46,7 +57,7 @@ def garl(log_w: Array, q: float | Array, *, baseline: Baseline = "loo", normaliz
     answer = statistics.ratio * mean_power(xp, statistics, q)
     rationale = xp.asarray(answer, copy=True)
     if baseline == "loo" and statistics.log_others is not None:
-        rationale = answer - power_from_log(xp, statistics.log_others, q)
+        rationale = answer - multiplier * power_from_log(xp, statistics.log_others, q)
     if normalize:
         scale = xp.full_like(q, log_w.shape[-1]) ** -q
         return Coefficients(rationale * scale, answer * scale)

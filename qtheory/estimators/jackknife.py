@@ -63,7 +63,7 @@ SPEC = Estimator(
     target="J_q with a bias of O(1/M^2) (QC-2); J_0 exactly at q = 0",
     paper="this project (QC-2), from Thm 6.1; Quenouille 1956",
     limits=(
-        "Where successes are rarer than one a pool it has no draw to learn the bias from, and hardly corrects. "
-        "Its variance exceeds the plug-in's there."
+        "Where pools hold less than one success on average the bias stays and the variance grows, by (1+q)^2 for "
+        "weights of 0 or 1."
     ),
 )

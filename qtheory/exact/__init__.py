@@ -1,5 +1,5 @@
 """Exact moments of the gradient estimators at finite M, without sampling."""
 
-from qtheory.exact.moments import FORMS, Moments, moments
+from qtheory.exact.moments import FORMS, Moments, baseline_multiplier, mean, moments, moments_of_tasks
 
-__all__ = ["FORMS", "Moments", "moments"]
+__all__ = ["FORMS", "Moments", "baseline_multiplier", "mean", "moments", "moments_of_tasks"]

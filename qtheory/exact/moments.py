@@ -1,20 +1,24 @@
 """Moments of any estimator on any finite task, over any grid of q and M."""
 
-import difflib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from qtheory._arrays import refuse
+from qtheory.exact.delta import delta_moments
+from qtheory.exact.inputs import broadcast, counts, known_form, numbers, orders
+from qtheory.exact.jackknife import jackknife_moments
 from qtheory.exact.paft import resampling_variance
-from qtheory.exact.plugin import PlugIn, plug_in
+from qtheory.exact.plugin import PlugIn, plug_in, plug_in_mean
 from qtheory.exact.rewards import REWARDS, reward_moments
-from qtheory.exact.rloo import baseline_variance
+from qtheory.exact.rloo import baseline_products
 from qtheory.exact.transforms import Transforms
+from qtheory.exact.u_series import u_series_moments
 from qtheory.tasks.finite import FiniteTask
 
-FORMS = ("plugin", "rloo", "paft", *REWARDS)
+FORMS = ("plugin", "rloo", "paft", "jackknife", "delta", "u_series", *REWARDS)
 _CHUNK = 1_000_000  # numbers in one temporary array
 
 
@@ -35,18 +39,23 @@ class Moments:
     second_moment: np.ndarray
 
 
-def moments(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = None) -> Moments:
+def moments(
+    task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = None, multiplier: Any = None
+) -> Moments:
     """Exact moments of an estimator from M draws, without sampling, at a cost that does not grow with M.
 
     Forms on the likelihood weights: "plugin", gbar/wbar^q (Eq 9); "rloo", with the leave-one-out baseline (Alg. 1,
-    Prop 6.2); "paft" (Alg. 2, Prop D.3, D.4). On 0/1 rewards of sampled answers: "grpo", "dr_grpo", "reward_rloo",
-    "maxrl", "star", whose cost grows as sqrt(M) at most; q only says against which loss their bias is taken.
+    Prop 6.2); "paft" (Alg. 2, Prop D.3, D.4); and without a baseline "jackknife" and "delta" (QC-2) and "u_series"
+    (QC-3), the last at a cost of M^3 for M up to 256. On 0/1 rewards of sampled answers: "grpo", "dr_grpo",
+    "reward_rloo", "maxrl", "star", whose cost grows as sqrt(M) at most; q only says against which loss their bias is
+    taken.
 
     In float64 means and biases are within 1e-12 of exact, relative to their norms, and variances within 1e-10 (1e-9 for
     "rloo"), for q in [0, 1], M up to 1e6, P down to 1e-12 and weights from 1e-300 to 1. A variance is not known better
     than to 1e-14 of the second moment ("rloo": and of the plug-in's variance, most of which the baseline takes away
     where weights are nearly equal), and a bias that vanishes to 1e-15 of grad l_q; so is any bias of a reward
-    estimator but that against the loss which it descends.
+    estimator but that against the loss which it descends. The biases of "jackknife" and "delta" are known to 1e-12 of
+    the plug-in's, from which they are a small remainder.
 
     Args:
         task: The task.
@@ -54,68 +63,163 @@ def moments(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = Non
         M: Integers of at least 1, a number or an array that broadcasts with q.
         form: One of `FORMS`.
         K: Draws of PAFT, integers of at least 1 that broadcast with q; None for M.
+        multiplier: What the baseline of "rloo" is multiplied by, finite, a number or an array that broadcasts with q;
+            None for 1. `baseline_multiplier` gives the best one.
 
     Returns:
-        Moments over the broadcast shape of q, M and K.
+        Moments over the broadcast shape of q, M and K or the multiplier.
 
     Raises:
-        TypeError: q is no number, or M or K no integer.
-        ValueError: q outside [0, 1]; M or K below 1, or K with another form than "paft"; shapes that do not
-            broadcast; an unknown form; P = 0; "rloo" with E[prior_score] not 0 or weights spread over more than
-            1e300; a reward form where a certain answer has a score.
+        TypeError: q or the multiplier is no number, or M or K no integer.
+        ValueError: q outside [0, 1]; M or K below 1, or K with another form than "paft"; a multiplier that is not
+            finite or with another form than "rloo"; shapes that do not broadcast; an unknown form; P = 0; "rloo" with
+            E[prior_score] not 0 or weights spread over more than 1e300; "u_series" with M above 256; a reward form
+            where a certain answer has a score.
     """
-    if form not in FORMS:
-        near = difflib.get_close_matches(str(form), FORMS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(FORMS)}"
-        raise ValueError(f"unknown form {form!r}; {hint}")
+    known_form(form, FORMS)
     if K is not None and form != "paft":
         raise ValueError(f"K is {K!r} with form {form!r}: only 'paft' resamples; leave K out")
-    order, size = _q(q), _counts("M", M)
-    draws = size if K is None else _counts("K", K)
-    try:
-        order, size, draws = np.broadcast_arrays(order, size, draws)
-    except ValueError:
-        shapes = f"{order.shape}, {size.shape}" + ("" if K is None else f" and {draws.shape}")
-        raise ValueError(f"q, M and K have shapes {shapes}: they must broadcast") from None
-    cells = order.ravel(), size.ravel(), draws.ravel()
-    value = _on_rewards(task, form, *cells[:2]) if form in REWARDS else _on_weights(task, form, *cells)
-    dimension = task.prior_score.shape[1]
+    if multiplier is not None and form != "rloo":
+        raise ValueError(f"multiplier is {multiplier!r} with form {form!r}: only 'rloo' has a baseline; leave it out")
+    grid = {"q": orders(q), "M": counts("M", M)}
+    if form == "paft" and K is not None:
+        grid["K"] = counts("K", K)
+    if multiplier is not None:
+        grid["multiplier"] = _multiplier(multiplier)
+    shape, (order, size, *rest) = broadcast(**grid)
+    if form in REWARDS:
+        value = _on_rewards(task, form, order, size)
+    else:
+        extra = rest[0] if rest else size if form == "paft" else np.ones(len(size))
+        value = _on_weights(task, form, order, size, extra)
+    vectors = (*shape, task.prior_score.shape[1])
     return Moments(
-        value.mean.reshape(*order.shape, dimension),
-        value.bias.reshape(*order.shape, dimension),
-        value.variance.reshape(order.shape),
-        value.second.reshape(order.shape),
+        value.mean.reshape(vectors),
+        value.bias.reshape(vectors),
+        value.variance.reshape(shape),
+        value.second.reshape(shape),
     )
 
 
-def _on_weights(task: FiniteTask, form: str, q: np.ndarray, size: np.ndarray, draws: np.ndarray) -> PlugIn:
-    """Moments (C, ...) of a form on likelihood weights."""
+def moments_of_tasks(
+    tasks: Sequence[FiniteTask], q: Any, M: Any, form: str = "plugin", K: Any = None, multiplier: Any = None
+) -> Moments:
+    """`moments` of several tasks with the same number of parameters, in a leading axis.
+
+    Tasks may differ in their rationales. They are taken one by one: their lattices and transforms have nothing in
+    common, and the grid over q and M of one task is where the work is shared.
+
+    Args:
+        tasks: At least one task.
+        q: As `moments`, for every task.
+        M: Likewise.
+        form: Likewise.
+        K: Likewise.
+        multiplier: Likewise.
+
+    Returns:
+        Moments with a leading axis of the tasks.
+
+    Raises:
+        TypeError: As `moments`.
+        ValueError: As `moments`, no tasks, or tasks that differ in their number of parameters.
+    """
+    if not tasks:
+        raise ValueError("tasks is empty: pass at least one task")
+    dimensions = [task.prior_score.shape[1] for task in tasks]
+    for i, dimension in enumerate(dimensions):
+        if dimension != dimensions[0]:
+            raise ValueError(
+                f"tasks[{i}] has {dimension} parameters and tasks[0] {dimensions[0]}: pass tasks of equally many"
+            )
+    found = [moments(task, q, M, form, K, multiplier) for task in tasks]
+    return Moments(*(np.stack([getattr(one, field.name) for one in found]) for field in fields(Moments)))
+
+
+def mean(task: FiniteTask, q: Any, M: Any) -> np.ndarray:
+    """The mean alone of "plugin", "rloo" and "paft", which is the same, for grids of many cells.
+
+    Args:
+        task: The task.
+        q: In [0, 1], a number or an array.
+        M: Integers of at least 1, a number or an array that broadcasts with q.
+
+    Returns:
+        (..., d) over the broadcast shape of q and M, as accurate as the mean of `moments`.
+
+    Raises:
+        TypeError: As `moments`.
+        ValueError: As `moments`.
+    """
+    shape, (order, size) = broadcast(q=orders(q), M=counts("M", M))
+    value = np.zeros((len(order), task.prior_score.shape[1]))
+    if len(order):
+        t = Transforms(task, size.astype(float))
+        rows = max(1, _CHUNK // len(t.v))
+        for start in range(0, len(order), rows):
+            part = slice(start, start + rows)
+            value[part] = plug_in_mean(t, order[part], size[part].astype(float))
+        value *= np.exp((1 - order) * t.log_unit)[:, None]
+    return value.reshape(*shape, value.shape[1])
+
+
+def baseline_multiplier(task: FiniteTask, q: Any, M: Any) -> np.ndarray:
+    """The multiplier of the leave-one-out baseline that makes the variance of "rloo" least (QC-4).
+
+    It is -E<plug-in, B>/E||B||^2 for the baseline term B, as accurate as the variance of "rloo". Above 1 the baseline
+    is too small, below 1 too large, and below 0 of the wrong sign.
+
+    Args:
+        task: The task.
+        q: In [0, 1], a number or an array.
+        M: Integers of at least 1, a number or an array that broadcasts with q.
+
+    Returns:
+        (...) over the broadcast shape of q and M; 0 where B is 0 in every pool, as at M = 1.
+
+    Raises:
+        TypeError: As `moments`.
+        ValueError: As `moments` with "rloo".
+    """
+    shape, (order, size) = broadcast(q=orders(q), M=counts("M", M))
+    if not len(order):
+        return np.zeros(shape)
+    t = Transforms(task, size.astype(float))
+    product, square = baseline_products(t, order, size.astype(float))
+    return np.where(square > 0, -product / np.where(square > 0, square, 1.0), 0.0).reshape(shape)
+
+
+def _on_weights(task: FiniteTask, form: str, q: np.ndarray, size: np.ndarray, extra: np.ndarray) -> PlugIn:
+    """Moments (C, ...) of a form on likelihood weights; `extra` (C,) is PAFT's K or the baseline's multiplier."""
     if not len(q):
         return _empty(task)
+    if form == "u_series":
+        return u_series_moments(task, q, size)
     transforms = Transforms(task, size.astype(float))
     rows = max(1, _CHUNK // len(transforms.v))
     parts = [
-        _chunk(transforms, form, *(a[start : start + rows].astype(float) for a in (q, size, draws)))
+        _chunk(transforms, form, *(a[start : start + rows].astype(float) for a in (q, size, extra)))
         for start in range(0, len(q), rows)
     ]
     return PlugIn(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _chunk(t: Transforms, form: str, q: np.ndarray, size: np.ndarray, draws: np.ndarray) -> PlugIn:
+def _chunk(t: Transforms, form: str, q: np.ndarray, size: np.ndarray, extra: np.ndarray) -> PlugIn:
     value = plug_in(t, q, size)
-    extra = np.zeros(len(q))
-    if form == "rloo":
-        extra = baseline_variance(t, q, size)
-    elif form == "paft":
-        extra = resampling_variance(t, q, size, draws)
+    if form == "jackknife":
+        value = jackknife_moments(t, value, q, size)
+    elif form == "delta":
+        value = delta_moments(t, value, q, size)
+    elif form != "plugin":
+        if form == "rloo":
+            product, square = baseline_products(t, q, size)
+            added = extra * (2 * product + extra * square)
+        else:
+            added = resampling_variance(t, q, size, extra)
+        value = PlugIn(value.mean, value.bias, value.second + added, value.variance + added)
     unit = np.exp((1 - q) * t.log_unit)
     vector, square = unit[:, None], unit**2
-    return PlugIn(
-        value.mean * vector,
-        value.bias * vector,
-        (value.second + extra) * square,
-        (value.variance + extra) * square,
-    )
+    return PlugIn(value.mean * vector, value.bias * vector, value.second * square, value.variance * square)
 
 
 def _on_rewards(task: FiniteTask, form: str, q: np.ndarray, size: np.ndarray) -> PlugIn:
@@ -127,24 +231,11 @@ def _on_rewards(task: FiniteTask, form: str, q: np.ndarray, size: np.ndarray) ->
 
 
 def _empty(task: FiniteTask) -> PlugIn:
-    vectors, numbers = np.zeros((0, task.prior_score.shape[1])), np.zeros(0)
-    return PlugIn(vectors, vectors, numbers, numbers)
+    vectors, scalars = np.zeros((0, task.prior_score.shape[1])), np.zeros(0)
+    return PlugIn(vectors, vectors, scalars, scalars)
 
 
-def _q(q: Any) -> np.ndarray:
-    try:
-        value = np.asarray(q, dtype=float)
-    except (TypeError, ValueError):
-        value = None
-    if value is None or isinstance(q, (bool, str)):
-        raise TypeError(f"q is {q!r:.60}: pass a number or an array of numbers in [0, 1]")
-    refuse(np, "q", value, ~((value >= 0) & (value <= 1)), "q must lie in [0, 1]")
+def _multiplier(multiplier: Any) -> np.ndarray:
+    value = numbers("multiplier", multiplier, "a number or an array of numbers")
+    refuse(np, "multiplier", value, ~np.isfinite(value), "a multiplier must be finite")
     return value
-
-
-def _counts(name: str, value: Any) -> np.ndarray:
-    counts = np.asarray(value)
-    if counts.dtype.kind not in "iu":
-        raise TypeError(f"{name} is {value!r:.60}: pass an integer or an array of integers of at least 1")
-    refuse(np, name, counts, counts < 1, "at least one draw is needed")
-    return counts

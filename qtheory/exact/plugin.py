@@ -73,6 +73,20 @@ def plug_in(t: Transforms, q: np.ndarray, size: np.ndarray) -> PlugIn:
     return PlugIn(mean, bias, second, variance)
 
 
+def plug_in_mean(t: Transforms, q: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The mean alone.
+
+    Args:
+        t: The task's transforms.
+        q: (C,) in [0, 1].
+        size: (C,) M, as floats.
+
+    Returns:
+        (C, d), as `plug_in`.
+    """
+    return -weights(t.v, q, np.log(size), (size - 1)[:, None] * t.log_phi, t.far) @ t.gradient
+
+
 def _bias(t: Transforms, q: np.ndarray, size: np.ndarray, single: np.ndarray) -> np.ndarray:
     """(C, d), from the mean's weights (C, N)."""
     near = t.near

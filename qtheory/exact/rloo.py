@@ -1,7 +1,8 @@
 """The leave-one-out form of GARL at finite M: what its baseline adds to the plug-in's variance (Prop 6.2, D.4).
 
 The form is the plug-in + B, B = (1/M) sum_m h_m b_m, b_m = wbar_(-m)^(1-q), h = grad log p(z|x). As E[h] = 0, B has
-mean 0 and Var(plug-in + B) = Var(plug-in) + 2 E<plug-in, B> + E||B||^2. At q = 1 every b_m is 1, 0^0 included.
+mean 0 and Var(plug-in + c B) = Var(plug-in) + 2 c E<plug-in, B> + c^2 E||B||^2, least at c = -E<plug-in, B>/E||B||^2
+(QC-4). At q = 1 every b_m is 1, 0^0 included.
 """
 
 import numpy as np
@@ -19,8 +20,8 @@ _CHUNK = 2_000_000  # numbers in one temporary array
 _NEGLIGIBLE = 1e-30
 
 
-def baseline_variance(t: Transforms, q: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Var(plug-in + B) - Var(plug-in), of either sign.
+def baseline_products(t: Transforms, q: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """E<plug-in, B>, of either sign, and E||B||^2.
 
     Args:
         t: The task's transforms.
@@ -28,7 +29,7 @@ def baseline_variance(t: Transforms, q: np.ndarray, size: np.ndarray) -> np.ndar
         size: (C,) M, as floats.
 
     Returns:
-        (C,) in units of the largest weight to the power 2 (1 - q); 0 for M = 1, which has no baseline.
+        Two arrays (C,) in units of the largest weight to the power 2 (1 - q); 0 for M = 1, which has no baseline.
 
     Raises:
         ValueError: E[h] is not 0, or positive weights spread over more than 1e300.
@@ -39,16 +40,16 @@ def baseline_variance(t: Transforms, q: np.ndarray, size: np.ndarray) -> np.ndar
             f"log_w spreads over more than {-_DEEPEST:g} nats: the rloo form's moments need weights within 1e300 of "
             "the largest; use -inf for an impossible answer"
         )
-    added = np.zeros(len(q))
+    products, squares = np.zeros(len(q)), np.zeros(len(q))
     for value in np.unique(q[size > 1]):
         cells = (size > 1) & (q == value)
         product = _product_at_one if value == 1 else _product
-        added[cells] = 2 * product(t, h, value, size[cells])
+        products[cells] = product(t, h, value, size[cells])
     at_one = (size > 1) & (q == 1)
-    added[at_one] += (t.prior @ np.sum(h**2, -1)) / size[at_one]
+    squares[at_one] = (t.prior @ np.sum(h**2, -1)) / size[at_one]
     cells = (size > 1) & (q < 1)
-    added[cells] += _square(t, h, q[cells], size[cells])
-    return added
+    squares[cells] = _square(t, h, q[cells], size[cells])
+    return products, squares
 
 
 def _centred_scores(t: Transforms) -> np.ndarray:

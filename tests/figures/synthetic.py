@@ -79,7 +79,7 @@ def success_row(estimator: str, q: float | None, seed: int, end: float, *, every
 
 
 def studies(seeds: tuple[int, ...] = SEEDS) -> dict[str, dict[str, Any]]:
-    """The six data files by name."""
+    """The data files by name."""
     ends = {None: 0.0, 0.0: 0.0, 0.25: 0.0, 0.5: 0.004, 0.75: 0.52, 1.0: 0.66}
     cold = [
         success_row(name, q, seed, ends[q] * (1 - 0.2 * seed), every=10, steps=300)
@@ -107,6 +107,9 @@ def studies(seeds: tuple[int, ...] = SEEDS) -> dict[str, dict[str, Any]]:
             "learning_rates": _scan(),
             "best_learning_rates": _best(seeds),
             "escape_exponents": _escapes(seeds),
+            "adam_epsilon": _adam_epsilon(seeds),
+            "common_factor": _common_factor(seeds),
+            "baseline": _baseline(seeds),
         }.items()
     }
 
@@ -165,6 +168,72 @@ def _escapes(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
                     row(name, q, seed, p0=p0, p0_wanted=p0, lr=ESCAPE_LR, steps=min(steps, 1500))
                     | {"escape_step": steps if steps <= 1500 else None}
                 )
+    return rows
+
+
+ADAM_LR, ADAM_FLOOR, ADAM_BUDGET = 3e-4, 8, 600
+
+
+def _adam_epsilon(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    """The law to the update: (eps/lr) times the flow's time, and ADAM_FLOOR updates more."""
+    rows = []
+    for seed in seeds:
+        for p0 in (1e-3, 1e-5):
+            for eps in (1e-8, 3e-4, 3e-2, 3e-1):
+                for name, q in TABLE_1[1:]:
+                    flow = escape_updates(p0, q or 0.0, seed) * ESCAPE_LR
+                    steps = round(eps / ADAM_LR * flow) + ADAM_FLOOR + 1
+                    rows.append(
+                        row(name, q, seed, p0=p0, p0_wanted=p0, lr=ADAM_LR, eps=eps, optimizer="adamw")
+                        | {"steps": min(steps, ADAM_BUDGET), "escape_step": steps if steps <= ADAM_BUDGET else None}
+                    )
+    return rows
+
+
+def _common_factor(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    """RB-RLOO escapes with a common factor unless easy prompts set the scale."""
+    adam = {"optimizer": "adamw", "lr": ADAM_LR}
+    cases = [
+        ({"relative_weights": True}, 0.5, -1.0),
+        (adam | {"p0_wanted": 1e-12, "eps": 1e-8}, 0.97, 0.0),
+        (adam | {"p0_wanted": 1e-12, "eps": 1e-8, "relative_weights": True}, 0.97, -1.0),
+        (adam | {"variant": "mixed", "eps": 1e-8, "relative_weights": True}, 0.95, 0.25),
+        (adam | {"variant": "mixed", "eps": 1e-30}, 0.0, 1.0),
+    ]
+    return [
+        success_row(name, q, seed, end * ((q or 0.0) > above), every=50, steps=300) | changes
+        for seed in seeds
+        for changes, end, above in cases
+        for name, q in TABLE_1[1:]
+        if changes.get("eps") != 1e-30 or (q or 0) < 0.5
+    ]
+
+
+def _baseline(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Warm runs of which the one with the leave-one-out baseline dips; its variance grows as P comes near 1."""
+    p = [0.1, 0.5, 0.9, 0.99, 0.999]
+    gain = {
+        "step": [1, 26, 51, 76, 101],
+        "p": p,
+        "best_multiplier": [(1 - x) / x for x in p],
+        "variance_none": [1 - x for x in p],
+        "variance_loo": [0.5 * (1 - x) * (1 + (x / (1 - x)) ** 2 / 10) for x in p],
+        "variance_weighted": [0.4 * (1 - x) for x in p],
+    }
+    rows = []
+    for seed in seeds:
+        for lr in (1e-3, 3e-3):
+            for q in (0.25, 1.0):
+                for name in (f"garl:q={q:g}", f"garl:baseline=none,q={q:g}", f"garl_weighted:q={q:g}"):
+                    one = success_row(name, q, seed, 0.95 - 0.01 * seed, every=20, steps=400)
+                    dips = name.startswith("garl:q")
+                    if dips:
+                        one["curve"]["p_at_1"][-3] = 0.3
+                    rows.append(
+                        one
+                        | {"optimizer": "adamw", "lr": lr, "variant": "warm", "p0": 0.1, "p0_wanted": None}
+                        | ({"baseline_gain": gain} if dips else {})
+                    )
     return rows
 
 

@@ -15,23 +15,22 @@ from figures.registry import FIGURES
 from figures.render import STYLE, figure_files, write
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_same_bytes_in_another_process_and_under_other_settings(name: str, data_folder: Path, tmp_path: Path) -> None:
+def test_all_figures_have_the_same_bytes_in_another_process_and_their_size_in_print(
+    data_folder: Path, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-m", "figures", "--all", "--data", str(data_folder), "--out", str(tmp_path)]
+    other = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONHASHSEED": "7"})
     with mpl.rc_context({"font.size": 20, "svg.hashsalt": "other"}):
-        here = figure_files([name], data_folder)
-    words = [sys.executable, "-m", "figures", name, "--data", str(data_folder), "--out", str(tmp_path)]
-    subprocess.run(words, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": "7"})
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == here
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_size_in_print(name: str, data_folder: Path) -> None:
-    files = figure_files([name], data_folder)
-    width, _ = struct.unpack(">II", files[f"{name}.png"][16:24])
-    assert width == 7 * 300
-    assert files[f"{name}.svg"].startswith(b"<?xml")
-    assert files[f"{name}.pdf"].startswith(b"%PDF")
-    assert b"<image" not in files[f"{name}.svg"]  # vectors only
+        here = figure_files(FIGURES, data_folder)
+    assert other.wait() == 0
+    assert {path.name for path in tmp_path.iterdir()} == set(here)
+    assert [name for name, content in here.items() if (tmp_path / name).read_bytes() != content] == []
+    for name in FIGURES:
+        width, _ = struct.unpack(">II", here[f"{name}.png"][16:24])
+        assert width == 7 * 300
+        assert here[f"{name}.svg"].startswith(b"<?xml")
+        assert here[f"{name}.pdf"].startswith(b"%PDF")
+        assert b"<image" not in here[f"{name}.svg"]  # vectors only
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -23,6 +23,7 @@ DOMAINS: dict[str, tuple[Any, ...]] = {
     "q": (0.0, 0.3, 0.75, 1.0),
     "baseline": ("loo", "none"),
     "normalize": (False, True),
+    "multiplier": (1.0, 0.5),
     "k": (None, 3),
     "scale_by_std": (True, False),
 }
@@ -88,18 +89,26 @@ def score_norm_sq(xp: Any, log_w: Any) -> Any:
     return 1 + 3 / (1 + xp.abs(log_w))
 
 
-def _weighted(log_w: list[float], rng: object, q: float, normalize: bool = False) -> Terms:
-    norms = score_norm_sq(np, np.array(log_w)).tolist()
-    reward, baseline = mp.garl_terms(log_w, q)[0], mp.weighted_baseline(log_w, norms, q)
+def _weighted(
+    log_w: list[float], rng: object, q: float, normalize: bool = False, norms: list[float] | None = None
+) -> Terms:
+    own: list[float] = norms or score_norm_sq(np, np.array(log_w)).tolist()
+    reward, baseline = mp.garl_terms(log_w, q)[0], mp.weighted_baseline(log_w, own, q)
     divisor = mpf(len(log_w)) ** mpf(q) if normalize else mpf(1)
     answer = [r / divisor for r in reward]
     return _less_baseline(answer, answer, [b / divisor for b in baseline])
 
 
-def _garl(log_w: list[float], rng: object, q: float, baseline: str = "loo", normalize: bool = False) -> Terms:
+def _garl(
+    log_w: list[float],
+    rng: object,
+    q: float,
+    baseline: str = "loo",
+    normalize: bool = False,
+    multiplier: float = 1.0,
+) -> Terms:
     reward, others = mp.garl_terms(log_w, q)
-    if baseline == "none":
-        others = [mpf(0)]
+    others = [mpf(0)] if baseline == "none" else [mpf(multiplier) * b for b in others]
     divisor = mpf(len(log_w)) ** mpf(q) if normalize else mpf(1)
     answer = [r / divisor for r in reward]
     return _less_baseline(answer, answer, [b / divisor for b in others])

@@ -16,6 +16,12 @@ from qtheory import estimators, tsallis
 from qtheory.claims import CLAIMS, Claim, Comparison, Evidence, Verification, by_label, get, verify
 from qtheory.claims.reference import LatentModel, floats, gradient, loss
 from qtheory.claims.symbolic import vanishes
+from qtheory.escape import contamination_time, log_sigmoid_time, sigmoid_time
+from qtheory.escape.adam import adam_time
+from qtheory.escape.contamination import sigmoid_norm
+from qtheory.exact import Moments, moments
+from qtheory.flow import Stepwise, Velocity, velocity
+from qtheory.tasks import FiniteTask
 
 REPOSITORY = Path(qtheory.__file__).parent.parent
 PAPER_LABELS = [
@@ -78,7 +84,66 @@ def normalised(log_w: np.ndarray, q: float, counts: np.ndarray) -> estimators.Co
     return estimators.paft_from_counts(log_w, q, counts, normalize=True)
 
 
-loss_ours, amplification_ours, escort_ours = tsallis.loss, tsallis.amplification_from_log, tsallis.escort
+def with_baseline(log_w: np.ndarray, q: float, *, baseline: str = "none") -> estimators.Coefficients:
+    return estimators.garl(log_w, q)
+
+
+def with_half_the_draws(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = None) -> Moments:
+    return moments(task, q, (np.asarray(M) + 1) // 2, form, K)
+
+
+def as_form(other: str) -> Callable[..., Moments]:
+    def wrong(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = None) -> Moments:
+        return moments(task, q, np.broadcast_arrays(M, 1 if K is None else K)[0], other)
+
+    return wrong
+
+
+def epsilon_inside_the_root(log_p0: Any, delta: Any, q: Any, lr: Any, eps: Any, score_norm: Any = 1.0) -> np.ndarray:
+    return adam_time(log_p0, delta, q, lr, np.sqrt(eps), score_norm)
+
+
+def all_left_out(log_w: np.ndarray, q: float, *, baseline: Any = "loo") -> estimators.Coefficients:
+    """The jackknife with T_(-n) taken over M draws instead of M - 1."""
+    plain, right = estimators.garl(log_w, q, baseline=baseline), estimators.jackknife(log_w, q, baseline=baseline)
+    shrink = 1 - 1 / log_w.shape[-1]
+    return estimators.Coefficients(*(p + shrink * (r - p) for p, r in zip(plain, right, strict=True)))
+
+
+def variance_alone(log_w: np.ndarray, q: float, *, baseline: Any = "loo") -> estimators.Coefficients:
+    """The delta correction with the variance alone, without the covariance of g and w."""
+    right, w = estimators.delta(log_w, q, baseline=baseline), np.exp(log_w)
+    mean = w.mean(-1, keepdims=True)
+    term = q * w * (w - mean) / np.where(mean > 0, mean, 1) ** (q + 1) / max(log_w.shape[-1] - 1, 1)
+    return estimators.Coefficients(*(part - term for part in right))
+
+
+def powers_of_the_mean(log_w: np.ndarray, q: float, *, baseline: Any = "loo") -> estimators.Coefficients:
+    """The U-series with powers of the others' mean complement in the place of mean products."""
+    w, size = np.exp(log_w), log_w.shape[-1]
+    others = (w.sum(-1, keepdims=True) - w) / max(size - 1, 1)
+    terms, total = np.ones_like(w), np.ones_like(w)
+    for k in range(1, size):
+        terms = terms * (q + k - 1) / k * (1 - others)
+        total = total + terms
+    return estimators.Coefficients(w * total, w * total)
+
+
+def with_q_squared(scores: Any, log_p: Any, q: float) -> Velocity:
+    return velocity(scores, log_p, q**2)
+
+
+def with_the_norm_itself(start: float, end: float, e: float, q: float, norm: Any = sigmoid_norm) -> float:
+    """||s|| in the place of ||s||^2."""
+    return contamination_time(start, end, e, q, lambda n: np.sqrt(norm(n)))
+
+
+log_q_ours, loss_ours, amplification_ours, escort_ours = (
+    tsallis.log_q,
+    tsallis.loss,
+    tsallis.amplification_from_log,
+    tsallis.escort,
+)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +158,31 @@ loss_ours, amplification_ours, escort_ours = tsallis.loss, tsallis.amplification
         ("Prop D.2", "qtheory.claims.prop_d_2.garl", doubled),
         ("Prop D.2", "qtheory.claims.prop_d_2.paft_from_counts", normalised),
         ("Prop D.3", "qtheory.claims.prop_d_3.paft_from_counts", normalised),
+        ("QC-2", "qtheory.claims.qc_2.jackknife", all_left_out),
+        ("QC-2", "qtheory.claims.qc_2.delta", variance_alone),
+        ("QC-3", "qtheory.claims.qc_3.u_series", powers_of_the_mean),
+        ("Prop A.1", "qtheory.tasks.examples.loss_from_log", lambda log_p, _q: tsallis.loss_from_log(log_p, 1.0)),
+        ("Prop A.1", "qtheory.claims.prop_a_1.moments", as_form("dr_grpo")),
+        ("Cor B.3", "qtheory.tsallis.log_q", lambda p, q: log_q_ours(p, np.asarray(q) ** 2)),
+        ("Cor B.3", "qtheory.tsallis.escort", lambda a, q: escort_ours(a, np.sqrt(q))),
+        ("Prop B.1", "qtheory.tsallis.loss", lambda p, q: loss_ours(p, np.asarray(q) ** 2)),
+        ("Eq 7-9", "qtheory.claims.eq_7_9.garl", doubled),
+        ("Eq 7-9", "qtheory.claims.eq_7_9.garl", with_baseline),
+        ("Thm 6.1", "qtheory.claims.thm_6_1.moments", with_half_the_draws),
+        ("Thm 6.1", "qtheory.claims.mean_field.moments", with_half_the_draws),
+        ("Prop D.4", "qtheory.claims.prop_d_4.moments", as_form("plugin")),
+        ("QC-1", "qtheory.claims.qc_1.moments", with_half_the_draws),
+        ("QC-1", "qtheory.claims.qc_1.hard_time", lambda p0, delta, q, _samples: sigmoid_time(p0, delta, q)),
+        ("QC-6", "qtheory.claims.qc_6.adam_time", epsilon_inside_the_root),
+        ("QC-7", "qtheory.claims.qc_7.moments", with_half_the_draws),
+        ("Eq 6", "qtheory.claims.eq_6.velocity", with_q_squared),
+        ("Thm 5.1", "qtheory.claims.thm_5_1.velocity", with_q_squared),
+        ("Thm 5.2", "qtheory.claims.thm_5_2.log_sigmoid_time", lambda x, d, q: log_sigmoid_time(x, d, q**2)),
+        ("App C.1", "qtheory.claims.app_c_1.sigmoid_time", lambda p0, d, q: sigmoid_time(p0, d, q**2)),
+        ("Prop C.1", "qtheory.claims.prop_c_1.sigmoid_time", lambda p0, d, q: sigmoid_time(p0, d, q**2)),
+        ("Prop C.2", "qtheory.claims.prop_c_2.equilibrium", lambda e, q: (e / (1 - e)) ** (1 / q)),
+        ("Prop C.2", "qtheory.claims.prop_c_2.contamination_time", with_the_norm_itself),
+        ("v2", "qtheory.claims.v2.Stepwise", lambda values, at: Stepwise(values[::-1], at)),
     ],
 )
 def test_wrong_code_contradicts_the_verdict(
@@ -217,7 +307,7 @@ def test_duplicates_and_unknown_labels_are_refused():
         by_label([CLAIMS["Prop 4.1"], CLAIMS["Eq 1-3"], CLAIMS["Prop 4.1"]])
     with pytest.raises(ValueError, match=r"unknown claim 'prop4\.1'; did you mean 'Prop 4\.1'\?"):
         get("prop4.1")
-    with pytest.raises(ValueError, match=r"valid are: 'Eq 1-3', 'Thm 3\.1'"):
+    with pytest.raises(ValueError, match=r"valid are: 'Eq 1-3', 'Prop A\.1'"):
         get("zzzz")
     assert get("Prop 4.1") is CLAIMS["Prop 4.1"]
 

@@ -1,9 +1,24 @@
-"""Escape exponents measured from times, and the command's table."""
+"""Escape exponents measured from times, and the command's rows, tables and files."""
+
+import csv
+import io
+import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from qtheory.escape import escape_table, increment_exponents, local_exponents, log_sigmoid_time, sigmoid_time
+from qtheory.escape import (
+    escape_csv,
+    escape_json,
+    escape_rows,
+    escape_table,
+    exponent_rows,
+    increment_exponents,
+    local_exponents,
+    log_sigmoid_time,
+    sigmoid_time,
+)
 
 Q = np.array([0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
 
@@ -48,27 +63,87 @@ def test_bad_starts_are_refused():
             increment_exponents(x, y)
 
 
-def test_table_holds_the_closed_forms_and_a_solution_that_agrees():
-    rows = escape_table([1e-12, 1e-2], 0.5, Q.tolist())
+@pytest.mark.parametrize(("task", "share"), [("sigmoid", 1.0), ("arms", 0.9)])
+def test_rows_hold_a_solution_beside_the_closed_form(task, share):
+    rows = escape_rows(task, [1e-12, 1e-2], Q.tolist())
     assert [(row.p0, row.q) for row in rows] == [(p0, q) for p0 in (1e-12, 1e-2) for q in Q]
     for row in rows:
-        assert row.delta == 0.5
-        assert row.time == pytest.approx(sigmoid_time(row.p0, 0.5, row.q), rel=1e-13)
-        assert row.error == pytest.approx(abs(row.solved / row.time - 1), abs=1e-15)
+        assert (row.task, row.delta) == (task, 0.5)
+        assert row.closed is not None
+        assert row.error is not None
+        assert row.closed == pytest.approx(share * sigmoid_time(row.p0, 0.5, row.q), rel=1e-13)
+        assert row.error == pytest.approx(abs(row.time / row.closed - 1), abs=1e-15)
         assert row.error < 1e-9
-        assert row.over_q1 == pytest.approx(row.time / sigmoid_time(row.p0, 0.5, 1.0), rel=1e-13)
+        assert row.over_q1 == pytest.approx(row.time / (share * sigmoid_time(row.p0, 0.5, 1.0)), rel=1e-9)
+
+
+def test_rows_of_a_family_without_closed_form():
+    rows = escape_rows("chain", [1e-3], [0.0, 0.5], delta=0.3)
+    assert [(row.closed, row.error) for row in rows] == [(None, None)] * 2
+    assert rows[0].time > rows[1].time > rows[1].time / rows[1].over_q1 > 0
+
+
+def test_exponent_rows():
+    starts = [1e-4, 1e-7, 1e-6, 1e-5]
+    rows = exponent_rows("sigmoid", starts, Q.tolist())
+    assert [(row.p0, row.p0_end, row.q) for row in rows] == [
+        (low, pytest.approx(100 * low), q) for low in (1e-7, 1e-6) for q in Q
+    ]
+    log_p0 = np.log(sorted(starts))
+    times = log_sigmoid_time(log_p0[:, None], 0.5, Q)
+    np.testing.assert_allclose([r.increments for r in rows], increment_exponents(log_p0, times).ravel(), atol=1e-8)
+    np.testing.assert_allclose([r.times for r in rows], local_exponents(log_p0, times)[:2].ravel(), atol=1e-8)
+    for row in rows:
         assert row.limit == row.q - 1
-        step = 1e-4
-        around = log_sigmoid_time(np.log(row.p0) + np.array([-step, step]), 0.5, row.q)
-        assert row.exponent == pytest.approx(np.diff(around)[0] / (2 * step), abs=1e-8)
+        assert row.error == pytest.approx(abs(row.increments - row.limit), abs=1e-15)
+        assert row.error < 1e-3
 
 
-def test_table_refuses_what_has_no_time():
-    with pytest.raises(ValueError, match=r"p0 is delta, 0\.5: the escape takes no time; lower p0"):
-        escape_table([0.1, 0.5], 0.5, [0.0])
-    with pytest.raises(ValueError, match="0 values of p0 and 1 of q: pass at least one of each"):
-        escape_table([], 0.5, [0.0])
-    with pytest.raises(ValueError, match=r"q\[1\] is 2\.0"):
-        escape_table([0.1], 0.5, [0.0, 2.0])
-    with pytest.raises(ValueError, match=r"p0\[0\] is 0\.9: the start lies above delta"):
-        escape_table([0.9], 0.5, [0.0])
+@pytest.mark.parametrize("task", ["arms", "chain"])
+def test_tables_fit_80_columns_and_leave_out_what_is_missing(task):
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(escape_table(escape_rows(task, [1e-300, 1e-2], [0.0, 0.75, 1.0])))
+    console.print(escape_table(exponent_rows(task, [1e-6, 1e-5, 1e-4], [0.0, 0.75, 1.0])))
+    text = console.export_text()
+    assert f"{task}: escape times to delta = 0.5" in text
+    assert f"{task}: escape exponents to delta = 0.5" in text
+    assert "…" not in text
+    assert ("closed form" in text) == (task == "arms")
+
+
+def test_files_hold_the_rows():
+    rows = escape_rows("chain", [1e-3], [0.0, 1.0])
+    loaded = json.loads(escape_json(rows))
+    assert [(one["task"], one["q"], one["time"], one["closed"]) for one in loaded] == [
+        ("chain", row.q, row.time, None) for row in rows
+    ]
+    read = list(csv.DictReader(io.StringIO(escape_csv(rows))))
+    assert [(one["task"], float(one["time"]), one["closed"]) for one in read] == [
+        ("chain", row.time, "") for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sigmoid", [0.1, 0.5], [0.0]), r"p0 is delta, 0\.5: the escape takes no time; lower p0"),
+        (("sigmoid", [], [0.0]), "0 values of p0 and 1 of q: pass at least one of each"),
+        (("sigmoid", [0.1], [0.0, 2.0]), r"q\[1\] is 2\.0"),
+        (("sigmoid", [0.9], [0.0]), r"p0\[0\] is 0\.9: the start lies above delta"),
+        (("arm", [0.1], [0.0]), "unknown task 'arm'; did you mean 'arms'"),
+        (("zz", [0.1], [0.0]), "unknown task 'zz'; valid are: sigmoid, arms, latent-sigmoid"),
+        (("chain", [0.7], [0.0], 0.9), r"p0 is 0\.7: task 'chain' to delta 0\.9 needs p0 < 0\.6667"),
+    ],
+)
+def test_rows_refuse_what_has_no_time(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        escape_rows(*arguments)
+
+
+def test_exponents_and_tables_need_enough():
+    for p0 in ([1e-3, 1e-2], [0.1, 0.2, 0.3]):
+        with pytest.raises(ValueError, match="exponents need three or more p0 in equal ratios"):
+            exponent_rows("arms", p0, [0.0])
+    for write in (escape_table, escape_csv):
+        with pytest.raises(ValueError, match="there are no rows"):
+            write([])

@@ -23,6 +23,8 @@ def call(estimator: Estimator, pool: Any, **keywords: Any) -> Any:
     defaults: dict[str, Any] = {"q": 0.5} if "q" in estimator.parameters else {}
     if estimator.stochastic:
         defaults["rng"] = np.random.default_rng(0)
+    if estimator.needs_score_norm:
+        defaults["score_norm_sq"] = pool
     return estimator.function(pool, **(defaults | keywords))
 
 
@@ -124,6 +126,12 @@ def test_nothing_is_drawn_before_the_input_is_checked():
 def test_an_unknown_baseline():
     with pytest.raises(ValueError, match="baseline is 'LOO': choose one of loo, none"):
         garl(np.array(POOL), 0.5, baseline="LOO")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("multiplier", [-1.0, math.nan, math.inf])
+def test_a_multiplier_out_of_range(multiplier: float):
+    with pytest.raises(ValueError, match=f"multiplier is {multiplier}: a multiple of the baseline must be finite"):
+        garl(np.array(POOL), 0.5, multiplier=multiplier)
 
 
 def test_counts(library: Library):

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import mp_reference as mp
 import numpy as np
@@ -70,8 +71,10 @@ def test_every_estimator_is_finite(library: Library, name: str, size: int, dtype
     log_w = mixed_log_weights()[: min(size, LARGEST.get(name, SIZE))]
     pool = log_w if estimator.inputs == "log_w" else (log_w > -0.1).astype(float)
     keywords = {"q": 0.75} if "q" in estimator.parameters else {}
-    randomness = {"rng": np.random.default_rng(0)} if estimator.stochastic else {}
-    for part in estimator.function(library.array(pool, dtype), **keywords, **randomness):
+    given: dict[str, Any] = {"rng": np.random.default_rng(0)} if estimator.stochastic else {}
+    if estimator.needs_score_norm:
+        given["score_norm_sq"] = library.array(1 + np.cos(np.arange(len(pool))), dtype)
+    for part in estimator.function(library.array(pool, dtype), **keywords, **given):
         assert np.all(np.isfinite(library.numpy(part)))
 
 

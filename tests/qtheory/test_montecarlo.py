@@ -48,7 +48,9 @@ def outcomes(case: Case) -> Iterator[Outcome]:
                 coefficients = [float(v) / divisor for v in values]
                 yield chance * float(np.prod(share[list(picks)])), coefficients, coefficients, pool, gold
         else:
-            terms = REFERENCES[case.estimator.name](log_w, None, **case.params)
+            norms = (PRIOR_SCORE**2).sum(-1)[list(pool)].tolist()
+            given = {"norms": norms} if case.estimator.needs_score_norm else {}
+            terms = REFERENCES[case.estimator.name](log_w, None, **case.params, **given)
             yield chance, terms.rationale, terms.answer, pool, gold
 
 

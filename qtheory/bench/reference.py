@@ -91,6 +91,61 @@ def rloo(task: SlowTask, count: Counts, q: Real) -> np.ndarray:
     return estimate
 
 
+def jackknife(task: SlowTask, count: Counts, q: Real) -> np.ndarray:
+    """(d,) sum of g_m [wbar^-q - (1/M) sum over the others n of wbar_(-n)^-q]; the plug-in of a single draw."""
+    size = sum(count)
+    if size == 1:
+        return plug_in(task, count, q)
+    without = {z: _inverse_power(task, _left_out(count, z), q) for z, n in enumerate(count) if n}
+    whole, estimate = _inverse_power(task, count, q), 0 * task.drift
+    for z in without:
+        others = sum((count[j] - (j == z)) * without[j] for j in without if count[j] > (j == z))
+        estimate = estimate - count[z] * task.w[z] * task.f[z] * (whole - others / size)
+    return estimate
+
+
+def delta(task: SlowTask, count: Counts, q: Real) -> np.ndarray:
+    """(d,) plug-in less the pool's own estimate of its bias at order 1/M; the plug-in of a single draw."""
+    size, estimate = sum(count), plug_in(task, count, q)
+    mean = sum(n * w for n, w in zip(count, task.w, strict=True)) / size
+    if size == 1 or not mean:
+        return estimate
+    variance = sum(n * (w - mean) ** 2 for n, w in zip(count, task.w, strict=True)) / (size - 1)
+    g = [-w * f for w, f in zip(task.w, task.f, strict=True)]
+    average = sum(n * row for n, row in zip(count, g, strict=True)) / size
+    covariance = 0 * task.drift
+    for n, w, row in zip(count, task.w, g, strict=True):
+        covariance = covariance + n * (w - mean) * (row - average) / (size - 1)
+    bias = (q + 1) / 2 * variance * average / mean - covariance
+    return estimate - q / (size * mean ** (q + 1)) * bias
+
+
+def u_series(task: SlowTask, count: Counts, q: Real) -> np.ndarray:
+    """(d,) (1/M) sum of g_m sum_(k<M) (q)_k/k! e_k/C(M-1, k), e_k the elementary symmetric sum of the others' 1 - w."""
+    size, estimate = sum(count), 0 * task.drift
+    series = [REALS.rf(q, k) / REALS.factorial(k) / REALS.binomial(size - 1, k) for k in range(size)]
+    for z, n in enumerate(count):
+        if n:
+            symmetric = [REALS.one]
+            for k, w in zip(_left_out(count, z), task.w, strict=True):
+                for _ in range(k):
+                    shifted = [0, *(e * (1 - w) for e in symmetric)]
+                    symmetric = [a + b for a, b in zip([*symmetric, 0], shifted, strict=True)]
+            amplification = sum(b * e for b, e in zip(series, symmetric, strict=True))
+            estimate = estimate - n * task.w[z] * task.f[z] * amplification / size
+    return estimate
+
+
+def _left_out(count: Counts, z: int) -> Counts:
+    return tuple(n - (j == z) for j, n in enumerate(count))
+
+
+def _inverse_power(task: SlowTask, count: Counts, q: Real) -> Real:
+    """wbar^-q, 0 where every answer is impossible, as the estimate is."""
+    mean = sum(n * w for n, w in zip(count, task.w, strict=True)) / sum(count)
+    return mean**-q if mean else REALS.zero
+
+
 def enumerate_moments(
     task: SlowTask,
     q: float,

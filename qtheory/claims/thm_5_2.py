@@ -1,0 +1,106 @@
+"""Thm 5.2: escape times grow as p0^-(1-q) where the score has a lower bound too, and what happens where it has none."""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from qtheory.claims.claim import Claim, Comparison, Evidence
+from qtheory.claims.thm_5_1 import DELTA, FEW, LOG_P0, Q, log_rate, log_times, score_norms
+from qtheory.escape import FAMILIES, family_exponents, local_exponents, log_sigmoid_time
+from qtheory.flow import escape, follow, velocity
+from qtheory.tasks import AngledSigmoids, FixedAnswers
+
+FINE = np.log(np.geomspace(1e-12, 1e-7, 6))  # where O(p0) is below 1e-3
+DEEP = np.arange(-300.0, -289.0, 5.0)  # where 1/log^3(1/p0), left by rationales that compete, is as well
+
+
+def check_rates(names: Sequence[str] = tuple(FAMILIES)) -> Evidence:
+    """Upper bounds, exponents, order and ratios on model families; a vanishing score and opposed examples."""
+    times = np.array([log_times(name) for name in names])
+    smallest = np.array([score_norms(name)[0] for name in names])
+    exponents = list(family_exponents(FINE, DELTA, Q[:-1].tolist(), names).values())
+    at_one = list(family_exponents(DEEP, DELTA, [1.0], names).values())
+    order = times[..., 1:] - times[..., :-1]
+    between = (1 - Q) * times[..., :1] + Q * times[..., -1:]
+    low, high = np.triu_indices(len(Q), 1)
+    deep = np.array([-1e5, -0.99e5])
+    ratios = local_exponents(deep, _log_ratios(deep)[:, low, high])[0]
+    spans = np.array([30.0, 0.1])  # (1-q) log(1/p0) at q = 1 - 1e-3
+    leading = np.exp(log_sigmoid_time(-spans / 1e-3, DELTA, 1 - 1e-3) - spans + math.log(1e-3))
+    vanishing = _vanishing_exponents()
+    return Evidence(
+        (
+            Comparison(
+                "T_q over the upper bound, model families, 1",
+                np.exp(times - log_rate(LOG_P0)) * smallest[:, None, None],
+                np.array(1),
+                1e-12,
+                "absolute",
+                "<=",
+            ),
+            Comparison("exponents, q < 1, -(1-q)", np.array(exponents), Q[:-1] - 1, 1e-3, "absolute"),
+            Comparison("exponents, q = 1, log p0 near -300, 0", np.array(at_one), np.array(0), 1e-3, "absolute"),
+            Comparison("slope of log T_q/T_q' at log p0 = -1e5, -(q'-q)", ratios, Q[low] - Q[high], 1e-4, "absolute"),
+            Comparison("T at the next larger q over T_q, 1", np.exp(order), np.array(1), 0, "absolute", "<="),
+            Comparison("T_q over T_0^(1-q) T_1^q, 1", np.exp(times - between), np.array(1), 1e-12, "absolute", "<="),
+            Comparison("(1-q) p0^(1-q) T_q at (1-q) log 1/p0 = 30, 1", leading[:1], np.array(1), 1e-9, "absolute"),
+            Comparison("the same at (1-q) log 1/p0 = 0.1, 1", leading[1:], np.array(1), 0.5, "absolute", "!="),
+            Comparison("||s|| ~ p0: exponent, -(1-q)", vanishing, Q - 1, 0.9, "absolute", "!="),
+            Comparison("||s|| ~ p0: exponent, -(2-q)", vanishing, Q - 2, 1e-3, "absolute"),
+            Comparison(
+                "opposed scores: the easier one's T_0/T_1, above 1", _opposed(), np.array(1), 0.5, "absolute", "!="
+            ),
+        )
+    )
+
+
+def _log_ratios(log_p0: np.ndarray) -> np.ndarray:
+    """(K, 5, 5) log T_q/T_q' of the sigmoid."""
+    times = log_sigmoid_time(log_p0[:, None], DELTA, Q)
+    return times[:, :, None] - times[:, None, :]
+
+
+def _vanishing_exponents() -> np.ndarray:
+    """(2, 5) exponents where nearly all of p0 is a rationale of low weight that cannot improve.
+
+    The other, always right, has the prior p0^2, so that the score, posterior less prior, is about p0.
+    """
+    log_p0, times = np.log(np.geomspace(1e-6, 1e-4, 3)), []
+    for level in log_p0:
+        prior = math.exp(2 * level)
+        model = FixedAnswers(np.array([0.0, math.log((math.exp(level) - prior) / (1 - prior))]))
+        theta = np.array([2 * level, math.log1p(-prior)])
+        path = follow(model.score, lambda at, model=model: float(model.log_p(at)), theta, math.log(DELTA), Q.tolist())
+        times.append(path.log_time[0])
+    return local_exponents(log_p0, np.array(times))
+
+
+def _opposed() -> np.ndarray:
+    """(3,) T_0/T_1 of the easier of two examples with opposite scores, which at q = 1 never escapes."""
+    ratios = []
+    for p0 in (1e-2, 1e-3, 1e-4):
+        pair = AngledSigmoids(np.array([[1.0, -1.0], [-1.0, 1.0]]), np.log([p0, p0 / 10]))
+        first, last = (
+            escape(
+                velocity(pair.score, pair.log_p, q), pair.score, pair.log_p, np.zeros(2), math.log(DELTA), 40 / p0
+            ).time[0]
+            for q in (0.0, 1.0)
+        )
+        ratios.append(first / last)
+    return np.array(ratios)
+
+
+THM_5_2 = Claim(
+    label="Thm 5.2",
+    statement="with c <= ||s|| <= C, T_q = Θ(p0^-(1-q)), T_1 = Θ(log 1/p0), and T_q/T_q' -> inf for q < q'",
+    verdict="conditional",
+    condition=(
+        "the flow is that of one example and c does not shrink with p0; the leading constant shows once "
+        "(1-q) log(1/p0) >> 1"
+    ),
+    check=check_rates,
+    quick=functools.partial(check_rates, FEW),
+    figure="conflict",
+)

@@ -1,0 +1,158 @@
+"""Model families by name: how each starts at a given p0, and its escape times and exponents by the path solver."""
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from qtheory.escape._inputs import Floats, log_start_and_target, order
+from qtheory.escape.exponent import increment_exponents
+from qtheory.flow import follow
+from qtheory.tasks import FixedAnswers, Model, Sigmoid, SigmoidAnswers, SoftmaxAnswers, SoftmaxArms, TwoHopChain
+
+_RELATIVE = np.array([0.5, 1.0, 1.5])  # w/p0 of the three rationales of equal prior in the latent families
+_FIXED_W = np.array([1.0, 0.5, 0.0, 0.0])  # of the family whose rationales alone learn
+_ARMS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """A model and its start at each p0.
+
+    Attributes:
+        name: As `qtheory escape --task` takes it.
+        shows: What it is, a few words.
+        model: The model of one example.
+        start: log p0 in nats -> parameters (d,) with that P.
+        highest: p0 must lie below it.
+        over_sigmoid: T_q over the sigmoid's closed form, None for a family without one.
+    """
+
+    name: str
+    shows: str
+    model: Model
+    start: Callable[[float], Floats]
+    highest: float = 1.0
+    over_sigmoid: float | None = None
+
+
+def _latent(name: str, shows: str, model: SigmoidAnswers | SoftmaxAnswers | TwoHopChain) -> Family:
+    """Three rationales of equal prior whose weights are p0/2, p0 and 3 p0/2."""
+    prior, log_v = np.full(len(_RELATIVE), -math.log(len(_RELATIVE))), np.log(_RELATIVE)
+    return Family(name, shows, model, lambda log_p0: model.start(prior, log_p0 + log_v), 1 / _RELATIVE.max())
+
+
+def _rare_rationales(log_p0: float) -> Floats:
+    """Log of the prior (4,) whose two right rationales, alike and of weights 1 and 1/2, make 2 p0/3 and p0/3.
+
+    Equal shares would be a tie that rounding decides, and where the lesser one wins P rests at 1/2.
+    """
+    right = log_p0 + math.log(2 / 3)
+    wrong = math.log1p(-2 * math.exp(right)) - math.log(2)
+    return np.array([right, right, wrong, wrong])
+
+
+def by_name(families: Iterable[Family]) -> Mapping[str, Family]:
+    """A read-only mapping from names to families."""
+    return MappingProxyType({one.name: one for one in families})
+
+
+with np.errstate(divide="ignore"):
+    _FIXED = FixedAnswers(np.log(_FIXED_W))
+_SIGMOID, _SOFTMAX = Sigmoid(), SoftmaxArms(_ARMS)
+
+FAMILIES = by_name(
+    [
+        Family("sigmoid", "P = sigma(theta)", _SIGMOID, _SIGMOID.start, over_sigmoid=1.0),
+        # The wrong arms start alike and stay so: ||s||^2 = (1-P)^2 K/(K-1).
+        Family("arms", "softmax over 10 answers", _SOFTMAX, _SOFTMAX.start, over_sigmoid=(_ARMS - 1) / _ARMS),
+        _latent("latent-sigmoid", "3 rationales, each right with a probability of its own", SigmoidAnswers(3)),
+        _latent("latent-softmax", "3 rationales, each with a softmax over 5 answers", SoftmaxAnswers(3, 5)),
+        Family("fixed", "4 rationales with answers that do not learn", _FIXED, _rare_rationales, 3 / 4),
+        _latent("chain", "2 hops over 3 nodes to 4 answers", TwoHopChain(2, 3, 4)),
+    ]
+)
+
+
+def family(name: str) -> Family:
+    """Look a family up.
+
+    Raises:
+        ValueError: No such name; the nearest is given.
+    """
+    if name in FAMILIES:
+        return FAMILIES[name]
+    near = difflib.get_close_matches(name, FAMILIES, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(FAMILIES)}"
+    raise ValueError(f"unknown task {name!r}; {hint}")
+
+
+def log_family_times(
+    one: Family, log_p0: ArrayLike, delta: float, q: Sequence[float], *, rtol: float = 1e-12
+) -> Floats:
+    """Log T_q from the family's start at each p0, one path for all q.
+
+    Args:
+        one: The family.
+        log_p0: (K,) log p0 in nats, below log delta.
+        delta: Target in (0, 1).
+        q: (Q,) orders in [0, 1].
+        rtol: Relative tolerance of the path solver.
+
+    Returns:
+        (K, Q) logs of times in units of one over the learning rate.
+
+    Raises:
+        ValueError: A p0, delta or q outside its range, or a p0 at or above the family's highest or delta.
+    """
+    starts, target = log_start_and_target(np.atleast_1d(log_p0), delta)
+    for start in starts:
+        if not start < math.log(one.highest) or not start < np.log(target):
+            bound = min(one.highest, float(target))
+            raise ValueError(
+                f"p0 is {math.exp(start):.6g}: task {one.name!r} to delta {delta:g} needs p0 < {bound:.4g}"
+            )
+    orders = [float(x) for x in order(q)]
+    times = [
+        follow(
+            one.model.score,
+            lambda theta: float(one.model.log_p(theta)),
+            one.start(float(start)),
+            np.log(target),
+            orders,
+            rtol=rtol,
+            atol=rtol / 10,
+        ).log_time[0]
+        for start in starts
+    ]
+    return np.array(times)
+
+
+def family_exponents(
+    log_p0: ArrayLike, delta: float, q: Sequence[float], names: Iterable[str] = tuple(FAMILIES)
+) -> dict[str, Floats]:
+    """Escape exponents of families, from increments of T between starts (`increment_exponents`).
+
+    Where ||s||^2 tends to a constant they tend to -(1-q): like p0 in the families without latents, and at q = 1
+    only like a power of 1/log(1/p0) where rationales compete, as the winner's lead grows with log P.
+
+    Args:
+        log_p0: (K,) log p0 in nats, increasing in equal steps, K at least 3.
+        delta: Target in (0, 1).
+        q: (Q,) orders in [0, 1].
+        names: Families.
+
+    Returns:
+        (K-2, Q) exponents by name.
+
+    Raises:
+        ValueError: An unknown name, or as for `log_family_times` and `increment_exponents`.
+    """
+    return {
+        name: increment_exponents(log_p0, log_family_times(family(name), log_p0, delta, q, rtol=1e-10))
+        for name in names
+    }
