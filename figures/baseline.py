@@ -57,7 +57,7 @@ def compute(folder: Path = DATA) -> Baseline:
     """Exact moments and sums over all pools; no data are read."""
     del folder
     p = 1 / (1 + np.exp(-np.linspace(np.log(1e-3), np.log(1e3), 43)))
-    mass = dict.fromkeys(FAMILIES, p) | {"20 alike": np.arange(1, 20) / 20}
+    mass: dict[str, np.ndarray] = dict(zip(FAMILIES, (p, p, np.arange(1, 20) / 20), strict=True))
     multiplier = {
         name: np.array([float(baseline_multiplier(family(float(at)), ORDER, SAMPLES)) for at in mass[name]])
         for name, family in FAMILIES.items()
@@ -79,12 +79,12 @@ def crossing(data: Baseline) -> float:
 
 def plot(data: Baseline) -> Figure:
     """Two panels, 7 in wide."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.9))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.0))
     for style, (name, values) in zip(STYLES, data.multiplier.items(), strict=True):
         left.plot(data.mass[name], values, label=name, markevery=max(1, len(values) // 6), **style)
     left.plot(data.mass["two-hop chain"], data.leading, **REFERENCE, label="leading term, one right")
     left.axhline(0.5, color="#222222", linewidth=0.7)
-    left.annotate("below: the baseline raises the variance", (1.3e-3, 0.44), va="top", fontsize=7, color="#444444")
+    left.annotate("below: raises the variance", (1.3e-3, 0.44), va="top", fontsize=7, color="#444444")
     left.set(ylim=(2e-2, 60), ylabel="best multiple of the baseline")
     left.set_title(f"a  best multiple, q = {ORDER:g}")
     left.legend(loc="lower left")
@@ -97,7 +97,8 @@ def plot(data: Baseline) -> Figure:
     right.plot([], [], color="#555555", label="norm-weighted")
     right.set(ylabel="variance over that without baseline")
     right.set_title("b  two baselines, two-hop chain")
-    right.legend(loc="lower left", ncols=2)
+    handles, labels = right.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     for axes in (left, right):
         _axis(axes)
     return figure
@@ -114,15 +115,15 @@ def caption(data: Baseline) -> str:
     """What is shown and what came out."""
     worst, there = (listed([f"{float(v):.2g}" for v in values]) for values in _at_worst(data))
     return (
-        f"The leave-one-out baseline of GARL (QC-4), exact at M = {SAMPLES}, against the prior mass of good rationales. "
+        f"The leave-one-out baseline of GARL (QC-4), exact at M = {SAMPLES}, against the good rationales' prior mass. "
         f"a: the multiple of it that makes the variance least, at q = {ORDER:g}: with one right and one wrong "
         "rationale, on a two-hop chain with two good ones and a bad one, and with 20 rationales of equal prior, whose "
         "scores have one length. Below 1/2 the baseline itself raises the variance: with one right rationale from P = "
         f"{crossing(data):.2f} on. In a cold start its multiple stays below its leading term (dashed), at most "
         f"{float(max(v.max() for v in data.multiplier.values())):.1f}. "
         "b: on the chain, the variance over that without a baseline: leave-one-out (dashed) and norm-weighted (solid). "
-        f"At their worst the first raise it {worst}-fold at q = {listed([f'{q:g}' for q in SHOWN])}; there the weighted "
-        f"one multiplies it by {there}."
+        f"At their worst the first raise it {worst}-fold at q = {listed([f'{q:g}' for q in SHOWN])}; there the "
+        f"weighted one multiplies it by {there}. It has its own worst at q = 1, {float(data.weighted.max()):.2g}-fold."
     )
 
 

@@ -96,10 +96,10 @@ def caption(data: BestQ) -> str:
     return (
         "Alignment of the plug-in with grad log P for w in {0, 1}, each q at its own learning rate (QC-5); rho is the "
         "relative spread of the successes' scores; binomial sums. "
-        f"a: the best q of one prompt (marks, M = {MANY}), the rule `best_q` (lines) and M P/(M P + rho) (dashed); from "
-        f"10 expected successes on the rule is within {off:.2f} of the best. Below one success all q are alike. "
+        f"a: the best q of one prompt (marks, M = {MANY}), the rule `best_q` (lines) and M P/(M P + rho) (dashed); "
+        f"from 10 expected successes on the rule is within {off:.2f} of the best. Below one success all q are alike. "
         f"b: {len(MIXED)} prompts whose P spread over four decades, M = {SAMPLES}: one q for all, over the weights "
         f"K/(K + rho) on each pool of K successes, the best there are. At rho = {listed([f'{rho:g}' for rho in RHO])} "
-        f"these gain {gains} over the best fixed q; giving each prompt the rule's q (dotted) changes that q's alignment "
-        f"by {each}, as pools of different q differ in scale."
+        f"these gain {gains} over the best fixed q; giving each prompt the rule's q (dotted) changes that q's "
+        f"alignment by {each}, as pools of different q differ in scale."
     )

@@ -59,9 +59,7 @@ def weighted_alignment(a: np.ndarray, k: np.ndarray, chances: np.ndarray, rho: f
     return (a @ chances) ** 2 / ((a**2 * (1 + rho / k)) @ chances)
 
 
-def fixed_alignments(
-    p: Sequence[float] | np.ndarray, samples: int, rho: float, q: np.ndarray = GRID
-) -> np.ndarray:
+def fixed_alignments(p: Sequence[float] | np.ndarray, samples: int, rho: float, q: np.ndarray = GRID) -> np.ndarray:
     """(Q,) alignments over a mixture of prompts, every prompt's score of one length, at q (Q,)."""
     k, chances = successes(p, samples)
     return weighted_alignment((k / samples) ** (1 - q[:, None]), k, chances, rho)

@@ -1,5 +1,7 @@
 """What baselines do to GARL's variance on small tasks: the families of QC-4, and the multiples that theory gives."""
 
+from typing import Any
+
 import numpy as np
 
 from qtheory.claims.enumerated import Enumerated, enumerated
@@ -54,9 +56,10 @@ def weighted_multiplier(task: FiniteTask) -> float:
     return float(task.posterior @ norms / (np.exp(task.log_prior) @ norms))
 
 
-def weighted_ratio(task: FiniteTask, q: float, samples: int) -> float:
-    """Variance with the norm-weighted baseline over that without any, over all pools; the weights must differ."""
-    return weighted(task, q, samples).variance / enumerated(task, garl, samples, q, baseline="none").variance
+def weighted_ratio(task: FiniteTask, q: float, samples: int, **parameters: Any) -> float:
+    """Variance with the norm-weighted baseline, of further parameters, over that without any; as `weighted`."""
+    plain = enumerated(task, garl, samples, q, baseline="none")
+    return weighted(task, q, samples, **parameters).variance / plain.variance
 
 
 def loo_ratio(task: FiniteTask, q: float, samples: int) -> float:
@@ -65,13 +68,13 @@ def loo_ratio(task: FiniteTask, q: float, samples: int) -> float:
     return loo / plain
 
 
-def weighted(task: FiniteTask, q: float, samples: int) -> Enumerated:
+def weighted(task: FiniteTask, q: float, samples: int, **parameters: Any) -> Enumerated:
     """Moments with the norm-weighted baseline, over all pools of rationales that their weights tell apart."""
     order = np.argsort(task.log_w)
     norms, known = np.sum(task.prior_score**2, -1)[order], task.log_w[order]
 
     def estimator(log_w: np.ndarray, q: float) -> Coefficients:
-        return garl_weighted(log_w, q, score_norm_sq=norms[np.searchsorted(known, log_w)])
+        return garl_weighted(log_w, q, score_norm_sq=norms[np.searchsorted(known, log_w)], **parameters)
 
     return enumerated(task, estimator, samples, q)
 

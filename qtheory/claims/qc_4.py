@@ -3,7 +3,8 @@
 With b the baseline's part, whose mean is 0 (Prop 6.2), Var(g + beta b) is a parabola in beta with its minimum at beta*:
 b itself lowers the variance where beta* > 1/2. The plug-in's influence function is -P^-q w (f - q s) and b is
 P^(1-q) h to leading order, hence beta* = E_post<f - q s, h>/E||h||^2 + O(1/M), f the joint and h the prior score. The
-norm-weighted baseline multiplies by E_post||h||^2/E||h||^2 instead: the same but for q <s, h> and what f has of h.
+norm-weighted baseline multiplies by E_post||h||^2/E||h||^2 instead: where answers have parameters of their own, by
+beta*/(1 - q/(1 + rho)), rho = Var_post h/||E_post h||^2.
 """
 
 import numpy as np
@@ -69,6 +70,13 @@ def check() -> Evidence:
                 np.array([baseline_multiplier(task, 0.0, SIZES) for task in every]),
                 np.array([_multiplier_at_zero(task, SIZES) for task in every]),
                 1e-8,
+                "relative",
+            ),
+            Comparison(
+                "its leading term, E_post||h||^2/E||h||^2 (1 - q/(1 + rho))",
+                np.array([leading_multiplier(task, below_one) for task in every]),
+                np.array([weighted_multiplier(task) * (1 - below_one / (1 + _spread(task))) for task in every]),
+                1e-12,
                 "relative",
             ),
             Comparison(
@@ -139,6 +147,14 @@ def _weighted_evidence(tasks: list[FiniteTask]) -> tuple[Comparison, ...]:
             "absolute",
         ),
         Comparison(
+            "1 - q/(1 + rho) times it: variance, that of it",
+            np.array([weighted_ratio(t, q, SAMPLES, multiplier=1 - q / (1 + _spread(t))) for t in tasks for q in Q]),
+            np.array([weighted_ratio(t, q, SAMPLES) for t in tasks for q in Q]),
+            1e-12,
+            "relative",
+            "<=",
+        ),
+        Comparison(
             "its multiple < 1.6 beta*: variance over that without, 1",
             np.array([weighted_ratio(task, q, SAMPLES) for task, q in cells]),
             np.array(1),
@@ -183,6 +199,12 @@ def _multiplier_at_zero(task: FiniteTask, samples: np.ndarray) -> np.ndarray:
     return inner / (norms + rest)
 
 
+def _spread(task: FiniteTask) -> float:
+    """Var_post h/||E_post h||^2."""
+    mean = task.posterior @ task.prior_score
+    return float(task.posterior @ np.sum((task.prior_score - mean) ** 2, -1) / (mean @ mean))
+
+
 def _symbolic_gap(size: int) -> sympy.Expr:
     """Over all pools of M draws of the scalar sigmoid: scores 1 - P and -P."""
     p = sympy.Symbol("P", positive=True)
@@ -202,8 +224,8 @@ QC_4 = Claim(
     verdict="conditional",
     condition=(
         "beta* > 1/2, beta* = E_post<f - q s, h>/E‖h‖² + O(1/M); one right rationale, w in {0, 1}: "
-        "P < (1-q)/(3/2-q) for large M. Weighting by ‖h‖² comes near beta* where its multiple "
-        "E_post‖h‖²/E‖h‖² does"
+        "P < (1-q)/(3/2-q) for large M. Weighting by ‖h‖² multiplies b by beta*/(1 - q/(1 + rho)), rho = "
+        "Var_post h/‖E_post h‖²"
     ),
     check=check,
     figure="baseline",

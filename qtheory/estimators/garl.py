@@ -47,8 +47,7 @@ def garl(
         ValueError: log_w 0-d, with M = 0, positive or NaN; q outside [0, 1] or NaN or of a wrong shape; an
             unknown baseline; a multiplier out of range.
     """
-    if not 0 <= multiplier < math.inf:
-        raise ValueError(f"multiplier is {multiplier}: a multiple of the baseline must be finite and at least 0")
+    known_multiplier(multiplier)
     if baseline not in get_args(Baseline):
         raise ValueError(f"baseline is {baseline!r}: choose one of {', '.join(get_args(Baseline))}")
     xp, log_w = log_weights(log_w)
@@ -62,6 +61,19 @@ def garl(
         scale = xp.full_like(q, log_w.shape[-1]) ** -q
         return Coefficients(rationale * scale, answer * scale)
     return Coefficients(rationale, answer)
+
+
+def known_multiplier(multiplier: float) -> None:
+    """Check a baseline's multiplier.
+
+    Args:
+        multiplier: What was passed.
+
+    Raises:
+        ValueError: It is negative, infinite or NaN.
+    """
+    if not 0 <= multiplier < math.inf:
+        raise ValueError(f"multiplier is {multiplier}: a multiple of the baseline must be finite and at least 0")
 
 
 SPEC = Estimator(

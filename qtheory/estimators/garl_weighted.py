@@ -5,17 +5,21 @@ import math
 from qtheory._arrays import Array, Namespace, device, refuse
 from qtheory.estimators.checks import log_weights, pool_array, q_per_pool
 from qtheory.estimators.coefficients import Coefficients
+from qtheory.estimators.garl import known_multiplier
 from qtheory.estimators.pool import mean_power, pool
 from qtheory.estimators.spec import Estimator
 from qtheory.tsallis import power_from_log
 
 
-def garl_weighted(log_w: Array, q: float | Array, *, score_norm_sq: Array, normalize: bool = False) -> Coefficients:
+def garl_weighted(
+    log_w: Array, q: float | Array, *, score_norm_sq: Array, normalize: bool = False, multiplier: float = 1.0
+) -> Coefficients:
     """`garl` with the baseline b_m = wbar_(-m)^-q (sum_(n != m) N_n w_n) / (sum_(n != m) N_n).
 
     N_n stands for ||grad log p(z_n|x)||^2. Where all N_n are equal the baseline is GARL's; like that one it depends on
-    the other draws alone, so that the expectation stays (Prop 6.2). To leading order in 1/M it is the best constant
-    baseline of each pool up to q times the mean's own square (QC-4).
+    the other draws alone, so that the expectation stays (Prop 6.2). To leading order in 1/M it is GARL's times
+    E_post||h||^2/E||h||^2, h the rationale's score; the best multiple is 1 - q/(1 + rho) of that, rho =
+    Var_post h/||E_post h||^2, where the answers' scores are orthogonal to h (QC-4).
 
     Args:
         log_w: (..., M) log p(y*|x, z_m) in nats, at most 0, detached; -inf for an impossible answer.
@@ -23,6 +27,7 @@ def garl_weighted(log_w: Array, q: float | Array, *, score_norm_sq: Array, norma
         score_norm_sq: (..., M) of the shape, library and dtype of log_w, finite and at least 0, up to a common factor
             of a pool; where the others' are all 0, they count alike.
         normalize: Divide by M^q, as in `garl`.
+        multiplier: Of the baseline, finite and at least 0; 1 - q/(1 + rho) where rho is known.
 
     Returns:
         Coefficients (..., M).
@@ -30,8 +35,9 @@ def garl_weighted(log_w: Array, q: float | Array, *, score_norm_sq: Array, norma
     Raises:
         TypeError: log_w, q or score_norm_sq of a wrong type, or no float32 or float64.
         ValueError: log_w 0-d, with M = 0, positive or NaN; q outside [0, 1] or NaN or of a wrong shape;
-            score_norm_sq of another shape, negative or not finite.
+            score_norm_sq of another shape, negative or not finite; a multiplier out of range.
     """
+    known_multiplier(multiplier)
     xp, log_w = log_weights(log_w)
     q = q_per_pool(xp, q, log_w)
     norm = _norms(score_norm_sq, log_w)
@@ -39,7 +45,7 @@ def garl_weighted(log_w: Array, q: float | Array, *, score_norm_sq: Array, norma
     answer = statistics.ratio * mean_power(xp, statistics, q)
     rationale = xp.asarray(answer, copy=True)
     if statistics.log_others is not None:
-        rationale = answer - power_from_log(xp, statistics.log_others, q) * _gain(xp, log_w, norm)
+        rationale = answer - multiplier * power_from_log(xp, statistics.log_others, q) * _gain(xp, log_w, norm)
     scale = xp.full_like(q, log_w.shape[-1]) ** -q if normalize else xp.ones_like(q)
     return Coefficients(rationale * scale, answer * scale)
 
@@ -97,6 +103,6 @@ SPEC = Estimator(
     paper="this project (QC-4), from Algorithm 1 and Prop 6.2",
     limits=(
         "Needs squared scores of the rationales; the trainer takes those at the logits, which stand for the "
-        "parameters' only roughly."
+        "parameters' only roughly. Too large by 1/(1 - q) where all good rationales share one score."
     ),
 )

@@ -90,13 +90,18 @@ def score_norm_sq(xp: Any, log_w: Any) -> Any:
 
 
 def _weighted(
-    log_w: list[float], rng: object, q: float, normalize: bool = False, norms: list[float] | None = None
+    log_w: list[float],
+    rng: object,
+    q: float,
+    normalize: bool = False,
+    multiplier: float = 1.0,
+    norms: list[float] | None = None,
 ) -> Terms:
     own: list[float] = norms or score_norm_sq(np, np.array(log_w)).tolist()
     reward, baseline = mp.garl_terms(log_w, q)[0], mp.weighted_baseline(log_w, own, q)
     divisor = mpf(len(log_w)) ** mpf(q) if normalize else mpf(1)
     answer = [r / divisor for r in reward]
-    return _less_baseline(answer, answer, [b / divisor for b in baseline])
+    return _less_baseline(answer, answer, [mpf(multiplier) * b / divisor for b in baseline])
 
 
 def _garl(

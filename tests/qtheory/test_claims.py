@@ -14,12 +14,13 @@ import qtheory
 from figures.registry import FIGURES
 from qtheory import estimators, tsallis
 from qtheory.claims import CLAIMS, Claim, Comparison, Evidence, Verification, by_label, get, verify
+from qtheory.claims.page import heading, overview
 from qtheory.claims.reference import LatentModel, floats, gradient, loss
 from qtheory.claims.symbolic import vanishes
 from qtheory.escape import contamination_time, log_sigmoid_time, sigmoid_time
 from qtheory.escape.adam import adam_time
 from qtheory.escape.contamination import sigmoid_norm
-from qtheory.exact import Moments, moments
+from qtheory.exact import Moments, baseline_multiplier, moments
 from qtheory.flow import Stepwise, Velocity, velocity
 from qtheory.tasks import FiniteTask
 
@@ -60,14 +61,31 @@ class TestRegisteredClaims:
         assert not off
         assert verification.agrees
 
-    def test_the_label_is_the_papers_or_our_own(self, claim: Claim):
-        assert claim.label in [*PAPER_LABELS, *OWN_LABELS]
-
     def test_the_source_is_a_file_that_names_the_label(self, claim: Claim):
         assert f'label="{claim.label}"' in (REPOSITORY / claim.source).read_text(encoding="utf-8")
 
     def test_the_figure_exists(self, claim: Claim):
-        assert claim.figure is None or claim.figure in FIGURES
+        assert claim.figure in FIGURES
+
+
+def test_the_labels_are_the_papers_and_our_own():
+    assert sorted(CLAIMS) == sorted([*PAPER_LABELS, *OWN_LABELS])
+
+
+@pytest.mark.shared
+def test_the_papers_labels_are_those_of_its_specification(shared_data: Path):
+    rows = (shared_data.parent / "PAPER.md").read_text(encoding="utf-8").partition("| label | statement |")[2]
+    labels = [line.split("|")[1].strip() for line in rows.splitlines() if line.startswith("| ")]
+    assert labels[: len(PAPER_LABELS)] == PAPER_LABELS
+    assert labels[len(PAPER_LABELS)].startswith("Table 1")
+
+
+def test_no_claim_goes_without_its_place_in_the_docs():
+    page = (REPOSITORY / "docs" / "claims.md").read_text(encoding="utf-8")
+    missing = [label for label, claim in CLAIMS.items() if heading(claim) not in page]
+    assert not missing, "run `qtheory verify --page docs/claims.md` and commit it"
+    assert "\n".join(overview(CLAIMS.values())) in page
+    assert page.count("\n## ") == len(CLAIMS)
 
 
 def own_mean_as_baseline(log_w: np.ndarray, q: float, *, baseline: str = "loo") -> estimators.Coefficients:
@@ -86,6 +104,10 @@ def normalised(log_w: np.ndarray, q: float, counts: np.ndarray) -> estimators.Co
 
 def with_baseline(log_w: np.ndarray, q: float, *, baseline: str = "none") -> estimators.Coefficients:
     return estimators.garl(log_w, q)
+
+
+def with_lengths(log_w: np.ndarray, q: float, *, score_norm_sq: np.ndarray, **given: Any) -> estimators.Coefficients:
+    return estimators.garl_weighted(log_w, q, score_norm_sq=np.sqrt(score_norm_sq), **given)
 
 
 def with_half_the_draws(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = None) -> Moments:
@@ -174,6 +196,10 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ("QC-1", "qtheory.claims.qc_1.moments", with_half_the_draws),
         ("QC-1", "qtheory.claims.qc_1.hard_time", lambda p0, delta, q, _samples: sigmoid_time(p0, delta, q)),
         ("QC-6", "qtheory.claims.qc_6.adam_time", epsilon_inside_the_root),
+        ("QC-4", "qtheory.claims.qc_4.baseline_multiplier", lambda t, q, M: baseline_multiplier(t, q, M // 2 + 1)),
+        ("QC-4", "qtheory.claims.baselines.garl_weighted", with_lengths),
+        ("QC-5", "qtheory.claims.alignment.moments", with_half_the_draws),
+        ("QC-5", "qtheory.claims.alignment.best_q", lambda *given: 1 - estimators.best_q(*given)),
         ("QC-7", "qtheory.claims.qc_7.moments", with_half_the_draws),
         ("Eq 6", "qtheory.claims.eq_6.velocity", with_q_squared),
         ("Thm 5.1", "qtheory.claims.thm_5_1.velocity", with_q_squared),

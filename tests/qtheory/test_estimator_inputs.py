@@ -8,7 +8,18 @@ import pytest
 import torch
 from array_libraries import Library
 
-from qtheory.estimators import ESTIMATORS, Estimator, garl, maxrl, paft, paft_from_counts, resample, star, trice
+from qtheory.estimators import (
+    ESTIMATORS,
+    Estimator,
+    garl,
+    garl_weighted,
+    maxrl,
+    paft,
+    paft_from_counts,
+    resample,
+    star,
+    trice,
+)
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
 WITH_Q = [pytest.param(e, id=e.name) for e in ESTIMATORS.values() if "q" in e.parameters]
@@ -132,6 +143,8 @@ def test_an_unknown_baseline():
 def test_a_multiplier_out_of_range(multiplier: float):
     with pytest.raises(ValueError, match=f"multiplier is {multiplier}: a multiple of the baseline must be finite"):
         garl(np.array(POOL), 0.5, multiplier=multiplier)
+    with pytest.raises(ValueError, match=f"multiplier is {multiplier}: a multiple of the baseline must be finite"):
+        garl_weighted(np.array(POOL), 0.5, score_norm_sq=np.ones(2), multiplier=multiplier)
 
 
 def test_counts(library: Library):
