@@ -133,7 +133,7 @@ def bench_json(result: BenchResult) -> str:
 
 
 def _grid(what: str, quick: bool) -> tuple[np.ndarray, np.ndarray]:
-    """q (Q,) and M (S,)."""
+    """Orders q (Q,) and sizes M (S,)."""
     if what == "mean":
         return np.linspace(0, 1, 11 if quick else 51), np.arange(1, 101)
     return np.linspace(0, 1, 11), 4 ** np.arange(1, 6)

@@ -3,11 +3,11 @@
 With T the plug-in, x_m = s w_m, e_m = e^(-x_m) and r_m = 1 - (1 + x_m) e_m, the estimate
 (1/M) sum_m g_m [M wbar^-q - sum_(n != m) wbar_(-n)^-q] is (1 + c) T + (1 - 1/M)^q R,
 
-    R = (M^(q-1)/Gamma(q)) int s^(q-1) sum_m g_m e_m [ x_m prod_(k != m) e_k - sum_(n != m) r_n prod_(k != m, n) e_k ] ds,
+    R = (M^(q-1)/Gamma(q)) int s^(q-1) X ds, X = sum_m g_m e_m [ x_m prod_k e_k - sum_n r_n prod_(k != n) e_k ]
 
-from (S - w_n)^-q = (1/Gamma(q)) int s^(q-1) e^(-s S) (1 + x_n + (e^(x_n) - 1 - x_n)) ds, whose second term is
-q w_n S^(-q-1). c and R are of order 1/M, so that nothing of order 1 is subtracted. The second moments of R are double
-sums over the lattice, over the ways in which the draws of two such sums coincide.
+over draws k and n other than m, from (S - w_n)^-q = (1/Gamma(q)) int s^(q-1) e^(-s S) (1 + x_n + r_n e^(x_n)) ds, whose
+second term is q w_n S^(-q-1). c and R are of order 1/M, so that nothing of order 1 is subtracted. The second moments of
+R are double sums over the lattice, over the ways in which the draws of two such sums coincide.
 """
 
 import numpy as np
@@ -50,12 +50,12 @@ def jackknife_moments(t: Transforms, plug_in: PlugIn, q: np.ndarray, size: np.nd
 
 
 def _own(q: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """M [1 - (1-1/M)^(q+1)] - 1 - q (1-1/M)^q, (C,), as a power series in 1/M: it falls as 1/M from terms of order 1."""
+    """c, (C,), M [1 - (1-1/M)^(q+1)] - 1 - q (1-1/M)^q: it falls as 1/M from terms of order 1."""
     gone = 1 / size
     term, total = np.ones_like(gone) * (q + 1), np.zeros_like(gone)
     for k in range(2, _TERMS):
         # The k-th term of -M (1-1/M)^(q+1), whose first two are -M and q + 1.
-        term = term * -gone * (q + 2 - k) / k
+        term = term * -gone * (q - (k - 2)) / k
         total += term
     return total - q * np.expm1(q * np.log1p(-gone))
 
@@ -103,7 +103,7 @@ class _Pairs:
         self.weighted = t.reach[kept] * self.decay  # w e^-x, and its product with x
         self.curved = self.weighted * np.minimum(x, 1000.0)
         # Only products of scores count: with fewer rationales than parameters, fewer columns do.
-        self.f = np.linalg.qr(t.f.T, mode="r").T if t.f.shape[1] > t.f.shape[0] else t.f
+        self.f = np.asarray(np.linalg.qr(t.f.T, mode="r")).T if t.f.shape[1] > t.f.shape[0] else t.f
 
     def kernels(self, part: slice, size: float) -> tuple[np.ndarray, np.ndarray]:
         """Integrands (N', N) of E<T, R> and, to be summed with equal weights on both sides, of E||R||^2."""

@@ -39,9 +39,7 @@ class Moments:
     second_moment: np.ndarray
 
 
-def moments(
-    task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = None, multiplier: Any = None
-) -> Moments:
+def moments(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = None, multiplier: Any = None) -> Moments:
     """Exact moments of an estimator from M draws, without sampling, at a cost that does not grow with M.
 
     Forms on the likelihood weights: "plugin", gbar/wbar^q (Eq 9); "rloo", with the leave-one-out baseline (Alg. 1,
@@ -54,8 +52,8 @@ def moments(
     "rloo"), for q in [0, 1], M up to 1e6, P down to 1e-12 and weights from 1e-300 to 1. A variance is not known better
     than to 1e-14 of the second moment ("rloo": and of the plug-in's variance, most of which the baseline takes away
     where weights are nearly equal), and a bias that vanishes to 1e-15 of grad l_q; so is any bias of a reward
-    estimator but that against the loss which it descends. The biases of "jackknife" and "delta" are known to 1e-12 of
-    the plug-in's, from which they are a small remainder.
+    estimator but that against the loss which it descends. The biases of "jackknife" and "delta", a small remainder
+    of the plug-in's, are known to 1e-12 of that, or to 1e-14/M of grad l_q if this is more.
 
     Args:
         task: The task.

@@ -95,11 +95,11 @@ def _covariances(mean: float, variance: float, draws: int) -> np.ndarray:
     orders = log_factorial[:, None] + log_factorial + log_factorial[::-1, None] + log_factorial[::-1]
     orders = orders - log_factorial[-1] + (left + right) * log_mean
     for shared in range(1, draws + 1):
-        k, l = left[shared:], right[:, shared:]
-        fits = k + l - shared <= draws
-        away = np.where(fits, draws - k - l + shared, 0)
+        here, there = left[shared:], right[:, shared:]
+        fits = here + there - shared <= draws
+        away = np.where(fits, draws - here - there + shared, 0)
         log_chance = orders[shared:, shared:] - log_factorial[shared] - log_factorial[away]
-        log_chance = log_chance - log_factorial[k - shared] - log_factorial[l - shared]
+        log_chance = log_chance - log_factorial[here - shared] - log_factorial[there - shared]
         # Log of (E[u^2]/E[u]^2)^j - 1, which may be no float.
         gain = shared * log_ratio + np.log(-np.expm1(-shared * log_ratio))
         total[shared:, shared:] += np.where(fits, np.exp(np.where(fits, log_chance + gain, -np.inf)), 0.0)

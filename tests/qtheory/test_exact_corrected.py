@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from qtheory.bench.cases import random_task, task
 from qtheory.bench.reference import SlowTask, enumerate_moments, plug_in, rloo
 from qtheory.estimators import Coefficients, garl
-from qtheory.exact import FORMS, baseline_multiplier, mean, moments, moments_of_tasks
-from qtheory.exact.moments import Moments
+from qtheory.exact import FORMS, Moments, baseline_multiplier, mean, moments, moments_of_tasks
 from qtheory.montecarlo import simulate
 from qtheory.tasks import FiniteTask
 
@@ -80,9 +79,7 @@ def test_only_products_of_scores_count(seed: int, rationales: int, dimension: in
     rng = np.random.default_rng(seed)
     example = random_task(rng, rationales, dimension)
     turn = np.linalg.qr(rng.normal(size=(dimension, dimension)))[0]
-    turned = FiniteTask(
-        example.log_prior, example.log_w, example.prior_score @ turn, example.answer_score @ turn
-    )
+    turned = FiniteTask(example.log_prior, example.log_w, example.prior_score @ turn, example.answer_score @ turn)
     for form in ("jackknife", "delta", "u_series"):
         ours, theirs = moments(example, q, size, form), moments(turned, q, size, form)
         scale = math.sqrt(float(ours.second_moment))
@@ -198,5 +195,5 @@ def test_the_mean_alone():
 
 
 def test_the_u_series_refuses_large_pools():
-    with pytest.raises(ValueError, match="M is 257 with form 'u_series'.*at most 256"):
+    with pytest.raises(ValueError, match=r"M is 257 with form 'u_series'.*at most 256"):
         moments(random_task(np.random.default_rng(1), 3, 2), 0.5, np.array([3, 257]), "u_series")

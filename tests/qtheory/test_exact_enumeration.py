@@ -1,5 +1,6 @@
 """Exact moments against enumeration of all pools in 50-digit arithmetic, and against mpmath's quadrature."""
 
+import functools
 import itertools
 import math
 
@@ -32,11 +33,11 @@ every_task = pytest.mark.parametrize(
 )
 
 
-def assert_agrees(ours: Moments, slow: Reference, form: str, target: np.ndarray, plain_bias: float = 0.0) -> None:
-    """Errors relative to norms, that of the bias to the plug-in's if larger; an error that is NaN fails."""
+def assert_agrees(ours: Moments, slow: Reference, form: str, target: np.ndarray, floor: float = 0.0) -> None:
+    """Errors relative to norms, that of the bias to `floor` if larger; an error that is NaN fails."""
     rounding = 1e-15 * float(np.linalg.norm(target))
     assert np.linalg.norm(ours.mean - slow.mean) <= MEAN * np.linalg.norm(slow.mean)
-    size = max(float(np.linalg.norm(slow.bias)), plain_bias)
+    size = max(float(np.linalg.norm(slow.bias)), floor)
     zero = size < 1e-30 * np.linalg.norm(target)
     assert np.linalg.norm(ours.bias - slow.bias) <= (rounding if zero else MEAN * size)
     bound = RLOO_VARIANCE if form == "rloo" else VARIANCE
@@ -44,41 +45,48 @@ def assert_agrees(ours: Moments, slow: Reference, form: str, target: np.ndarray,
     assert abs(ours.variance - slow.variance) <= max(bound * slow.variance, 1e-14 * slow.second_moment)
 
 
-def plain_bias(example: SlowTask, q: float, size: int, form: str, most: int | None = None) -> float:
-    """The plug-in's bias where a form is its correction."""
+@functools.cache
+def enumerated(example: FiniteTask, q: float, size: int, form: str, most: int | None = None) -> Reference:
+    """The reference of a form, kept for the forms that are measured against the plug-in."""
+    estimate, draws = FORMS[form]
+    return enumerate_moments(SlowTask(example), q, size, estimate, draws, most)
+
+
+def bias_floor(example: FiniteTask, q: float, size: int, form: str, most: int | None = None) -> float:
+    """What the bias of a correction of the plug-in is known relative to: the plug-in's, or 1e-2/M of the gradient."""
     if form not in ("jackknife", "delta"):
         return 0.0
-    return float(np.linalg.norm(enumerate_moments(example, q, size, most=most).bias))
+    plain = np.linalg.norm(enumerated(example, q, size, "plugin", most).bias)
+    return max(float(plain), 1e-2 / size * float(np.linalg.norm(example.gradient(q))))
 
 
 @every_form
 @every_task
 def test_moments_are_those_of_all_pools(example: FiniteTask, form: str):
-    slow, (estimate, draws) = SlowTask(example), FORMS[form]
-    orders, sizes = np.array([0.0, 1e-6, 0.6, 0.99, 1.0]), np.array([1, 2, 6])
+    draws = FORMS[form][1]
+    orders, sizes = np.array([0.0, 1e-6, 0.6, 1.0]), np.array([1, 2, 3, 5])
     grid = moments(example, orders[:, None], sizes, form, K=draws)
     for i, j in itertools.product(range(len(orders)), range(len(sizes))):
         ours = Moments(grid.mean[i, j], grid.bias[i, j], grid.variance[i, j], grid.second_moment[i, j])
         q, size = float(orders[i]), int(sizes[j])
-        plain = plain_bias(slow, q, size, form)
-        assert_agrees(ours, enumerate_moments(slow, q, size, estimate, draws), form, example.gradient(q), plain)
+        floor = bias_floor(example, q, size, form)
+        assert_agrees(ours, enumerated(example, q, size, form), form, example.gradient(q), floor)
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "u_series"])
-@pytest.mark.parametrize(("prior", "log_w"), PAIRS)
+@pytest.mark.parametrize("example", [task((prior, 1 - prior), log_w) for prior, log_w in PAIRS])
 @pytest.mark.parametrize("size", [10, 1000, 10**6])
-def test_moments_in_large_pools_and_at_small_p(form: str, prior: float, log_w: tuple[float, float], size: int):
-    example = task((prior, 1 - prior), log_w)
-    slow, (estimate, draws) = SlowTask(example), FORMS[form]
+def test_moments_in_large_pools_and_at_small_p(form: str, example: FiniteTask, size: int):
+    draws = FORMS[form][1]
     likely = min(size, 35)  # at most one is expected, and 36 or more have probability 1e-42
     for q in (0.25, 0.75, 1.0):
-        exact = enumerate_moments(slow, q, size, estimate, draws, most=likely)
-        plain = plain_bias(slow, q, size, form, most=likely)
-        assert_agrees(moments(example, q, size, form, K=draws), exact, form, example.gradient(q), plain)
+        exact = enumerated(example, q, size, form, likely)
+        floor = bias_floor(example, q, size, form, likely)
+        assert_agrees(moments(example, q, size, form, K=draws), exact, form, example.gradient(q), floor)
 
 
 @pytest.mark.parametrize("q", [0.5, 1.0])
-@pytest.mark.parametrize("size", [1, 30, 10**6])
+@pytest.mark.parametrize("size", [1, 10**6])
 def test_the_plug_in_s_moments_are_mpmath_s_integrals(q: float, size: int):
     example = random_task(np.random.default_rng(5), 4, 2)
     assert_agrees(

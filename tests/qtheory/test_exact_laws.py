@@ -88,7 +88,7 @@ def test_resampling_and_the_baseline_leave_the_mean_alone():
 @pytest.mark.parametrize("form", FORMS)
 def test_a_grid_is_its_cells(form: str):
     example = random_task(np.random.default_rng(6), 4, 3)
-    q, size = np.array([[0.0], [0.4], [1.0]]), np.array([1, 2, 250])
+    q, size = np.array([[0.0], [0.4], [1.0]]), np.array([1, 2, 100])
     grid = moments(example, q, size, form)
     assert grid.mean.shape == grid.bias.shape == (3, 3, 3)
     assert grid.variance.shape == grid.second_moment.shape == (3, 3)

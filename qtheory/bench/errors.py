@@ -39,8 +39,8 @@ class AccuracyRow:
         form: One of the forms of `qtheory.exact.moments`.
         cells: The number of (task, q, M) compared.
         mean: Error of the mean over its norm.
-        bias: Error of the bias over its norm; over that of the plug-in's bias, if larger, for "jackknife" and "delta";
-            over that of grad l_q where it is 0.
+        bias: Error of the bias over its norm; for "jackknife" and "delta" over that of the plug-in's bias, or over
+            1e-2/M of grad l_q, if larger; over that of grad l_q where it is 0.
         variance: Error of the variance over it, or over 1e-4 of the second moment where that is more.
         second_moment: Error of the second moment over it.
     """
@@ -117,7 +117,10 @@ def accuracy_table(result: AccuracyResult) -> Table:
 def accuracy_json(result: AccuracyResult) -> str:
     """The errors and the promises as JSON, null for an error that is no number, with a newline at its end."""
     rows = [
-        {key: value if not isinstance(value, float) or np.isfinite(value) else None for key, value in asdict(row).items()}
+        {
+            key: value if not isinstance(value, float) or np.isfinite(value) else None
+            for key, value in asdict(row).items()
+        }
         | {"bounds": BOUNDS | LOOSER.get(row.form, {}), "kept": row.kept}
         for row in result.rows
     ]
@@ -133,7 +136,8 @@ def _errors(form: str, quick: bool) -> Iterator[tuple[float, ...]]:
         slow = enumerate_moments(slow_task, q, size, estimate, draws, most)
         scale = 0.0
         if form in _CORRECTED:
-            scale = float(np.linalg.norm(enumerate_moments(slow_task, q, size, most=most).bias))
+            plain = np.linalg.norm(enumerate_moments(slow_task, q, size, most=most).bias)
+            scale = max(float(plain), 1e-2 / size * float(np.linalg.norm(example.gradient(q))))
         return relative_errors(moments(example, q, size, form, K=draws), slow, example.gradient(q), scale)
 
     for log_w in LOG_W.values():
