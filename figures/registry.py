@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from figures import (
+    adam_testbed,
     adam_threshold,
     baseline,
     best_q,
@@ -27,9 +28,11 @@ from figures import (
     saturation,
     trajectories,
     variance,
+    warm_start,
 )
 from figures.escape_table import escape_table
 from figures.estimator_table import estimator_table
+from figures.exact_table import exact_accuracy_table, exact_speed_table
 from figures.rate_table import learning_rate_table
 from figures.success_table import adam_alike_table, adam_conflict_table, cold_start_table
 
@@ -187,6 +190,20 @@ FIGURES: Mapping[str, FigureEntry] = {
         label_noise.plot,
         label_noise.caption,
     ),
+    "adam_testbed": FigureEntry(
+        "Escapes under Adam against the law of its epsilon, and success with weights relative to the batch's largest",
+        ("adam_epsilon", "escape_exponents", "common_factor", "cold_start", "adam_conflict"),
+        adam_testbed.compute,
+        adam_testbed.plot,
+        adam_testbed.caption,
+    ),
+    "warm_start": FigureEntry(
+        "Success in warm start with three baselines, and the gradient's variance with each against failure",
+        ("baseline",),
+        warm_start.compute,
+        warm_start.plot,
+        warm_start.caption,
+    ),
 }
 
 TABLES: Mapping[str, Callable[[Path], str]] = {
@@ -196,4 +213,6 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "learning_rates": learning_rate_table,
     "escape_exponents": escape_table,
     "estimators": estimator_table,
+    "exact_accuracy": exact_accuracy_table,
+    "exact_speed": exact_speed_table,
 }

@@ -27,6 +27,7 @@ from qtheory.claims.enumerated import enumerated
 from qtheory.claims.reference import all_tuples
 from qtheory.claims.slope import fitted_slope
 from qtheory.claims.symbolic import vanishes
+from qtheory.claims.testbed_baseline import on_the_transformer
 from qtheory.estimators import garl
 from qtheory.exact import baseline_multiplier, moments
 from qtheory.montecarlo import simulate
@@ -121,6 +122,7 @@ def check() -> Evidence:
                 "<=",
             ),
             *_weighted_evidence(few),
+            *on_the_transformer(),
             vanishes("one right, q = 0: beta* = (1-P)/(P + 2(1-P)/(M-1)), M = 2, 3, 4", *map(_symbolic_gap, (2, 3, 4))),
         )
     )

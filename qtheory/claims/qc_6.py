@@ -12,6 +12,7 @@ import sympy
 from qtheory.claims.adam_iterations import LEVEL, conflict_steps, relative_steps, sigmoid_steps, softmax_steps
 from qtheory.claims.claim import Claim, Comparison, Evidence
 from qtheory.claims.symbolic import vanishes
+from qtheory.claims.testbed_adam import on_the_transformer
 from qtheory.escape import increment_exponents, sigmoid_time
 from qtheory.escape.adam import adam_time, critical_q, memory_gain
 from qtheory.flow import Adam, Sgd
@@ -27,8 +28,8 @@ PLAIN, DEFAULT = Adam(LR, 0.0, 0.0, 1.0), Adam(LR, epsilon=1.0)  # iterations ca
 
 
 def check() -> Evidence:
-    """Iterations of Adam and SGD with exact gradients, beside the law."""
-    return Evidence((*quick_check().comparisons, _memory(), *_between_examples()))
+    """Iterations of Adam and SGD with exact gradients, and the transformer's runs, beside the law."""
+    return Evidence((*quick_check().comparisons, _memory(), *_between_examples(), *on_the_transformer()))
 
 
 def quick_check() -> Evidence:

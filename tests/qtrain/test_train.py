@@ -10,15 +10,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from qtheory.estimators import garl
+from qtrain.baseline_gain import baseline_gain
 from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.evaluate import evaluate
+from qtrain.model import encode_examples, token_ids
 from qtrain.p0 import measure_p0
 from qtrain.pretrain import Base, get_base, load_weights
+from qtrain.rollouts import roll_out
 from qtrain.run_folder import read_jsonl
 from qtrain.score_norm import score_norm_sq
 from qtrain.tasks.base import Task
-from qtrain.train import train
+from qtrain.train import _relative, train
+from qtrain.update import backward
 
 
 @pytest.fixture
@@ -61,6 +66,66 @@ def test_a_run_leaves_everything_and_repeats_itself(
 def test_training_stops_at_the_wanted_p(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
     config = config.with_values({"train.steps": 50, "train.stop_at_p": 1e-9})
     assert train(config, task, base, tmp_path / "run")["steps"] == 1
+
+
+@pytest.mark.parametrize("word", ["rb_rloo", "garl:q=.75", "paft:q=.5"])
+def test_relative_weights_are_one_common_factor(
+    word: str, config: Config, task: Task, base: Base, tmp_path: Path
+) -> None:
+    """After one SGD step every weight has moved in the same direction, further by (1 / largest w)^(1-q)."""
+    # A rate at which the rounding of float32 weights does not hide the smaller of the two moves.
+    config = config.with_values({"estimator": word, "train.steps": 1, "optimizer.lr": 3.0})
+    start = load_file(base.folder / "model.safetensors")
+    moves = []
+    for relative in (False, True):
+        folder = tmp_path / str(relative)
+        train(config.with_values({"train.relative_weights": relative}), task, base, folder)
+        end = load_file(folder / "model.safetensors")
+        moves.append(torch.cat([(end[name] - start[name]).flatten() for name in sorted(start)]))
+    plain, relative = moves
+    top = read_jsonl(tmp_path / "False" / "metrics.jsonl")[0]["log_w_max"]
+    factor = math.exp(-top * (1 - float(config.estimator.q or 0)))
+    assert factor > 2
+    assert float((relative - factor * plain).norm() / relative.norm()) < 1e-3
+
+
+def test_relative_weights_leave_a_batch_of_impossible_answers_alone() -> None:
+    nothing = torch.full((2, 3), -math.inf, dtype=torch.float64)
+    assert torch.equal(_relative(nothing), nothing)
+    some = torch.tensor([[-math.inf, -900.0], [-905.0, -1000.0]], dtype=torch.float64)
+    assert _relative(some).tolist() == [[-math.inf, 0.0], [-5.0, -100.0]]
+
+
+def test_baseline_gain_is_that_of_the_variance_itself(
+    config: Config, task: Task, base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one prompt: the gradients' variances, with the baseline and without, over many pools."""
+    config = config.with_values({"estimator": "garl:q=.25", "rollout.samples": 4, "train.baseline_gain_every": 1})
+    example = next(one for one in task.batch(8, np.random.default_rng(0)) if not one.easy)
+    monkeypatch.setattr(task, "batch", lambda size, rng: [example] * size)
+    monkeypatch.setattr("qtrain.baseline_gain.PROMPTS", 150)
+    model = base.load(config, task)
+    found = baseline_gain(model, task, config, np.random.default_rng(0))
+    ids, generator = token_ids(task.tokenizer), torch.Generator().manual_seed(1)
+    gradients: dict[str, list[torch.Tensor]] = {"none": [], "loo": []}
+    for _ in range(300):
+        encoded = encode_examples(task.tokenizer, [example])
+        rollouts = roll_out(model, ids, *encoded, config.rollout, generator, sample_answers=False)
+        for baseline, estimates in gradients.items():
+            coefficients = garl(rollouts.log_w_BM, 0.25, baseline=baseline)  # pyright: ignore[reportArgumentType]
+            backward(model, ids, rollouts, coefficients, on_sampled_answers=False)
+            estimates.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    none, loo = (float(torch.stack(estimates).var(0).sum()) for estimates in gradients.values())
+    assert found["variance_none"] == pytest.approx(none, rel=0.1)
+    assert found["variance_loo"] == pytest.approx(loo, rel=0.1)
+    assert found["variance_weighted"] < none
+    assert found["best_multiplier"] > 0
+
+
+def test_a_run_logs_the_baselines_gain_when_asked(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
+    train(config.with_values({"train.baseline_gain_every": 2}), task, base, tmp_path / "run")
+    metrics = read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    assert [row["step"] for row in metrics if "best_multiplier" in row] == [1, 3]
 
 
 def test_a_rate_that_is_too_large_gives_a_result_that_says_so(

@@ -1,0 +1,55 @@
+"""The commands `qtheory accuracy` and `qtheory bench` as a user runs them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qtheory.bench import AccuracyResult, AccuracyRow, BenchResult, BenchRow
+from qtheory.cli import main
+
+ROW = AccuracyRow("plugin", 3, 1e-15, 1e-15, 1e-13, 1e-15)
+
+
+def run(*words: str) -> int:
+    """Exit status of a command."""
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+@pytest.mark.parametrize(("error", "status"), [(1e-15, 0), (1e-9, 1), (float("nan"), 1)])
+def test_a_broken_promise_is_exit_status_1(
+    error: float, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    row = AccuracyRow("plugin", 3, error, 1e-15, 1e-13, 1e-15)
+    monkeypatch.setattr("qtheory.bench.accuracy", lambda quick, _: AccuracyResult((ROW, row), quick))
+    assert run("accuracy", "--quick", "--json", str(tmp_path / "a.json")) == status
+    data = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert data["quick"] is True
+    assert [one["kept"] for one in data["rows"]] == [True, status == 0]
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_bench_prints_and_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def measured(quick: bool, progress: Callable[[str], None]) -> BenchResult:
+        progress("mean, 1 of 5")
+        row = BenchRow("mean", 100, 54321.0, 2000, 0.5, 1e-2, (2.5, 2e18), (1e5, 1e23))
+        return BenchResult((row,), 5, {"processor": "x86_64"})
+
+    monkeypatch.setattr("qtheory.bench.bench", measured)
+    assert run("bench", "--quick", "--json", str(tmp_path / "a.json")) == 0
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["rows"][0]["cells_per_second"] == 54321
+    assert "5.4e+04" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["accuracy", "bench"])
+def test_bad_input_is_one_line_and_exit_status_2(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(command, "--json", "nowhere/a.json") == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "qtheory: --json nowhere/a.json: no folder nowhere; make it first\n")
