@@ -33,7 +33,7 @@ lint: setup
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/pytest -n 2 --cov=qtheory --cov-report=term --cov-fail-under=95
+	$(BIN)/pytest -n 2 --dist loadgroup --cov=qtheory --cov-report=term --cov-fail-under=95
 
 figures: setup
 	$(BIN)/python -m figures --all

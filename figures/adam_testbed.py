@@ -93,7 +93,6 @@ def plot(data: AdamTestbed) -> Figure:
     _draw_law(left, data.runs)
     for axes, (title, lines) in zip(others, data.cases.items(), strict=True):
         _draw_ends(axes, title, lines)
-        axes.sharey(others[0])
         axes.tick_params(labelleft=axes is others[0])
     others[0].set_ylabel("p@1 at the end")
     eps = np.unique(data.runs.eps)[1:]

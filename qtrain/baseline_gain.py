@@ -75,7 +75,8 @@ def _parts(
         plain = garl(log_w_BM, q, baseline="none")
         baselines = (garl(log_w_BM, q), garl_weighted(log_w_BM, q, score_norm_sq=norm_BM))
         alone = [Coefficients(one.rationale - plain.rationale, torch.zeros_like(plain.answer)) for one in baselines]
-        yield tuple(_gradient(model, task, rollouts, one) for one in (plain, *alone))
+        plug_in, loo, weighted = (_gradient(model, task, rollouts, one) for one in (plain, *alone))
+        yield plug_in, loo, weighted
 
 
 def _gradient(model: PreTrainedModel, task: Task, rollouts: Rollouts, coefficients_BM: Coefficients) -> Tensor:

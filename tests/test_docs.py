@@ -11,8 +11,12 @@ import pytest
 
 from figures.escape_exponents import compute
 from figures.names import mean
+from figures.registry import FIGURES
 from figures.render import TABLES_OUT, table_files
 from figures.study_data import read_study
+from qtheory.claims import CLAIMS
+from qtheory.claims.page import anchor
+from qtheory.cli import app as theory_app
 from qtrain.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,6 +120,11 @@ def test_commands_exist(words: list[str]) -> None:
         assert command.__module__ == "qtrain.cli"
         configs = [one for one in bound.args if isinstance(one, Path) and one.suffix == ".toml"]
         assert all((ROOT / config).is_file() for config in configs)
+    elif program == "qtheory":
+        command, bound, _ = theory_app.parse_args(rest, exit_on_error=False, print_error=False)
+        assert command.__module__ == "qtheory.cli"
+        if command.__name__ == "verify":
+            assert set(bound.args) <= set(CLAIMS)
     else:
         assert words[:3] == ["python", "-m", "figures"]
         assert rest[2:] in (["--list"], ["--all"], ["--tables"])  # tests/figures runs them
@@ -142,6 +151,7 @@ class Resources(HTMLParser):
             self.found += [value for key, value in attrs if key in {"src", "href", "srcset"} and value]
 
 
+@pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("name", ["index", "getting-started", "results", "estimators", "api", "search", "genindex"])
 def test_pages_fetch_nothing_from_a_network(name: str, site: Path) -> None:
     page = Resources()
@@ -152,14 +162,29 @@ def test_pages_fetch_nothing_from_a_network(name: str, site: Path) -> None:
     assert [one for one in sorted(local) if not (site / one).is_file()] == []
 
 
+@pytest.mark.xdist_group("docs")
 def test_styles_fetch_nothing_from_a_network(site: Path) -> None:
     for sheet in (site / "_static").rglob("*.css"):
         assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
 
 
+@pytest.mark.xdist_group("docs")
 def test_formulas_are_mathml_and_figures_have_words(site: Path) -> None:
     assert "<math" in (site / "index.html").read_text(encoding="utf-8")
     results = (site / "results.html").read_text(encoding="utf-8")
-    images = re.findall(r"<img [^>]*>", results)
-    assert len(images) == 3
+    images = re.findall(r"<img [^>]*>", results + (site / "theory.html").read_text(encoding="utf-8"))
+    assert len(images) == len(FIGURES)
     assert all(re.search(r'alt="[^"]{40,}"', image) for image in images)
+
+
+@pytest.mark.xdist_group("docs")
+def test_claims_files_and_figures_link_to_each_other(site: Path) -> None:
+    claims, theory = ((site / f"{page}.html").read_text(encoding="utf-8") for page in ("claims", "theory"))
+    results = (site / "results.html").read_text(encoding="utf-8")
+    for claim in CLAIMS.values():
+        place, figure = anchor(claim.label), f"figure-{claim.figure}".replace("_", "-")
+        assert f'id="{place}"' in claims
+        assert re.search(rf'href="[^"]*{Path(claim.source).name}"', claims)
+        assert f'href="theory.html#{figure}"' in claims
+        assert f'id="{figure}"' in theory + results
+        assert f'href="claims.html#{place}"' in theory

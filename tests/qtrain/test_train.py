@@ -102,13 +102,13 @@ def test_baseline_gain_is_that_of_the_variance_itself(
     """On one prompt: the gradients' variances, with the baseline and without, over many pools."""
     config = config.with_values({"estimator": "garl:q=.25", "rollout.samples": 4, "train.baseline_gain_every": 1})
     example = next(one for one in task.batch(8, np.random.default_rng(0)) if not one.easy)
-    monkeypatch.setattr(task, "batch", lambda size, rng: [example] * size)
-    monkeypatch.setattr("qtrain.baseline_gain.PROMPTS", 150)
+    monkeypatch.setattr(task, "batch", lambda size, _: [example] * size)
+    monkeypatch.setattr("qtrain.baseline_gain.PROMPTS", 100)
     model = base.load(config, task)
     found = baseline_gain(model, task, config, np.random.default_rng(0))
     ids, generator = token_ids(task.tokenizer), torch.Generator().manual_seed(1)
     gradients: dict[str, list[torch.Tensor]] = {"none": [], "loo": []}
-    for _ in range(300):
+    for _ in range(200):
         encoded = encode_examples(task.tokenizer, [example])
         rollouts = roll_out(model, ids, *encoded, config.rollout, generator, sample_answers=False)
         for baseline, estimates in gradients.items():
@@ -116,8 +116,8 @@ def test_baseline_gain_is_that_of_the_variance_itself(
             backward(model, ids, rollouts, coefficients, on_sampled_answers=False)
             estimates.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     none, loo = (float(torch.stack(estimates).var(0).sum()) for estimates in gradients.values())
-    assert found["variance_none"] == pytest.approx(none, rel=0.1)
-    assert found["variance_loo"] == pytest.approx(loo, rel=0.1)
+    assert found["variance_none"] == pytest.approx(none, rel=0.2)
+    assert found["variance_loo"] == pytest.approx(loo, rel=0.2)
     assert found["variance_weighted"] < none
     assert found["best_multiplier"] > 0
 
