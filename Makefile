@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tiny models: one thread a process is several times faster than two threads that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test lint figures docs clean
+.PHONY: setup demo test coverage test-vllm lint figures docs clean
 
 setup: .venv/.installed
 
@@ -33,7 +33,30 @@ lint: setup
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadgroup --cov=qtheory --cov-report=term --cov-fail-under=95
+	$(BIN)/pytest -n 2
+
+# Apart from `test`, as tracing costs the theory's tests as much time again.
+coverage: setup
+	$(BIN)/pytest -n 2 tests/qtheory --cov=qtheory --cov-report=term --cov-fail-under=95
+
+# The engine vllm without a GPU, in an environment of its own (3 GB): the CPU build wants an older transformers.
+VLLM_BIN := .venv-vllm/bin
+
+.venv-vllm/.installed: pyproject.toml tests/vllm/requirements.txt
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM_BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tests/vllm/requirements.txt
+	$(VLLM_BIN)/python tests/vllm/requirements.py > .venv-vllm/requirements.txt
+	$(VLLM_BIN)/python -m pip install --quiet "$(TORCH)" --requirement .venv-vllm/requirements.txt \
+		--editable ".[train,dev]"
+	touch $@
+
+# One engine a process is all that vLLM allows: one call of pytest a model.
+test-vllm: .venv-vllm/.installed
+	$(VLLM_BIN)/pytest tests/vllm/test_vllm_engine.py --vllm-model untied
+	$(VLLM_BIN)/pytest tests/vllm/test_vllm_engine.py --vllm-model tied
+	$(VLLM_BIN)/pytest tests/vllm/test_vllm_engine.py --vllm-model bfloat16
+	$(VLLM_BIN)/pytest tests/vllm/test_vllm_training.py
+	$(VLLM_BIN)/pytest tests/qtrain/test_rollouts.py tests/qtrain/test_engines.py
 
 figures: setup
 	$(BIN)/python -m figures --all
@@ -42,4 +65,4 @@ docs: setup
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf .venv runs dist docs/_build figures/out .pytest_cache .ruff_cache .hypothesis .coverage .import_linter_cache
+	rm -rf .venv .venv-vllm runs dist docs/_build figures/out .pytest_cache .ruff_cache .hypothesis .coverage .import_linter_cache

@@ -4,13 +4,13 @@ import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
 from figures.errors import DataError
 from figures.registry import FIGURES
-from figures.render import OUT, TABLES_OUT, figure_files, table_files, write
+from figures.render import METADATA, OUT, TABLES_OUT, figure_files, table_files, write
 from figures.study_data import DATA, read_study
 from qtheory.claims import CLAIMS
 
@@ -44,6 +44,7 @@ def make(
     every: Annotated[bool, Parameter(name="--all", negative=())] = False,
     listing: Annotated[bool, Parameter(name="--list", negative=())] = False,
     tables: Annotated[bool, Flag] = False,
+    only: Literal["svg", "pdf", "png"] | None = None,
     out: Path | None = None,
     data: Path = DATA,
 ) -> None:
@@ -54,6 +55,7 @@ def make(
         every: Make all figures.
         listing: Only say what there is: each figure, its data, the command that makes the data, and its cost.
         tables: Write what the docs include, tables and captions, instead of figures.
+        only: One kind of file instead of all three.
         out: Folder to write to; by default figures/out, for tables docs/tables.
         data: Where the data files of the studies lie.
     """
@@ -69,7 +71,8 @@ def make(
             raise DataError(f"name figures or pass --all; there are {', '.join(FIGURES)}")
         for name in names:
             _check(name, FIGURES)
-        files, folder = figure_files(FIGURES if every else names, data), out or OUT
+        kinds = METADATA if only is None else (only,)
+        files, folder = figure_files(FIGURES if every else names, data, kinds), out or OUT
     write(files, folder)
     sys.stdout.write("".join(f"{folder / name}\n" for name in files))
 

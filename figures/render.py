@@ -24,20 +24,24 @@ METADATA = {
 }
 
 
-def figure_files(names: Iterable[str], data: Path = DATA) -> dict[str, bytes]:
+def figure_files(names: Iterable[str], data: Path = DATA, kinds: Iterable[str] = tuple(METADATA)) -> dict[str, bytes]:
     """Figures as bytes by file name.
 
     Args:
         names: Figures in the registry.
         data: Where the data files lie.
+        kinds: Of svg, pdf and png.
 
     Raises:
         DataError: A data file is missing or holds something else.
     """
-    return {f"{name}.{kind}": content for name in names for kind, content in _rendered(FIGURES[name], data).items()}
+    kinds = tuple(kinds)
+    return {
+        f"{name}.{kind}": content for name in names for kind, content in _rendered(FIGURES[name], data, kinds).items()
+    }
 
 
-def _rendered(entry: FigureEntry, data: Path) -> dict[str, bytes]:
+def _rendered(entry: FigureEntry, data: Path, kinds: Iterable[str]) -> dict[str, bytes]:
     # Not on top of the user's own settings: the bytes are the same on every machine.
     with mpl.rc_context(), warnings.catch_warnings(action="error"):
         mpl.rcdefaults()
@@ -45,9 +49,9 @@ def _rendered(entry: FigureEntry, data: Path) -> dict[str, bytes]:
         plt.style.use(STYLE)
         drawn = entry.plot(entry.compute(data))
         files = {}
-        for kind, metadata in METADATA.items():
+        for kind in kinds:
             buffer = io.BytesIO()
-            drawn.savefig(buffer, format=kind, metadata=metadata)
+            drawn.savefig(buffer, format=kind, metadata=METADATA[kind])
             files[kind] = buffer.getvalue()
         plt.close(drawn)
     return files

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients, garl, garl_weighted
 from qtrain.config import Config
+from qtrain.engines.transformers import TransformersEngine
 from qtrain.model import encode_examples, token_ids
 from qtrain.rollouts import Rollouts, roll_out
 from qtrain.tasks import Task
@@ -63,10 +64,9 @@ def _parts(
     ids = token_ids(task.tokenizer)
     for example in examples:
         rollouts = roll_out(
-            model,
-            ids,
+            TransformersEngine(model, ids),
             *encode_examples(task.tokenizer, [example]),
-            config.rollout,
+            config.rollout.from_the_model(config.rollout.samples),
             generator,
             sample_answers=False,
             score_norms=True,

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -18,6 +18,9 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
 )
+
+data_app = App(name="data", help="Look at the records of FinQA, HotPotQA and MuSiQue before training on them.")
+app.command(data_app)
 
 Several = Parameter(consume_multiple=True, negative=())
 
@@ -32,7 +35,8 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"qtrain: {message}\n")
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.stderr.write("qtrain: interrupted; finished runs are kept, the same command goes on from there\n")
+        kept = "finished runs are kept, the same command goes on from there (train: with --resume)"
+        sys.stderr.write(f"qtrain: interrupted; {kept}\n")
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -51,17 +55,18 @@ def pretrain(config: Path, /, *overrides: str) -> None:
 
 
 @app.command
-def train(config: Path, /, *overrides: str, out: Path | None = None) -> int:
+def train(config: Path, /, *overrides: str, out: Path | None = None, resume: bool = False) -> int:
     """Train one model and write its run folder.
 
     Args:
         config: A TOML configuration.
         overrides: key=value, dotted keys, for example estimator=paft:q=.5 optimizer.lr=1e-2.
         out: The run folder; by default runs/NAME-ESTIMATOR-seedN.
+        resume: Go on from the folder's last checkpoint (see train.checkpoint_every); begin where there is none.
     """
     from qtrain.commands import train_command
 
-    return train_command(config, overrides, out)
+    return train_command(config, overrides, out, resume=resume)
 
 
 @app.command
@@ -140,3 +145,81 @@ def report(*runs: Path, output: Annotated[Path, Parameter(name=["--output", "-o"
     from qtrain.report import report_command
 
     report_command(runs, output)
+
+
+@data_app.command
+def check(
+    name: str,
+    /,
+    *,
+    path: Path,
+    variant: Literal["cold", "warm"] = "cold",
+    tokenizer: Path | None = None,
+    max_prompt_tokens: int | None = None,
+    max_answer_tokens: int | None = None,
+    on_bad_record: Literal["skip", "fail"] = "skip",
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Count a file's records: kept, dropped and malformed by reason, types of answers, lengths in tokens.
+
+    Args:
+        name: finqa, hotpotqa or musique.
+        path: A file in the official layout or in the hub's.
+        variant: How records are put before the model, for the prompts' lengths.
+        tokenizer: Folder of a pretrained tokenizer; by default one token a byte.
+        max_prompt_tokens: Longest prompt; by default the task's own.
+        max_answer_tokens: Longest answer; by default there is no limit.
+        on_bad_record: skip counts malformed records, fail refuses the first.
+        as_json: Print one JSON object.
+    """
+    from qtrain.data.commands import check_command
+
+    check_command(
+        name,
+        path,
+        variant=variant,
+        tokenizer=tokenizer,
+        max_prompt_tokens=max_prompt_tokens,
+        max_answer_tokens=max_answer_tokens,
+        on_bad_record=on_bad_record,
+        as_json=as_json,
+    )
+
+
+@data_app.command
+def show(
+    name: str,
+    /,
+    *,
+    path: Path | None = None,
+    split: Literal["train", "dev", "test"] = "dev",
+    n: int = 3,
+    variant: Literal["cold", "warm"] | None = None,
+    tokenizer: Path | None = None,
+    max_prompt_tokens: int | None = None,
+    full: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Print the first examples of a split as a model sees them.
+
+    Args:
+        name: finqa, hotpotqa or musique.
+        path: A file, or the folder of the official files; by default data/NAME.
+        split: Which of the official files, where PATH is a folder.
+        n: How many.
+        variant: cold or warm; by default both.
+        tokenizer: Folder of a pretrained tokenizer, whose chat template warm prompts then use.
+        max_prompt_tokens: Cut prompts to so many tokens; by default they are whole.
+        full: Print long prompts whole, not only their ends.
+    """
+    from qtrain.data.commands import show_command
+
+    show_command(
+        name,
+        path=path,
+        split=split,
+        n=n,
+        variant=variant,
+        tokenizer=tokenizer,
+        max_prompt_tokens=max_prompt_tokens,
+        full=full,
+    )

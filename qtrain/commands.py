@@ -1,5 +1,6 @@
 """What the commands of `qtrain` do: read, check everything, then run."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from rich.table import Table
 
 from qtrain.compare import compare, folder_name, row
 from qtrain.config import check_estimator, read_config
+from qtrain.engines import check_engine, make_engine
 from qtrain.errors import UserError
 from qtrain.evaluate import evaluate
-from qtrain.model import new_model
+from qtrain.model import new_model, token_ids
 from qtrain.pretrain import get_base, load_weights
 from qtrain.progress import Board, Report
 from qtrain.run_folder import COMPARISON, CONFIG, RESULT, check_free, read_json
+from qtrain.sinks import check_sinks
 from qtrain.studies.study import run_study
 from qtrain.tasks import make_task
 from qtrain.train import train
@@ -41,28 +44,36 @@ def pretrain_command(path: Path, overrides: tuple[str, ...]) -> None:
             out_console.print(f"{key:<20} {value}", highlight=False, soft_wrap=True)
 
 
-def train_command(path: Path, overrides: tuple[str, ...], out: Path | None) -> int:
+def train_command(path: Path, overrides: tuple[str, ...], out: Path | None, *, resume: bool) -> int:
     """See `qtrain.cli.train`. Returns the exit status: 1 where training diverged."""
     config = read_config(path, overrides)
+    check_engine(config.rollout)
     torch.set_num_threads(1 if config.model.hidden_size <= SINGLE_THREAD_WIDTH else torch.get_num_threads())
     folder = out or Path("runs") / f"{config.name}-{folder_name(config)}"
-    check_free(folder)
+    check_free(folder, config, resume=resume)
+    check_sinks(config)
     task = make_task(config.task, config.data)
+    last = time.perf_counter()
     with Board(config.name, total=1) as board:
 
         def pretraining(step: int, steps: int, loss: float) -> None:
             board.show(Report("base", step, steps, f"loss {loss:.3f}"))
 
         def training(step: int, metrics: dict[str, float], _: object) -> None:
-            board.show(Report("train", step, config.train.steps, f"P {metrics['p']:.1e}"))
+            nonlocal last
+            now = time.perf_counter()
+            rate, last = metrics["tokens"] / (now - last), now
+            note = f"log P {metrics['mean_log_p']:.2f}, {rate:.0f} tok/s"
+            board.show(Report("train", step, config.train.steps, note))
 
         base = get_base(config, task, progress=pretraining)
-        result = train(config, task, base, folder, watch=training)
+        result = train(config, task, base, folder, watch=training, resume=resume)
         board.cell_done()
     out_console.print(results_table([row(result)], title=f"{config.name}: {folder}"))
     if result["diverged_step"] is None:
         return 0
     out_console.print(f"diverged at step {result['diverged_step']}: lower optimizer.lr={config.optimizer.lr:g}")
+    out_console.print(result["diagnosis"], markup=False, highlight=False, soft_wrap=True)
     return 1
 
 
@@ -74,7 +85,8 @@ def evaluate_command(run: Path, prompts: int | None, samples: int | None, seed: 
     task = make_task(config.task, config.data)
     model = new_model(config.model, task.tokenizer, seed=0)
     load_weights(model, run)
-    for name, value in evaluate(model, task, config, seed=seed).scores.items():
+    engine = make_engine(config.rollout, model, token_ids(task.tokenizer))
+    for name, value in evaluate(engine, task, config, seed=seed).scores.items():
         out_console.print(f"{name:<16} {value:.6g}", highlight=False)
 
 
@@ -83,6 +95,7 @@ def compare_command(
 ) -> None:
     """See `qtrain.cli.compare`."""
     config = read_config(path, overrides)
+    check_engine(config.rollout)
     choices = [check_estimator(text) for text in estimators]
     _check_counts(seeds, jobs)
     if len(set(choices)) < len(choices):

@@ -156,7 +156,8 @@ def _run_cell(one: Cell) -> dict[str, Any]:
     def watch(step: int, metrics: dict[str, float], _: Any) -> None:
         _send(Report(one.label, step, steps, f"P {metrics['p']:.1e}"))
 
-    result = train(one.config, task, base, one.folder, watch=watch)
+    resume = one.config.train.checkpoint_every is not None
+    result = train(one.config, task, base, one.folder, watch=watch, resume=resume)
     _send(Report(one.label, steps, steps, "done", done=True))
     return result
 

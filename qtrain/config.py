@@ -6,18 +6,14 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from qtheory.estimators import ESTIMATORS
 from qtrain.errors import UserError, did_you_mean
 from qtrain.estimator_choice import EstimatorChoice
+from qtrain.schedules import QSchedule, RateSchedule
+from qtrain.table import Table
 from qtrain.tasks import TaskConfig, task_config
-
-
-class Table(BaseModel):
-    """Base of every table: unknown keys are refused, values are not changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(Table):
@@ -43,26 +39,57 @@ class PretrainConfig(Table):
     p0: float | None = Field(default=None, gt=0, lt=1)
 
 
+class VllmConfig(Table):
+    """Of the engine vllm alone: the type it computes in, and the most memory for its KV cache (GiB)."""
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    cache_gib: float = Field(default=8.0, gt=0)
+
+
 class RolloutConfig(Table):
-    """Prompts per step (B), rationales per prompt (M), and token budgets.
+    """Prompts per step (B), rationales per prompt (M), token budgets, and how tokens are sampled.
 
     `rationale_budget` counts sampled tokens, END_THINK included; once it is spent END_THINK is forced.
-    `answer_budget` bounds sampled answers, END included.
+    `answer_budget` bounds sampled answers, END included. `engine` samples and scores (see `qtrain.engines`).
+    `temperature`, `top_p` and `top_k` other than 1, 1 and none sample from another distribution than the model's:
+    estimators on weights refuse them unless `force_sampling` is set.
     """
 
     prompts: int = Field(default=16, ge=1)
     samples: int = Field(default=16, ge=1)
     rationale_budget: int = Field(default=7, ge=1)
     answer_budget: int = Field(default=3, ge=1)
+    engine: Literal["transformers", "vllm"] = "transformers"
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=1)
+    force_sampling: bool = False
+    vllm: VllmConfig = VllmConfig()
+
+    def from_the_model(self, samples: int) -> "RolloutConfig":
+        """The same budgets with so many samples from the model itself: for measurements, whose P is the model's."""
+        return RolloutConfig(samples=samples, rationale_budget=self.rationale_budget, answer_budget=self.answer_budget)
+
+    def distorted(self) -> str | None:
+        """The first sampling setting that leaves the model's own distribution, as `key=value`."""
+        changed = [key for key, plain in _FROM_THE_MODEL.items() if getattr(self, key) != plain]
+        return f"rollout.{changed[0]}={getattr(self, changed[0]):g}" if changed else None
+
+
+_FROM_THE_MODEL = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
 
 
 class OptimizerConfig(Table):
-    """Plain SGD or AdamW without weight decay; `clip` bounds the gradient's norm where it is given."""
+    """Plain SGD or AdamW without weight decay; `clip` bounds the gradient's norm where it is given.
+
+    `schedule` says how `lr` changes.
+    """
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(default=1e-3, gt=0)
     eps: float = Field(default=1e-8, gt=0)
     clip: float | None = Field(default=None, gt=0)
+    schedule: RateSchedule = RateSchedule()
 
 
 class TrainConfig(Table):
@@ -73,6 +100,13 @@ class TrainConfig(Table):
     cost about 20 steps' work each: `score_norm_nats`, the score's norm (see `qtrain.score_norm`) at the first step and
     whenever log P has moved by that many nats; `baseline_gain_every`, the baseline's effect on the variance (see
     `qtrain.baseline_gain`) every so many steps from the first on.
+
+    `checkpoint_every` so many steps the run writes all that `--resume` needs, and after each evaluation that is the
+    best so far (maj@k); the last `keep` checkpoints and the best one stay. A step without a finite gradient is skipped;
+    `skip_limit` of them in a row end the run. `micro_batch` bounds the rows of one forward and backward pass, which
+    does not change the result; `gradient_checkpointing` computes activations twice instead of keeping them. `dtype`
+    bfloat16 is autocast: weights, logits and log-probabilities stay in float32. `kl` is the weight of
+    KL(p(z|x) || the base's).
     """
 
     steps: int = Field(default=300, ge=1)
@@ -81,6 +115,13 @@ class TrainConfig(Table):
     relative_weights: bool = False
     score_norm_nats: float | None = Field(default=None, gt=0)
     baseline_gain_every: int | None = Field(default=None, ge=1)
+    checkpoint_every: int | None = Field(default=None, ge=1)
+    keep: int = Field(default=2, ge=1)
+    skip_limit: int = Field(default=3, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1)
+    gradient_checkpointing: bool = False
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    kl: float | None = Field(default=None, gt=0)
 
 
 class EvalConfig(Table):
@@ -95,6 +136,7 @@ class Config(Table):
     """Everything that decides a run.
 
     `title` heads its section of a report (by default `name`). `data` is where the records of a task that reads any lie.
+    `q` says how the estimator's q changes. `sinks` get each step's metrics besides the run folder.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
@@ -108,6 +150,8 @@ class Config(Table):
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
+    q: QSchedule = QSchedule()
+    sinks: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ()
 
     @field_validator("task", mode="before")
     @classmethod
@@ -119,6 +163,38 @@ class Config(Table):
         for key in ("relative_weights", "baseline_gain_every"):
             if getattr(self.train, key) and self.estimator.needs_reward:
                 raise ValueError(f"train.{key} is about weights, and {self.estimator} reads rewards; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _schedules_that_fit(self) -> "Config":
+        steps, rate = self.train.steps, self.optimizer.schedule
+        if self.q.kind != "constant":
+            if "q" not in self.estimator.spec.parameters:
+                raise ValueError(f"q.kind={self.q.kind!r}: {self.estimator} has no parameter q; try garl:q=1, paft:q=1")
+            if self.q.kind != "adaptive":
+                self.estimator.with_q(self.q.end)
+        for key, at in {"q.at": self.q.at, "optimizer.schedule.at": rate.at}.items():
+            if at is not None and at > steps:
+                raise ValueError(f"{key}={at}: there are only train.steps={steps}")
+        if rate.warmup >= steps:
+            raise ValueError(f"optimizer.schedule.warmup={rate.warmup}: leave some of train.steps={steps} after it")
+        if rate.at is not None and rate.at <= rate.warmup:
+            raise ValueError(f"optimizer.schedule.at={rate.at}: the warm-up of {rate.warmup} steps comes first")
+        return self
+
+    @model_validator(mode="after")
+    def _sampling_that_the_estimator_stands(self) -> "Config":
+        distorted = self.rollout.distorted()
+        if distorted and not self.estimator.needs_reward and not self.rollout.force_sampling:
+            raise ValueError(
+                f"{distorted}: {self.estimator} takes the mean weight for P, which holds only for rationales drawn "
+                f"from the model itself (Prop 6.2); leave it out, or set rollout.force_sampling=true"
+            )
+        if self.rollout.engine == "vllm" and self.estimator.needs_score_norm:
+            raise ValueError(
+                f"rollout.engine='vllm': {self.estimator} reads the whole distribution behind each token, which vLLM "
+                f"does not give; use rollout.engine=transformers"
+            )
         return self
 
     def with_values(self, values: dict[str, Any], *, where: str = "overrides") -> "Config":

@@ -65,6 +65,18 @@ class EstimatorChoice:
         """The q that this estimator stands for, None outside the continuum."""
         return self.spec.q_of(dict(self.params))
 
+    def with_q(self, q: float) -> "EstimatorChoice":
+        """The same estimator at another q.
+
+        Raises:
+            ValueError: It has no parameter q, or not this value.
+        """
+        if "q" not in self.spec.parameters:
+            raise ValueError(f"{self} has no parameter q")
+        choice = EstimatorChoice(self.name, tuple(sorted({**dict(self.params), "q": q}.items())))
+        choice._check_values()
+        return choice
+
     @property
     def needs_reward(self) -> bool:
         """Whether answers must be sampled."""

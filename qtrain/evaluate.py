@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from qtrain.config import Config
-from qtrain.model import encode_examples, token_ids
+from qtrain.engines.base import Engine
+from qtrain.model import encode_examples
 from qtrain.rollouts import Rollouts, roll_out
 from qtrain.scores import majority, pass_at_k
 from qtrain.tasks import Example, Task
@@ -34,30 +34,30 @@ class Evaluation:
     texts: list[dict[str, Any]]
 
 
-def evaluate(model: PreTrainedModel, task: Task, config: Config, *, seed: int) -> Evaluation:
-    """Evaluate a model on the first `config.eval.prompts` held-out prompts of each kind.
+def evaluate(engine: Engine, task: Task, config: Config, *, seed: int) -> Evaluation:
+    """Evaluate a policy on the first `config.eval.prompts` held-out prompts of each kind.
 
     Args:
-        model: The policy.
+        engine: Runs the policy.
         task: Source of held-out examples.
         config: Its `eval` and `rollout` tables are read.
         seed: Seeds the sampling.
     """
-    generator = torch.Generator(model.device).manual_seed(seed)
+    generator = torch.Generator(engine.device).manual_seed(seed)
     examples = task.held_out(config.eval.prompts)
     scores: dict[str, float] = {}
     texts: list[dict[str, Any]] = []
     for easy in (False, True):
         kind = [example for example in examples if example.easy == easy]
         if kind:
-            found, shown = _evaluate_kind(model, task, config, kind, generator)
+            found, shown = _evaluate_kind(engine, task, config, kind, generator)
             scores |= {f"{name}_easy" if easy else name: value for name, value in found.items()}
             texts += shown
     return Evaluation(scores, texts)
 
 
 def _evaluate_kind(
-    model: PreTrainedModel, task: Task, config: Config, examples: list[Example], generator: torch.Generator
+    engine: Engine, task: Task, config: Config, examples: list[Example], generator: torch.Generator
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     samples = config.eval.samples
     at_1 = at_k = maj = log_p = p = 0.0
@@ -65,8 +65,7 @@ def _evaluate_kind(
     for first in range(0, len(examples), PROMPTS_AT_ONCE):
         chunk = examples[first : first + PROMPTS_AT_ONCE]
         rollouts = roll_out(
-            model,
-            token_ids(task.tokenizer),
+            engine,
             *encode_examples(task.tokenizer, chunk),
             config.rollout.model_copy(update={"samples": samples}),
             generator,

@@ -77,10 +77,15 @@ def row_log_probs(
     answers: Sequence[list[int]],
 ) -> RowLogProbs:
     """Run N rows through the model once; arguments as in `whole_rows`."""
-    tokens_NT, part_NT = whole_rows(ids, prompts, rationales, forced, answers, model.device)
-    # Logits from the last token of the shortest prompt on: nothing before it is scored.
+    rows = whole_rows(ids, prompts, rationales, forced, answers, model.device)
+    # Nothing before the end of the shortest prompt is scored.
     start = min(map(len, prompts))
-    logits_NTV = model(input_ids=tokens_NT, use_cache=False, logits_to_keep=tokens_NT.shape[1] - start + 1).logits
-    target_NT, part_NT = tokens_NT[:, start:], part_NT[:, start:]
-    log_p_NT = logits_NTV[:, :-1].float().log_softmax(-1).gather(-1, target_NT[..., None])[..., 0]
+    log_p_NT, part_NT = token_log_probs(model, rows, start), rows.part_NT[:, start:]
     return RowLogProbs((log_p_NT * (part_NT == RATIONALE)).sum(1), (log_p_NT * (part_NT == ANSWER)).sum(1))
+
+
+def token_log_probs(model: PreTrainedModel, rows: Rows, start: int) -> Tensor:
+    """Log p of every token from column `start` on given those before it, in nats, (N, T - start), differentiable."""
+    tokens_NT = rows.tokens_NT
+    logits_NTV = model(input_ids=tokens_NT, use_cache=False, logits_to_keep=tokens_NT.shape[1] - start + 1).logits
+    return logits_NTV[:, :-1].float().log_softmax(-1).gather(-1, tokens_NT[:, start:, None])[..., 0]

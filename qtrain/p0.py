@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
 from qtrain.config import Config
+from qtrain.engines.transformers import TransformersEngine
 from qtrain.errors import UserError
 from qtrain.log_weights import ANSWER, NEITHER, whole_rows
 from qtrain.model import encode_examples, token_ids
@@ -116,10 +117,9 @@ class _AnswerStates:
 def _rollouts(model: Qwen3ForCausalLM, task: Task, config: Config, seed: int) -> Rollouts:
     examples = [example for example in task.held_out(PROMPTS) if not example.easy]
     return roll_out(
-        model,
-        token_ids(task.tokenizer),
+        TransformersEngine(model, token_ids(task.tokenizer)),
         *encode_examples(task.tokenizer, examples),
-        config.rollout.model_copy(update={"samples": SAMPLES}),
+        config.rollout.from_the_model(SAMPLES),
         torch.Generator(model.device).manual_seed(seed),
         sample_answers=False,
     )

@@ -80,7 +80,7 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
         "p0": config.pretrain.p0,
         # p0 is that of the prompts one trains on, which depends on the variant.
         "task": config.task.model_dump(mode="json"),
-        "rollout": config.rollout.model_dump(mode="json", exclude={"prompts", "samples"}),
+        "rollout": config.rollout.model_dump(mode="json", include={"rationale_budget", "answer_budget"}),
     }
 
     def make() -> tuple[Qwen3ForCausalLM, dict]:
@@ -171,7 +171,7 @@ def write_weights(path: Path, model: PreTrainedModel) -> None:
     save_file({name: tensor.clone().contiguous() for name, tensor in model.state_dict().items()}, path)
 
 
-def load_weights(model: Qwen3ForCausalLM, folder: Path) -> None:
+def load_weights(model: PreTrainedModel, folder: Path) -> None:
     """Read `model.safetensors` of a folder into a model of the same shape.
 
     Raises:

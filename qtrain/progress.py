@@ -34,10 +34,10 @@ class Board:
 
     def __init__(self, title: str, total: int, finished: int = 0) -> None:
         self._progress = Progress(
-            TextColumn("{task.description:<28}"),
-            BarColumn(bar_width=30),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=14),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]:<14}"),
+            TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,

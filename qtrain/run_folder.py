@@ -1,4 +1,4 @@
-"""A run on disk: configuration, environment, JSONL logs, weights, and a result that marks it complete."""
+"""A run on disk: configuration, environment, JSONL logs, weights, checkpoints, and a result that marks it complete."""
 
 import json
 import os
@@ -8,20 +8,27 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from qtrain.config import Config
+from qtrain.disk import Lock, append, writing
 from qtrain.errors import UserError
 
-CONFIG, ENVIRONMENT, METRICS, EVALS, SAMPLES, RESULT = (
+CONFIG, ENVIRONMENT, METRICS, EVALS, SAMPLES, SKIPPED, RESULT = (
     "config.json",
     "environment.json",
     "metrics.jsonl",
     "evals.jsonl",
     "samples.jsonl",
+    "skipped.jsonl",
     "result.json",
 )
 
+LOGS = (METRICS, EVALS, SAMPLES, SKIPPED)
+LOCK = ".lock"
+
+TIMINGS = ("seconds", "tokens_per_second")
+"""What differs between two runs of one configuration on one machine."""
 
 COMPARISON = "comparison.json"
 """What a comparison's folder holds beside its run folders: the list of their results."""
@@ -31,56 +38,133 @@ ESCAPED = 0.05
 
 
 class RunFolder:
-    """Writes one run. Logs are flushed line by line; `finish` writes the result last, by a rename.
+    """Writes one run. Lines of a log do not wait in memory; `finish` writes the result last, by a rename.
 
     Args:
-        folder: Made anew. What an interrupted run left there is replaced, a finished run never.
+        folder: Made anew, or gone on with. What an interrupted run without checkpoints left there is replaced, a
+            finished run never.
+        config: The run's configuration.
+        resume: Go on with the run of this configuration that the folder holds, if it holds one.
+
+    Attributes:
+        result: That of a finished run to go on with; nothing is left to do.
 
     Raises:
-        UserError: It holds a finished run or something that is no run, or it cannot be written.
+        UserError: It holds something else, another process writes it, or it cannot be written.
     """
 
-    def __init__(self, folder: Path, config: Config) -> None:
-        self.folder = folder
-        check_free(folder)
-        try:
+    def __init__(self, folder: Path, config: Config, *, resume: bool = False) -> None:
+        self.folder, self._logs = folder, dict[str, BinaryIO]()
+        check_free(folder, config, resume=resume)
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            for name in (METRICS, EVALS, SAMPLES):
-                (folder / name).unlink(missing_ok=True)
-            write_json(folder / CONFIG, config.as_table())
-            write_json(folder / ENVIRONMENT, environment())
-            self._logs = {name: (folder / name).open("w", encoding="utf-8") for name in (METRICS, EVALS, SAMPLES)}
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from None
+            self._lock = Lock(folder / LOCK)
+        try:
+            # Another process may have come first.
+            check_free(folder, config, resume=resume)
+            self.result = read_json(folder / RESULT, "a finished run") if (folder / RESULT).exists() else None
+            if self.result is None:
+                with writing(folder):
+                    write_json(folder / CONFIG, config.as_table())
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def open_logs(self, lengths: dict[str, int] | None) -> None:
+        """Begin the logs, or cut them back to what they were at a checkpoint, and note what code goes on from there.
+
+        Args:
+            lengths: Of each log in bytes; None begins them.
+
+        Raises:
+            UserError: A log is shorter than that, or the folder cannot be written.
+        """
+        with writing(self.folder):
+            for name in LOGS:
+                path, length = self.folder / name, 0 if lengths is None else lengths.get(name, 0)
+                if length and (not path.exists() or path.stat().st_size < length):
+                    raise UserError(f"{path}: shorter than at the last checkpoint; bring it back, or begin another run")
+                log = self._logs[name] = path.open("r+b" if length else "wb", buffering=0)
+                log.truncate(length)
+                log.seek(length)
+            now = environment()
+            if lengths is not None:
+                first = read_json(self.folder / ENVIRONMENT, "a run folder")
+                now = {**first, "resumed": [*first.get("resumed", []), now]}
+            write_json(self.folder / ENVIRONMENT, now)
 
     def log(self, name: str, **values: Any) -> None:
-        """Append one line to METRICS, EVALS or SAMPLES."""
-        self._logs[name].write(json.dumps(values) + "\n")
-        self._logs[name].flush()
+        """Append one line to one of LOGS.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        with writing(self.folder / name):
+            append(self._logs[name], json.dumps(values))
+
+    def lengths(self) -> dict[str, int]:
+        """Length of each log in bytes, once they are on the disk.
+
+        Raises:
+            UserError: They cannot be written.
+        """
+        with writing(self.folder):
+            for log in self._logs.values():
+                os.fsync(log.fileno())
+        return {name: log.tell() for name, log in self._logs.items()}
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Close the logs and write the result."""
-        self.close()
-        write_json(self.folder / RESULT, result)
+        """Write the result."""
+        with writing(self.folder / RESULT):
+            write_json(self.folder / RESULT, result)
 
     def close(self) -> None:
-        """Close the logs; without a result the run counts as interrupted."""
+        """Close the logs and let others in; without a result the run counts as interrupted."""
         for log in self._logs.values():
             log.close()
+        self._lock.release()
 
 
-def check_free(folder: Path) -> None:
-    """Refuse a folder that holds a finished run or something that is no run.
+def check_free(folder: Path, config: Config, *, resume: bool = False) -> None:
+    """Refuse a folder that cannot take this run.
 
     Raises:
-        UserError: It does.
+        UserError: It holds something that is no run, or without `resume` a finished run or checkpoints, or with it a
+            run of another configuration.
     """
     if folder.is_file():
         raise UserError(f"{folder}: is a file; choose another --out")
-    if (folder / RESULT).exists():
+    if not folder.exists():
+        return
+    if not (folder / CONFIG).exists():
+        # A kill may have come between the lock and the configuration.
+        if {path.name for path in folder.iterdir()} - {LOCK, f".{CONFIG}.partial"}:
+            raise UserError(f"{folder}: is not empty and not a run folder; choose another --out")
+        return
+    finished, begun = (folder / RESULT).exists(), any(folder.glob("checkpoints/step-*"))
+    if not resume and finished:
         raise UserError(f"{folder}: holds a finished run; choose another --out or delete it")
-    if folder.exists() and any(folder.iterdir()) and not (folder / CONFIG).exists():
-        raise UserError(f"{folder}: is not empty and not a run folder; choose another --out")
+    if not resume and begun:
+        raise UserError(f"{folder}: holds the checkpoints of an interrupted run; add --resume, or choose another --out")
+    if resume and (finished or begun):
+        _check_same(read_json(folder / CONFIG, "a run folder"), config.as_table(), folder)
+
+
+def _check_same(there: Any, here: dict[str, Any], folder: Path) -> None:
+    before, now = _flat(there), _flat(here)
+    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if changed:
+        key = changed[0]
+        raise UserError(
+            f"{folder}: holds a run of another configuration: {key} is {before.get(key)!r} there and {now.get(key)!r} "
+            f"here; give it that value, or choose another --out"
+        )
+
+
+def _flat(table: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(table, dict):
+        return {prefix.rstrip("."): table}
+    return {key: value for name, part in table.items() for key, value in _flat(part, f"{prefix}{name}.").items()}
 
 
 def write_json(path: Path, value: Any) -> None:

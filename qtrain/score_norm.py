@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from qtheory.estimators import iwae
 from qtrain.config import Config
+from qtrain.engines.transformers import TransformersEngine
 from qtrain.model import encode_examples, token_ids
 from qtrain.rollouts import roll_out
 from qtrain.tasks import Task
@@ -41,10 +42,9 @@ def _score(model: PreTrainedModel, task: Task, config: Config, rng: np.random.Ge
     for _ in range(PROMPTS // CHUNK):
         examples = [example for example in task.batch(2 * CHUNK, rng) if not example.easy][:CHUNK]
         rollouts = roll_out(
-            model,
-            ids,
+            TransformersEngine(model, ids),
             *encode_examples(task.tokenizer, examples),
-            config.rollout.model_copy(update={"samples": SAMPLES}),
+            config.rollout.from_the_model(SAMPLES),
             generator,
             sample_answers=False,
         )

@@ -6,29 +6,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
-from qtheory.estimators import Coefficients
-from qtheory.tsallis import loss_from_log
-from qtrain.baseline_gain import baseline_gain
+from qtrain.checkpoint import latest_checkpoint, write_checkpoint
 from qtrain.config import Config
-from qtrain.evaluate import Evaluation, evaluate
-from qtrain.model import encode_examples, token_ids
+from qtrain.disk import sync, writing
+from qtrain.engines import make_engine
+from qtrain.engines.base import Diverged
+from qtrain.evaluate import evaluate
+from qtrain.guards import NotFinite, in_words
+from qtrain.model import token_ids
+from qtrain.precision import autocast, use_float32_head
 from qtrain.pretrain import Base, write_weights
-from qtrain.rollouts import Diverged, Rollouts, roll_out
-from qtrain.run_folder import ESCAPED, EVALS, METRICS, SAMPLES, RunFolder
-from qtrain.score_norm import score_norm_sq
-from qtrain.tasks import Example, Task
-from qtrain.update import backward, clip_gradient, gradient_norm, make_optimizer
+from qtrain.run_folder import ESCAPED, EVALS, METRICS, SAMPLES, SKIPPED, RunFolder
+from qtrain.sinks import Sinks
+from qtrain.state import RunState, Sources
+from qtrain.step import Parts, estimate, measure
+from qtrain.tasks import Task
+from qtrain.update import clip_gradient, enable_recomputing, make_optimizer
 
 Watch = Callable[[int, dict[str, float], PreTrainedModel], None]
 """Called after each step's metrics are known and before its update, with (step, metrics, model)."""
 
 
-def train(config: Config, task: Task, base: Base, folder: Path, *, watch: Watch | None = None) -> dict[str, Any]:
+def train(
+    config: Config, task: Task, base: Base, folder: Path, *, watch: Watch | None = None, resume: bool = False
+) -> dict[str, Any]:
     """Train one model and write its run folder.
 
     Args:
@@ -37,163 +40,172 @@ def train(config: Config, task: Task, base: Base, folder: Path, *, watch: Watch 
         base: The model to start from.
         folder: The run folder, made anew.
         watch: Told about each step.
+        resume: Go on from the folder's last checkpoint, if there is one. On a CPU with the transformers engine, logs
+            (timings apart) and weights come out as if nothing had happened.
 
     Returns:
-        The run's result, one row of a comparison: estimator, q, seed, p0, steps, escape_step, the last evaluation's
-        scores (None where it diverged), diverged_step, seconds.
+        The run's result, one row of a comparison: estimator, q (at the start), seed, p0, steps, escape_step, the last
+        evaluation's scores (None where it diverged), best_step (of the best evaluation, by maj@k), skipped_steps (for
+        want of a finite gradient), diverged_step and diagnosis (None where it did not), seconds.
 
     Raises:
-        UserError: The folder cannot be used.
+        UserError: The folder cannot be used or written, or what it holds does not fit.
     """
-    run = RunFolder(folder, config)
+    run = RunFolder(folder, config, resume=resume)
     try:
-        return _train(config, task, base, run, watch)
+        return run.result or _Training(config, task, base, run).go(watch)
     finally:
         run.close()
 
 
-def _train(config: Config, task: Task, base: Base, run: RunFolder, watch: Watch | None) -> dict[str, Any]:
-    start = time.perf_counter()
-    model = base.load(config, task)
-    optimizer = make_optimizer(config.optimizer, model)
-    batch_rng, coefficient_rng, measure_rng = np.random.default_rng(config.train.seed).spawn(3)
-    generator = torch.Generator(model.device).manual_seed(config.train.seed)
-    first = last = _evaluate(model, task, config, run, step=0)
-    escape_step = diverged_step = None
-    step = 0
-    log_p, measured_at = math.log(first.scores["p"]), math.inf
-    try:
-        for step in range(1, config.train.steps + 1):
-            step_start = time.perf_counter()
-            metrics: dict[str, float] = {}
-            if config.train.score_norm_nats is not None and abs(log_p - measured_at) >= config.train.score_norm_nats:
-                metrics["score_norm_sq"] = score_norm_sq(model, task, config, measure_rng)
-                measured_at = log_p
-            gain_every = config.train.baseline_gain_every
-            if gain_every is not None and (step - 1) % gain_every == 0:
-                metrics |= baseline_gain(model, task, config, measure_rng)
-            metrics |= _gradient(config, task, model, batch_rng, coefficient_rng, generator)
+class _Training:
+    """One run from its start or its last checkpoint to its end."""
+
+    def __init__(self, config: Config, task: Task, base: Base, run: RunFolder) -> None:
+        self.began = time.perf_counter()
+        self.config, self.run = config, run
+        checkpoint = latest_checkpoint(run.folder, keep=config.train.keep)
+        model = base.load(config, task)
+        optimizer = make_optimizer(config.optimizer, model)
+        sources = Sources.seeded(config.train.seed, model.device)
+        reference = base.load(config, task) if config.train.kl is not None else None
+        # Before the engine, which may copy the weights.
+        state = checkpoint.restore(model, optimizer, sources) if checkpoint else None
+        if config.train.gradient_checkpointing:
+            enable_recomputing(model)
+        if config.train.dtype == "bfloat16":
+            for one in filter(None, (model, reference)):
+                use_float32_head(one)
+        engine = make_engine(config.rollout, model, token_ids(task.tokenizer))
+        self.parts = Parts(config, task, model, engine, optimizer, sources, reference)
+        run.open_logs(checkpoint.logs if checkpoint else None)
+        self.sinks = Sinks(config, run.folder, state.step if state else 0)
+        self.state = state or self._at_the_base()
+
+    def go(self, watch: Watch | None) -> dict[str, Any]:
+        """Train to the end, and write weights and result."""
+        state, model = self.state, self.parts.model
+        diagnosis = None
+        try:
+            for step in range(state.step + 1, self.config.train.steps + 1):
+                if self._step(step, watch):
+                    break
+            self._evaluate()
+        except Diverged as error:
+            # A result like any other: a scan over learning rates meets it. Its scores are unknown, not zero.
+            diagnosis = str(error)
+        finally:
+            self.sinks.close()
+        path = self.run.folder / "model.safetensors"
+        with writing(path):
+            write_weights(path, model)
+            sync(path)
+        # Where steps failed in a row up to the end, the first of them is where it diverged.
+        last = state.step - max(0, state.failing - 1) if diagnosis else state.step
+        result = {
+            "estimator": str(self.config.estimator),
+            "q": self.config.estimator.q,
+            "seed": self.config.train.seed,
+            "p0": state.first["p"],
+            "steps": last,
+            "escape_step": state.escape_step,
+            **(dict.fromkeys(state.last) if diagnosis else state.last),
+            "best_step": state.best_step,
+            "skipped_steps": state.skipped,
+            "diverged_step": last if diagnosis else None,
+            "diagnosis": diagnosis,
+            "seconds": self._seconds(),
+        }
+        self.run.finish(result)
+        return result
+
+    def _step(self, step: int, watch: Watch | None) -> bool:
+        """One step, and what is due after it. Returns whether training stops here."""
+        config, state, parts = self.config, self.state, self.parts
+        start = time.perf_counter()
+        state.step = step
+        choice = config.estimator
+        if config.q.kind != "constant":
+            q, steps, samples = float(choice.q or 0), config.train.steps, config.rollout.samples
+            choice = choice.with_q(config.q.value(q, step, steps, log_p=state.log_p, samples=samples))
+        lr = config.optimizer.schedule.value(config.optimizer.lr, step, config.train.steps)
+        try:
+            metrics = {**measure(parts, state, step), **estimate(parts, choice, step), "lr": lr}
+        except NotFinite as error:
+            self._skip(error)
+            metrics = None
+        if metrics is not None:
+            if choice.q is not None:
+                metrics["q"] = choice.q
             if watch:
-                watch(step, metrics, model)
-            log_p = metrics["log_p"]
-            clip_gradient(model, metrics["gradient_norm"], config.optimizer.clip)
-            optimizer.step()
-            run.log(METRICS, step=step, **metrics, seconds=time.perf_counter() - step_start)
-            if escape_step is None and metrics["p"] > ESCAPED:
-                escape_step = step
+                watch(step, metrics, parts.model)
+            state.failing, state.log_p = 0, metrics["log_p"]
+            for group in parts.optimizer.param_groups:
+                group["lr"] = lr
+            clip_gradient(parts.model, metrics["gradient_norm"], config.optimizer.clip)
+            parts.optimizer.step()
+            parts.engine.take_weights(parts.model)
+            seconds = time.perf_counter() - start
+            timings = {"tokens_per_second": metrics["tokens"] / seconds, "seconds": seconds}
+            self.run.log(METRICS, step=step, **metrics, **timings)
+            self.sinks.log(step, metrics | timings, "train")
+            if state.escape_step is None and metrics["p"] > ESCAPED:
+                state.escape_step = step
             if config.train.stop_at_p is not None and metrics["p"] > config.train.stop_at_p:
-                break
-            if step % config.eval.every == 0 and step < config.train.steps:
-                last = _evaluate(model, task, config, run, step=step)
-        last = _evaluate(model, task, config, run, step=step)
-    except Diverged:
-        # A result like any other: a scan over learning rates meets it. Its scores are unknown, not zero.
-        diverged_step = step
-    write_weights(run.folder / "model.safetensors", model)
-    result = {
-        "estimator": str(config.estimator),
-        "q": config.estimator.q,
-        "seed": config.train.seed,
-        "p0": first.scores["p"],
-        "steps": step,
-        "escape_step": escape_step,
-        **(last.scores if diverged_step is None else dict.fromkeys(last.scores)),
-        "diverged_step": diverged_step,
-        "seconds": time.perf_counter() - start,
-    }
-    run.finish(result)
-    return result
+                return True
+        if step < config.train.steps:
+            due = step % config.eval.every == 0 and self._evaluate()
+            every = config.train.checkpoint_every
+            if every is not None and (due or step % every == 0):
+                self._checkpoint()
+        return False
 
+    def _skip(self, error: NotFinite) -> None:
+        """Count a step that must not move the weights.
 
-def _gradient(
-    config: Config,
-    task: Task,
-    model: PreTrainedModel,
-    batch_rng: np.random.Generator,
-    coefficient_rng: np.random.Generator,
-    generator: torch.Generator,
-) -> dict[str, float]:
-    """Task to gradient: one batch, its estimate left in `.grad`. Returns the step's metrics."""
-    choice, ids = config.estimator, token_ids(task.tokenizer)
-    examples = task.batch(config.rollout.prompts, batch_rng)
-    rollouts = roll_out(
-        model,
-        ids,
-        *encode_examples(task.tokenizer, examples),
-        config.rollout,
-        generator,
-        sample_answers=choice.needs_reward,
-        score_norms=choice.needs_score_norm,
-    )
-    coefficients_BM = choice.coefficients(
-        _relative(rollouts.log_w_BM) if config.train.relative_weights else rollouts.log_w_BM,
-        rollouts.reward_BM,
-        coefficient_rng,
-        score_norm_sq_BM=rollouts.score_norm_sq_BM,
-    )
-    done = backward(model, ids, rollouts, coefficients_BM, on_sampled_answers=choice.needs_reward)
-    norm = gradient_norm(model)
-    if not math.isfinite(norm):
-        raise Diverged(f"the gradient's norm is {norm}")
-    return {
-        "loss": _loss(choice.q, rollouts),
-        "surrogate": done.surrogate,
-        **_step_metrics(examples, rollouts, coefficients_BM),
-        "gradient_norm": norm,
-        "rows": done.rows,
-    }
+        Raises:
+            Diverged: It is one too many in a row.
+        """
+        state = self.state
+        state.skipped, state.failing = state.skipped + 1, state.failing + 1
+        self.run.log(SKIPPED, step=state.step, **error.found)
+        if state.failing >= self.config.train.skip_limit:
+            raise Diverged(in_words(error.found, state.failing))
 
+    def _at_the_base(self) -> RunState:
+        """The state before the first step, with the base's scores."""
+        scores = self._scores(0)
+        log_p = math.log(scores["p"]) if scores["p"] > 0 else scores["mean_log_p"]
+        return RunState(first=scores, last=scores, log_p=log_p)
 
-def _relative(log_w_BM: Tensor) -> Tensor:
-    """Log-weights in units of the batch's largest weight, as they are where every weight is 0."""
-    top = log_w_BM.max()
-    return log_w_BM - top if top.isfinite() else log_w_BM
+    def _evaluate(self) -> bool:
+        """Evaluate after a step. Returns whether it is the best so far."""
+        state = self.state
+        state.last = self._scores(state.step)
+        score = (state.last[f"maj_at_{self.config.eval.samples}"], state.last["mean_log_p"])
+        if score <= state.best_score:
+            return False
+        state.best_step, state.best_score = state.step, score
+        return True
 
+    def _scores(self, step: int) -> dict[str, float]:
+        """Evaluate, always with the same sampling seed, and log scores and texts."""
+        with autocast(self.config.train.dtype, self.parts.model.device):
+            evaluation = evaluate(self.parts.engine, self.parts.task, self.config, seed=0)
+        self.run.log(EVALS, step=step, **evaluation.scores)
+        self.sinks.log(step, evaluation.scores, "eval")
+        for text in evaluation.texts:
+            self.run.log(SAMPLES, step=step, **text)
+        return evaluation.scores
 
-def _loss(q: float | None, rollouts: Rollouts) -> float:
-    """What the estimator descends, as the batch shows it: mean -log_q wbar, or 1 - mean reward outside the family."""
-    if q is not None:
-        log_wbar_B = rollouts.log_w_BM.logsumexp(1) - math.log(rollouts.log_w_BM.shape[1])
-        return float(loss_from_log(log_wbar_B.clamp(max=0.0), q).mean())
-    assert rollouts.reward_BM is not None
-    return 1.0 - float(rollouts.reward_BM.mean())
+    def _checkpoint(self) -> None:
+        parts, state = self.parts, self.state
+        saved = state.model_copy(update={"seconds": self._seconds()})
+        logs = self.run.lengths()
+        write_checkpoint(
+            self.run.folder, parts.model, parts.optimizer, parts.sources, saved, logs, keep=self.config.train.keep
+        )
 
-
-def _evaluate(model: PreTrainedModel, task: Task, config: Config, run: RunFolder, *, step: int) -> Evaluation:
-    """Evaluate, always with the same sampling seed, and log scores and texts."""
-    evaluation = evaluate(model, task, config, seed=0)
-    run.log(EVALS, step=step, **evaluation.scores)
-    for text in evaluation.texts:
-        run.log(SAMPLES, step=step, **text)
-    return evaluation
-
-
-def _step_metrics(examples: list[Example], rollouts: Rollouts, coefficients_BM: Coefficients) -> dict[str, float]:
-    """What is logged of a batch; P and log P are those of its hard prompts.
-
-    Returns:
-        p: mean w. log_p: its log (nats). mean_log_p: mean over prompts of log wbar (nats). p_easy: mean w of the easy
-        half, where there is one. log_w_min, log_w_max: range of log w (nats). ess: mean effective sample size of the
-        weights, in samples. reward: mean reward, where sampled. max_rationale_coefficient, max_answer_coefficient:
-        largest magnitudes. rationale_tokens: mean length. forced: share of forced END_THINKs.
-    """
-    log_w_BM = rollouts.log_w_BM
-    hard_B = torch.tensor([not example.easy for example in examples])
-    posterior_BM = log_w_BM.softmax(1)
-    metrics = {
-        "p": float(log_w_BM[hard_B].exp().mean()) if hard_B.any() else math.nan,
-        "log_p": float(log_w_BM[hard_B].flatten().logsumexp(0)) - math.log(log_w_BM[hard_B].numel()),
-        "mean_log_p": float((log_w_BM[hard_B].logsumexp(1) - math.log(log_w_BM.shape[1])).mean()),
-        "ess": float((1 / posterior_BM.square().sum(1)).mean()),
-        "log_w_min": float(log_w_BM.min()),
-        "log_w_max": float(log_w_BM.max()),
-        "max_rationale_coefficient": float(coefficients_BM.rationale.abs().max()),
-        "max_answer_coefficient": float(coefficients_BM.answer.abs().max()),
-        "rationale_tokens": sum(map(len, rollouts.rationales)) / len(rollouts.rationales),
-        "forced": float(rollouts.forced_BM.float().mean()),
-    }
-    if not hard_B.all():
-        metrics["p_easy"] = float(log_w_BM[~hard_B].exp().mean())
-    if rollouts.reward_BM is not None:
-        metrics["reward"] = float(rollouts.reward_BM.mean())
-    return metrics
+    def _seconds(self) -> float:
+        """Spent on the run, all processes together."""
+        return self.state.seconds + time.perf_counter() - self.began

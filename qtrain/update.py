@@ -11,6 +11,7 @@ from qtrain.config import OptimizerConfig
 from qtrain.log_weights import row_log_probs
 from qtrain.loss import surrogate_loss
 from qtrain.model import TokenIds
+from qtrain.precision import Dtype, autocast
 from qtrain.rollouts import Rollouts
 
 
@@ -35,6 +36,9 @@ def backward(
     coefficients_BM: Coefficients,
     *,
     on_sampled_answers: bool,
+    micro_batch: int | None = None,
+    dtype: Dtype = "float32",
+    recompute: bool = False,
 ) -> Backward:
     """Put the estimate of the gradient of J into `.grad` of every parameter.
 
@@ -48,6 +52,10 @@ def backward(
         rollouts: The batch.
         coefficients_BM: One pair a sample.
         on_sampled_answers: Whether the answer coefficients belong to the sampled answers or to y*.
+        micro_batch: Most rows in one forward and backward pass; None runs all at once. The result is the same: every
+            part is divided by the rows of the whole batch.
+        dtype: What the layers compute in, see `qtrain.precision`.
+        recompute: Compute activations again in the backward pass; see `enable_recomputing`.
 
     Returns:
         The surrogate loss and how many rows were run.
@@ -66,23 +74,38 @@ def backward(
     else:
         answers = [rollouts.gold[row // samples] for row in kept]
     forced_N = rollouts.forced_BM.flatten().tolist()
-    log_probs = row_log_probs(
-        model,
-        ids,
-        [rollouts.prompts[row // samples] for row in kept],
-        [rollouts.rationales[row] for row in kept],
-        [forced_N[row] for row in kept],
-        answers,
-    )
-    dtype, device = log_probs.rationale_N.dtype, log_probs.rationale_N.device
-    loss = surrogate_loss(
-        log_probs,
-        rationale_N[kept].to(device, dtype),
-        answer_N[kept].to(device, dtype),
-        rows=rationale_N.numel(),
-    )
-    loss.backward()
-    return Backward(float(loss.detach()), len(kept))
+    size, surrogate = micro_batch or len(kept), 0.0
+    for first in range(0, len(kept), size):
+        part = kept[first : first + size]
+        # Gradient checkpointing works in training mode alone; the model has no dropout that this would turn on.
+        model.train(recompute)
+        with autocast(dtype, model.device):
+            log_probs = row_log_probs(
+                model,
+                ids,
+                [rollouts.prompts[row // samples] for row in part],
+                [rollouts.rationales[row] for row in part],
+                [forced_N[row] for row in part],
+                answers[first : first + size],
+            )
+        model.eval()
+        kind, device = log_probs.rationale_N.dtype, log_probs.rationale_N.device
+        loss = surrogate_loss(
+            log_probs,
+            rationale_N[part].to(device, kind),
+            answer_N[part].to(device, kind),
+            rows=rationale_N.numel(),
+        )
+        loss.backward()
+        surrogate += float(loss.detach())
+    return Backward(surrogate, len(kept))
+
+
+def enable_recomputing(model: PreTrainedModel) -> None:
+    """Let `backward` compute each layer's activations again instead of keeping them."""
+    # Transformers renames it within version 5; the old name warns where there is the new one.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def gradient_norm(model: nn.Module) -> float:

@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[1]
 START, STOP = "<!-- tree: python tests/readme_tree.py -->\n", "<!-- end of tree -->\n"
 WIDTH = 30
 REST = """\
-Makefile                      setup, demo, test, lint, figures, docs, clean: each works on a fresh machine by itself.
+Makefile                      setup, demo, test, coverage, test-vllm, lint, figures, docs, clean: each works by itself.
 docs/                         Getting started, results, estimators, API (`make docs`).
 tests/                        The laws over the registry, independent references, the commands as a user runs them.
 """

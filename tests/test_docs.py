@@ -14,7 +14,7 @@ from figures.names import mean
 from figures.registry import FIGURES
 from figures.render import TABLES_OUT, table_files
 from figures.study_data import read_study
-from qtheory.claims import CLAIMS
+from qtheory.claims import CLAIMS, Claim
 from qtheory.claims.page import anchor
 from qtheory.cli import app as theory_app
 from qtrain.cli import app
@@ -151,9 +151,24 @@ class Resources(HTMLParser):
             self.found += [value for key, value in attrs if key in {"src", "href", "srcset"} and value]
 
 
-@pytest.mark.xdist_group("docs")
-@pytest.mark.parametrize("name", ["index", "getting-started", "results", "estimators", "api", "search", "genindex"])
-def test_pages_fetch_nothing_from_a_network(name: str, site: Path) -> None:
+def test_the_built_pages(site: Path) -> None:
+    """One test, so that two workers do not build the pages twice."""
+    for name in ("index", "getting-started", "theory", "claims", "results", "estimators", "api", "search", "genindex"):
+        _fetches_nothing_from_a_network(name, site)
+    for sheet in (site / "_static").rglob("*.css"):
+        assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
+    assert "<math" in (site / "index.html").read_text(encoding="utf-8")
+    theory, results, claims = (
+        (site / f"{page}.html").read_text(encoding="utf-8") for page in ("theory", "results", "claims")
+    )
+    images = re.findall(r"<img [^>]*>", results + theory)
+    assert len(images) == len(FIGURES)
+    assert all(re.search(r'alt="[^"]{40,}"', image) for image in images)
+    for claim in CLAIMS.values():
+        _is_one_step_from_its_file_and_figure(claim, claims, theory, theory + results)
+
+
+def _fetches_nothing_from_a_network(name: str, site: Path) -> None:
     page = Resources()
     page.feed((site / f"{name}.html").read_text(encoding="utf-8"))
     assert page.found
@@ -162,29 +177,11 @@ def test_pages_fetch_nothing_from_a_network(name: str, site: Path) -> None:
     assert [one for one in sorted(local) if not (site / one).is_file()] == []
 
 
-@pytest.mark.xdist_group("docs")
-def test_styles_fetch_nothing_from_a_network(site: Path) -> None:
-    for sheet in (site / "_static").rglob("*.css"):
-        assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
-
-
-@pytest.mark.xdist_group("docs")
-def test_formulas_are_mathml_and_figures_have_words(site: Path) -> None:
-    assert "<math" in (site / "index.html").read_text(encoding="utf-8")
-    results = (site / "results.html").read_text(encoding="utf-8")
-    images = re.findall(r"<img [^>]*>", results + (site / "theory.html").read_text(encoding="utf-8"))
-    assert len(images) == len(FIGURES)
-    assert all(re.search(r'alt="[^"]{40,}"', image) for image in images)
-
-
-@pytest.mark.xdist_group("docs")
-def test_claims_files_and_figures_link_to_each_other(site: Path) -> None:
-    claims, theory = ((site / f"{page}.html").read_text(encoding="utf-8") for page in ("claims", "theory"))
-    results = (site / "results.html").read_text(encoding="utf-8")
-    for claim in CLAIMS.values():
-        place, figure = anchor(claim.label), f"figure-{claim.figure}".replace("_", "-")
-        assert f'id="{place}"' in claims
-        assert re.search(rf'href="[^"]*{Path(claim.source).name}"', claims)
-        assert f'href="theory.html#{figure}"' in claims
-        assert f'id="{figure}"' in theory + results
-        assert f'href="claims.html#{place}"' in theory
+def _is_one_step_from_its_file_and_figure(claim: Claim, claims: str, theory: str, figures: str) -> None:
+    """And the figure from the claim."""
+    place, figure = anchor(claim.label), f"figure-{claim.figure}".replace("_", "-")
+    assert f'id="{place}"' in claims
+    assert re.search(rf'href="[^"]*{Path(claim.source).name}"', claims)
+    assert f'href="theory.html#{figure}"' in claims
+    assert f'id="{figure}"' in figures
+    assert f'href="claims.html#{place}"' in theory

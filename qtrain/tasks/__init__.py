@@ -7,7 +7,8 @@ from typing import NamedTuple
 from qtrain.errors import UserError, did_you_mean
 from qtrain.tasks.base import Example, Task, TaskConfig
 from qtrain.tasks.digit_sum import DigitSum, DigitSumConfig
-from qtrain.tasks.finqa import FinQA, FinQAConfig
+from qtrain.tasks.qa import QATask
+from qtrain.tasks.qa_config import FinQAConfig, HotPotQAConfig, MuSiQueConfig
 
 __all__ = ["TASKS", "Example", "Task", "TaskConfig", "make_task"]
 
@@ -22,7 +23,9 @@ class TaskEntry(NamedTuple):
 
 TASKS: dict[str, TaskEntry] = {
     "digit_sum": TaskEntry(DigitSumConfig, DigitSum, reads_data=False),
-    "finqa": TaskEntry(FinQAConfig, FinQA, reads_data=True),
+    "finqa": TaskEntry(FinQAConfig, QATask, reads_data=True),
+    "hotpotqa": TaskEntry(HotPotQAConfig, QATask, reads_data=True),
+    "musique": TaskEntry(MuSiQueConfig, QATask, reads_data=True),
 }
 
 
@@ -34,15 +37,13 @@ def make_task(config: TaskConfig, data: Path | None) -> Task:
         data: The configuration's `data`: where the records lie, for the tasks that read any.
 
     Raises:
-        UserError: `data` is missing where it is needed, given where it is not, or not what the task reads.
+        UserError: `data` is given where it is not needed, missing where it is, or not what the task reads.
     """
     entry = TASKS[config.name]
     if not entry.reads_data:
         if data is not None:
             raise UserError(f"data={str(data)!r}: task {config.name!r} makes its own examples; remove the key")
         return entry.build(config)
-    if data is None:
-        raise UserError(f"task {config.name!r} reads records: add data=PATH (a file or its folder)")
     return entry.build(config, data)
 
 

@@ -28,12 +28,14 @@ class Example:
         prompt: x*, the text up to and including THINK.
         answer: y*, the gold answer without END.
         easy: Whether it belongs to the easy half of a mixture. Success, p0 and escape are reported for the others.
+        aliases: Other answers that a task's official scores accept; training and success know y* alone.
     """
 
     id: str
     prompt: str
     answer: str
     easy: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""A tokenizer for any text, one token a UTF-8 byte, and what a task needs to prepare outside text for it."""
+"""A tokenizer for any text, one token a UTF-8 byte, and how outside text is kept from holding special tokens."""
+
+from collections.abc import Iterable
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -21,18 +23,12 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return with_special_tokens(core)
 
 
-def without_special_tokens(text: str) -> str:
+def without_special_tokens(text: str, tokens: Iterable[str] = SPECIAL_TOKENS) -> str:
     """Break every literal special token in a text with a space ("</think>" -> "< /think>").
 
     A prompt is encoded as one string in which special tokens are read as such; those of a record must not be.
     No special token contains a space, so that breaking one never makes another.
     """
-    for token in SPECIAL_TOKENS:
+    for token in tokens:
         text = text.replace(token, f"{token[0]} {token[1:]}")
     return text
-
-
-def last_bytes(text: str, n: int) -> str:
-    """The longest end of a text, in whole characters, of at most n > 0 bytes (tokens of `byte_tokenizer`)."""
-    # The cut can only leave the tail of one character, at the front; "ignore" drops exactly that.
-    return text.encode()[-n:].decode(errors="ignore")

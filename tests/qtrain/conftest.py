@@ -1,11 +1,14 @@
 """A tiny untrained model on the testbed's tokenizer, shared by the tests of the training path."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import Qwen3ForCausalLM
 
 from qtrain.config import Config, ModelConfig
 from qtrain.model import new_model
+from qtrain.pretrain import Base, get_base
 from qtrain.tasks import make_task
 from qtrain.tasks.base import Task
 from qtrain.tasks.digit_sum import DigitSumConfig
@@ -51,3 +54,10 @@ def model(config: Config, task: Task) -> Qwen3ForCausalLM:
     with torch.no_grad():
         model.lm_head.weight.mul_(6.0)
     return model
+
+
+@pytest.fixture
+def base(config: Config, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
+    """The tiny model's base, in a cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return get_base(config, task)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtrain.tasks.base import END, END_THINK, PAD, THINK
-from qtrain.tasks.byte_tokenizer import byte_tokenizer, last_bytes, without_special_tokens
+from qtrain.tasks.byte_tokenizer import byte_tokenizer, without_special_tokens
 
 SPECIAL = (PAD, THINK, END_THINK, END)
 TOKENIZER = byte_tokenizer()
@@ -78,9 +78,3 @@ def test_no_text_from_outside_becomes_a_special_token(text: str) -> None:
 )
 def test_special_tokens_are_broken_by_a_space(text: str, clean: str) -> None:
     assert without_special_tokens(text) == clean
-
-
-@given(st.text(), st.integers(1, 40))
-def test_last_bytes_is_the_longest_end_of_whole_characters(text: str, n: int) -> None:
-    fitting = [text[start:] for start in range(len(text) + 1) if len(text[start:].encode()) <= n]
-    assert last_bytes(text, n) == max(fitting, key=len)

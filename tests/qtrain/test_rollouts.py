@@ -6,10 +6,12 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from qtrain.config import Config, RolloutConfig
+from qtrain.engines.base import Diverged
+from qtrain.engines.transformers import TransformersEngine
 from qtrain.errors import UserError
 from qtrain.log_weights import row_log_probs
 from qtrain.model import TokenIds, encode_examples, token_ids
-from qtrain.rollouts import Diverged, Rollouts, roll_out
+from qtrain.rollouts import Rollouts, roll_out
 from qtrain.tasks.base import Task
 
 
@@ -23,10 +25,15 @@ def ids(task: Task) -> TokenIds:
 
 
 @pytest.fixture
-def rollouts(model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds) -> Rollouts:
+def engine(model: Qwen3ForCausalLM, ids: TokenIds) -> TransformersEngine:
+    return TransformersEngine(model, ids)
+
+
+@pytest.fixture
+def rollouts(engine: TransformersEngine, task: Task, config: Config) -> Rollouts:
     examples = task.batch(6, np.random.default_rng(0))
     return roll_out(
-        model, ids, *encode_examples(task.tokenizer, examples), config.rollout, generator(), sample_answers=True
+        engine, *encode_examples(task.tokenizer, examples), config.rollout, generator(), sample_answers=True
     )
 
 
@@ -67,12 +74,12 @@ def test_log_w_is_the_likelihood_of_each_row_alone(model: Qwen3ForCausalLM, roll
 
 
 def test_score_norms_are_those_of_autograd_on_each_rows_logits(
-    model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds
+    model: Qwen3ForCausalLM, engine: TransformersEngine, task: Task, config: Config
 ) -> None:
     examples = task.batch(6, np.random.default_rng(0))
     prompts, gold = encode_examples(task.tokenizer, examples)
-    plain = roll_out(model, ids, prompts, gold, config.rollout, generator(), sample_answers=False)
-    noted = roll_out(model, ids, prompts, gold, config.rollout, generator(), sample_answers=False, score_norms=True)
+    plain = roll_out(engine, prompts, gold, config.rollout, generator(), sample_answers=False)
+    noted = roll_out(engine, prompts, gold, config.rollout, generator(), sample_answers=False, score_norms=True)
     assert plain.score_norm_sq_BM is None
     assert noted.rationales == plain.rationales
     assert noted.score_norm_sq_BM is not None
@@ -83,6 +90,16 @@ def test_score_norms_are_those_of_autograd_on_each_rows_logits(
         logits.log_softmax(-1)[torch.arange(len(rationale)), rationale].sum().backward()
         assert logits.grad is not None
         assert float(noted.score_norm_sq_BM.flatten()[row]) == pytest.approx(float(logits.grad.square().sum()), 1e-4)
+
+
+def test_the_rationales_log_probs_are_those_of_each_row_alone(
+    model: Qwen3ForCausalLM, rollouts: Rollouts, ids: TokenIds
+) -> None:
+    assert rollouts.rationale_log_p is not None
+    for row, (rationale, log_p) in enumerate(zip(rollouts.rationales, rollouts.rationale_log_p, strict=True)):
+        prompt = rollouts.prompts[row // rollouts.log_w_BM.shape[1]]
+        expected = [alone(model, prompt + rationale[:place], [token]) for place, token in enumerate(rationale)]
+        np.testing.assert_allclose(log_p, expected, rtol=0, atol=2e-5)
 
 
 def test_row_log_probs_are_those_of_each_row_alone(model: Qwen3ForCausalLM, rollouts: Rollouts, ids: TokenIds) -> None:
@@ -119,7 +136,9 @@ def test_reward_is_exact_match_of_the_tokens(rollouts: Rollouts) -> None:
     assert rollouts.reward_BM.flatten().tolist() == expected
 
 
-def test_samples_have_the_models_frequencies(model: Qwen3ForCausalLM, task: Task, ids: TokenIds) -> None:
+def test_samples_have_the_models_frequencies(
+    model: Qwen3ForCausalLM, engine: TransformersEngine, task: Task, ids: TokenIds
+) -> None:
     """First rationale tokens against the model's distribution, and mean reward against mean w (Prop A.1)."""
     examples = task.batch(1, np.random.default_rng(1))
     prompts, _ = encode_examples(task.tokenizer, examples)
@@ -130,7 +149,7 @@ def test_samples_have_the_models_frequencies(model: Qwen3ForCausalLM, task: Task
         likely = int(model(context).logits[0, -1].argmax())
     draws = 20_000
     settings = RolloutConfig(prompts=1, samples=draws, rationale_budget=1, answer_budget=1)
-    rollouts = roll_out(model, ids, prompts, [[likely]], settings, generator(5), sample_answers=True)
+    rollouts = roll_out(engine, prompts, [[likely]], settings, generator(5), sample_answers=True)
     counts = np.bincount([rationale[0] for rationale in rollouts.rationales], minlength=len(p_V))
     z = (counts - draws * p_V) / np.sqrt(draws * p_V * (1 - p_V))
     assert np.abs(z).max() < 4.5
@@ -139,27 +158,29 @@ def test_samples_have_the_models_frequencies(model: Qwen3ForCausalLM, task: Task
     assert abs(rollouts.reward_BM.mean() - p) < 4.5 * (p * (1 - p) / draws) ** 0.5
 
 
-def test_one_sample_of_one_prompt(model: Qwen3ForCausalLM, task: Task, ids: TokenIds) -> None:
+def test_one_sample_of_one_prompt(
+    model: Qwen3ForCausalLM, engine: TransformersEngine, task: Task, ids: TokenIds
+) -> None:
     prompts, gold = encode_examples(task.tokenizer, task.batch(1, np.random.default_rng(2)))
     settings = RolloutConfig(prompts=1, samples=1, rationale_budget=4)
-    rollouts = roll_out(model, ids, prompts, gold, settings, generator(), sample_answers=False)
+    rollouts = roll_out(engine, prompts, gold, settings, generator(), sample_answers=False)
     assert rollouts.log_w_BM.shape == (1, 1)
     assert rollouts.answers is None
     assert float(rollouts.log_w_BM[0, 0]) == pytest.approx(alone(model, closed(rollouts, 0, ids), gold[0]), abs=2e-5)
 
 
 def test_weights_that_are_not_finite_are_reported(
-    model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds
+    model: Qwen3ForCausalLM, engine: TransformersEngine, task: Task, config: Config
 ) -> None:
     with torch.no_grad():
         model.lm_head.weight[0, 0] = torch.inf
     prompts, gold = encode_examples(task.tokenizer, task.batch(2, np.random.default_rng(0)))
     with pytest.raises(Diverged, match="not finite"):
-        roll_out(model, ids, prompts, gold, config.rollout, generator(), sample_answers=False)
+        roll_out(engine, prompts, gold, config.rollout, generator(), sample_answers=False)
 
 
-def test_rows_longer_than_the_positions_are_refused(model: Qwen3ForCausalLM, task: Task, ids: TokenIds) -> None:
+def test_rows_longer_than_the_positions_are_refused(engine: TransformersEngine, task: Task) -> None:
     prompts, gold = encode_examples(task.tokenizer, task.batch(2, np.random.default_rng(0)))
     settings = RolloutConfig(rationale_budget=40)
     with pytest.raises(UserError, match=r"model.max_positions=32: .* need \d+; raise it"):
-        roll_out(model, ids, prompts, gold, settings, generator(), sample_answers=False)
+        roll_out(engine, prompts, gold, settings, generator(), sample_answers=False)

@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 import torch
 from transformers import Qwen3ForCausalLM
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from qtheory.estimators import Coefficients
 from qtrain.config import Config, OptimizerConfig
+from qtrain.engines.transformers import TransformersEngine
 from qtrain.estimator_choice import EstimatorChoice
 from qtrain.log_weights import row_log_probs
-from qtrain.model import TokenIds, encode_examples, token_ids
+from qtrain.model import TokenIds, encode_examples, new_model, token_ids
+from qtrain.precision import autocast, use_float32_head
 from qtrain.rollouts import Rollouts, roll_out
 from qtrain.tasks.base import Task
-from qtrain.update import backward, clip_gradient, gradient_norm, make_optimizer
+from qtrain.update import backward, clip_gradient, enable_recomputing, gradient_norm, make_optimizer
 
 ESTIMATORS = ["garl:q=0.75", "garl:q=1", "rb_rloo", "paft:q=0.5", "grpo", "rloo", "maxrl", "star"]
 
@@ -28,7 +31,7 @@ def rollouts(model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds)
     examples = task.batch(4, np.random.default_rng(0))
     prompts, gold = encode_examples(task.tokenizer, examples)
     generator = torch.Generator().manual_seed(0)
-    found = roll_out(model, ids, prompts, gold, config.rollout, generator, sample_answers=True)
+    found = roll_out(TransformersEngine(model, ids), prompts, gold, config.rollout, generator, sample_answers=True)
     assert found.answers is not None
     samples = config.rollout.samples
     new_gold = [found.answers[index * samples] for index in range(len(gold))]
@@ -133,3 +136,63 @@ def test_adam_moves_on_without_a_gradient(model: Qwen3ForCausalLM, ids: TokenIds
     backward(model, ids, rollouts, Coefficients(0 * ones, 0 * ones), on_sampled_answers=False)
     optimizer.step()
     assert not torch.equal(model.lm_head.weight, before)
+
+
+@pytest.mark.parametrize("word", ["garl:q=0.75", "paft:q=0.5", "rloo"])
+@pytest.mark.parametrize("micro_batch", [1, 5, 23, 24, 1000])
+def test_micro_batches_do_not_change_the_result(
+    word: str, micro_batch: int, model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts
+) -> None:
+    """24 rows, some of them left out: each part is divided by the rows of the whole batch."""
+    choice = EstimatorChoice.parse(word)
+    coefficients = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(1))
+    whole = backward(model, ids, rollouts, coefficients, on_sampled_answers=choice.needs_reward)
+    wanted = gradient(model)
+    done = backward(model, ids, rollouts, coefficients, on_sampled_answers=choice.needs_reward, micro_batch=micro_batch)
+    assert done.rows == whole.rows
+    assert done.surrogate == pytest.approx(whole.surrogate, rel=1e-6)
+    assert float((gradient(model) - wanted).norm() / wanted.norm()) < 1e-6
+
+
+def test_gradient_checkpointing_does_not_change_the_result(
+    model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts
+) -> None:
+    ones = torch.ones_like(rollouts.log_w_BM)
+    backward(model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False)
+    wanted, calls = gradient(model), 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    enable_recomputing(model)
+    next(one for one in model.modules() if isinstance(one, Qwen3RMSNorm)).register_forward_hook(count)
+    backward(model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False, micro_batch=12, recompute=True)
+    # Each of the two parts runs it forward, and once more in the backward pass.
+    assert calls == 4
+    assert not model.training
+    assert float((gradient(model) - wanted).norm() / wanted.norm()) < 1e-6
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_bfloat16_is_rough_in_the_layers_alone(
+    tied: bool, config: Config, task: Task, ids: TokenIds, rollouts: Rollouts
+) -> None:
+    """Logits are those of float32 on the rough states; weights and their gradients stay in float32 and complete."""
+    model = new_model(config.model.model_copy(update={"tied_embeddings": tied}), task.tokenizer, seed=3)
+    ones = torch.ones_like(rollouts.log_w_BM)
+    backward(model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False)
+    wanted, names = gradient(model), set(model.state_dict())
+    use_float32_head(model)
+    assert set(model.state_dict()) == names
+    tokens = torch.tensor([rollouts.prompts[0]])
+    with torch.no_grad(), autocast("bfloat16", model.device):
+        states = model.model(input_ids=tokens, use_cache=False).last_hidden_state
+        logits = model(input_ids=tokens, use_cache=False).logits
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, states.float() @ model.lm_head.weight.T)
+    assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
+    backward(model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False, dtype="bfloat16")
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 and p.grad.any() for p in model.parameters())
+    error = float((gradient(model) - wanted).norm() / wanted.norm())
+    assert 1e-5 < error < 0.1

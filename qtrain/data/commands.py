@@ -1,0 +1,177 @@
+"""What `qtrain data check` and `qtrain data show` do."""
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from qtrain.data import data_set
+from qtrain.data.check import Findings, check_file
+from qtrain.data.load import OnBadRecord, file_source, is_folder, load
+from qtrain.data.records import Split
+from qtrain.data.tally import SHOWN, Tally
+from qtrain.errors import UserError
+from qtrain.tasks import task_config
+from qtrain.tasks.examples import ExampleMaker
+from qtrain.tasks.prompts import Variant
+from qtrain.tasks.qa_config import QAConfig
+from qtrain.tasks.tokenizer import load_tokenizer
+
+out_console = Console(soft_wrap=True, markup=False, highlight=False)
+
+NO_LIMIT = 10**9
+"""Tokens that no prompt has."""
+
+EXCERPT = 400
+"""Characters shown of each end of a long prompt."""
+
+
+def check_command(
+    name: str,
+    path: Path,
+    *,
+    variant: Variant = "cold",
+    tokenizer: Path | None = None,
+    max_prompt_tokens: int | None = None,
+    max_answer_tokens: int | None = None,
+    on_bad_record: OnBadRecord = "skip",
+    as_json: bool = False,
+) -> None:
+    """Count what a file holds, and print it.
+
+    Args:
+        name: The data set.
+        path: A file in the official or the hub's layout.
+        variant: How records are put, for the prompts' lengths.
+        tokenizer: Folder of a pretrained tokenizer; by default one token a byte.
+        max_prompt_tokens: The task's setting; None takes its default.
+        max_answer_tokens: Likewise.
+        on_bad_record: skip counts malformed records; fail refuses the first.
+        as_json: Print one JSON object.
+
+    Raises:
+        UserError: The file cannot be read, is not this data set's, or a setting is out of range.
+    """
+    config = _config(
+        name,
+        variant=variant,
+        tokenizer=tokenizer,
+        max_prompt_tokens=max_prompt_tokens,
+        max_answer_tokens=max_answer_tokens,
+        on_bad_record=on_bad_record,
+    )
+    findings = check_file(path, config)
+    if as_json:
+        table = {"data_set": name, "path": str(path), "settings": config.model_dump(mode="json"), **findings.as_table()}
+        out_console.out(json.dumps(table), highlight=False)
+        return
+    out_console.print(printable(f"{data_set(name).title}: {path}"))
+    for line in _lines(findings, config):
+        out_console.print(printable(line))
+
+
+def show_command(
+    name: str,
+    *,
+    path: Path | None = None,
+    split: Split = "dev",
+    n: int = 3,
+    variant: Variant | None = None,
+    tokenizer: Path | None = None,
+    max_prompt_tokens: int | None = None,
+    full: bool = False,
+) -> None:
+    """Print the first examples of a split as a model sees them.
+
+    Args:
+        name: The data set.
+        path: A file, or the folder of the official files; by default data/NAME.
+        split: Which of the official files, where `path` is a folder.
+        n: How many.
+        variant: cold or warm; None shows both.
+        tokenizer: Folder of a pretrained tokenizer, whose chat template the warm prompt then uses.
+        max_prompt_tokens: The task's setting; None does not cut.
+        full: Show long prompts whole, not only their ends.
+
+    Raises:
+        UserError: The file cannot be read, is not this data set's, or a setting is out of range.
+    """
+    if n < 1:
+        raise UserError(f"--n {n}: at least 1 is needed")
+    folder = path or Path("data") / data_set(name).name
+    if path is None and not is_folder(folder):
+        raise UserError(f"{folder}: no such folder; give --path FILE, or the folder of the official files")
+    source = file_source(_file(name, folder, split))
+    variants: tuple[Variant, ...] = ("cold", "warm") if variant is None else (variant,)
+    loaded = load_tokenizer(tokenizer)
+    limit = NO_LIMIT if max_prompt_tokens is None else max_prompt_tokens
+    makers = [
+        ExampleMaker(_config(name, variant=one, tokenizer=tokenizer, max_prompt_tokens=limit), loaded)
+        for one in variants
+    ]
+    shown = 0
+    for record in load(source, data_set(name), Tally(), "skip"):
+        made = [maker.make(record) for maker in makers]
+        for maker, one in zip(makers, made, strict=True):
+            if one.example is not None:
+                prompt = one.example.prompt if full else _excerpt(one.example.prompt)
+                out_console.rule(f"{printable(record.id)}  {maker.config.variant}", align="left")
+                out_console.print(printable(prompt))
+                out_console.print(printable(f"y*: {one.example.answer}"))
+                out_console.print(f"{one.prompt_tokens} prompt tokens, {one.answer_tokens} answer tokens")
+        shown += any(one.example is not None for one in made)
+        if shown == n:
+            return
+
+
+def printable(text: str) -> str:
+    """A text without control characters other than line breaks: a record must not write to the terminal's state."""
+    return "".join(one if one.isprintable() or one == "\n" else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def _config(name: str, **settings: object) -> QAConfig:
+    data_set(name)
+    given = {key: value for key, value in settings.items() if value is not None}
+    try:
+        config = task_config({"name": name, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + "-".join(map(str, first["loc"])).replace("_", "-")
+        raise UserError(f"{option} {first['input']}: {first['msg']}") from None
+    assert isinstance(config, QAConfig)
+    return config
+
+
+def _file(name: str, path: Path, split: Split) -> Path:
+    """The file to show: `path` itself, or the split's official file in it."""
+    if not is_folder(path):
+        return path
+    files = data_set(name).files
+    if split not in files:
+        raise UserError(f"--split {split}: {data_set(name).title} publishes answers for {', '.join(files)}")
+    return path / files[split]
+
+
+def _lines(findings: Findings, config: QAConfig) -> list[str]:
+    """The findings as lines of two columns."""
+    table, tally = findings.as_table(), findings.tally
+    lines = [f"{'records':<16} {tally.records}", f"{'kept':<16} {tally.kept}"]
+    lines.append(f"{'  cut to fit':<16} {tally.cut}   (longer than {config.max_prompt_tokens} tokens)")
+    for name in ("dropped", "malformed"):
+        lines.append(f"{name:<16} {sum(table[name].values())}")
+        lines += [f"  {reason}: {count}" for reason, count in table[name].items()]
+    lines += [f"  {where}" for where in table["malformed_records"][:SHOWN]]
+    if tally.malformed.total() > SHOWN:
+        lines.append(f"  ... and {tally.malformed.total() - SHOWN} more; --json lists all")
+    for name in ("answer_types", "question_types", "prompt_tokens", "answer_tokens"):
+        if table[name]:
+            pairs = ", ".join(f"{key} {value}" for key, value in table[name].items())
+            lines.append(f"{name.replace('_', ' '):<16} {pairs}")
+    return lines
+
+
+def _excerpt(prompt: str) -> str:
+    if len(prompt) <= 3 * EXCERPT:
+        return prompt
+    return f"{prompt[:EXCERPT]}\n... [{len(prompt) - 2 * EXCERPT} characters] ...\n{prompt[-EXCERPT:]}"

@@ -1,0 +1,112 @@
+"""What a question record is, whatever data set it comes from, and how a row is checked against a data set's layouts."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from qtrain.data.rows import BadRecord, Row
+
+Split = Literal["train", "dev", "test"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A question with the text that answers it.
+
+    Attributes:
+        id: The data set's own name of it.
+        context: The text, one line a sentence, table row or paragraph.
+        question: The question.
+        answer: The gold answer; it may be empty.
+        aliases: Other answers that the official scores accept.
+        kind: The data set's own word for the type of question, where it has one.
+        page: What it shares with the records that must lie on the same side of a split; "" where with none.
+        answerable: Whether the context answers the question.
+    """
+
+    id: str
+    context: str
+    question: str
+    answer: str
+    aliases: tuple[str, ...] = ()
+    kind: str = ""
+    page: str = ""
+    answerable: bool = True
+
+
+class Layout(BaseModel):
+    """Base of the models of rows: the fields that are used, checked; others are allowed and not read."""
+
+    model_config = ConfigDict(str_strip_whitespace=True, extra="ignore")
+
+    def record(self) -> Record:
+        """The row as a question record."""
+        raise NotImplementedError
+
+
+class Scores(Protocol):
+    """The official scores of a data set, by name, each in [0, 1]."""
+
+    def __call__(self, answer: str, golds: tuple[str, ...], /) -> dict[str, float]:
+        """Score an answer against the gold answer and its aliases."""
+        ...
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What distinguishes a data set from another.
+
+    Attributes:
+        name: As in commands and configurations.
+        title: As in its paper.
+        files: Official file of each split that has answers.
+        layout: The model of a row, by its content.
+        warm: The warm start's prompt, with the fields `{context}` (which ends in a line break) and `{question}`.
+        scores: The official scores.
+    """
+
+    name: str
+    title: str
+    files: Mapping[Split, str]
+    layout: Callable[[Mapping[str, object]], type[Layout]]
+    warm: str
+    scores: Scores
+
+
+def parse(row: Row | BadRecord, data_set: DataSet) -> Record | BadRecord:
+    """Check a row against a data set's layout."""
+    if isinstance(row, BadRecord):
+        return row
+    if not isinstance(row.value, dict):
+        return BadRecord(row.where, f"an object is needed, not {_json_type(row.value)}")
+    try:
+        return data_set.layout(row.value).model_validate(row.value).record()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        return BadRecord(row.where, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+
+
+def read_records(rows: Iterator[Row | BadRecord], data_set: DataSet) -> Iterator[Record | BadRecord]:
+    """Check every row, and that no id comes twice: an id stands for a record in what a run writes down."""
+    seen: dict[str, str] = {}
+    for row in rows:
+        record = parse(row, data_set)
+        if isinstance(record, Record):
+            if record.id in seen:
+                record = BadRecord(row.where, f"id: the same as that of {seen[record.id]}")
+            else:
+                seen[record.id] = row.where
+        yield record
+
+
+def reason_class(reason: str) -> str:
+    """A reason without what differs from record to record: numbers become "*"."""
+    return re.sub(r"\d+", "*", reason)
+
+
+def _json_type(value: object) -> str:
+    names = {bool: "a truth value", int: "a number", float: "a number", str: "a text", list: "an array"}
+    return names.get(type(value), "null")

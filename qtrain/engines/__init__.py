@@ -1,0 +1,34 @@
+"""The rollout engines by name: what samples rationales and answers, scores given answers, and takes new weights."""
+
+from transformers import PreTrainedModel
+
+from qtrain.config import RolloutConfig
+from qtrain.engines.base import Engine
+from qtrain.engines.transformers import TransformersEngine
+from qtrain.engines.vllm import VllmEngine
+from qtrain.engines.vllm_process import check_installed
+from qtrain.model import TokenIds
+
+
+def make_engine(config: RolloutConfig, model: PreTrainedModel, ids: TokenIds) -> Engine:
+    """The engine of a configuration, with this model's weights.
+
+    Args:
+        config: Its `engine`, and for vllm its sizes and its table `vllm`.
+        model: The policy.
+        ids: Special tokens.
+
+    Raises:
+        UserError: It is not installed, does not start, or this process already runs it for another model.
+    """
+    return VllmEngine(model, ids, config) if config.engine == "vllm" else TransformersEngine(model, ids)
+
+
+def check_engine(config: RolloutConfig) -> None:
+    """Refuse an engine that is not installed, before any work is done.
+
+    Raises:
+        UserError: It is not.
+    """
+    if config.engine == "vllm":
+        check_installed()

@@ -1,0 +1,79 @@
+"""What is logged of a step: the batch's P, its weights, its coefficients and its rationales."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from qtheory.estimators import Coefficients, garl
+from qtheory.tsallis import loss_from_log
+from qtrain.rollouts import Rollouts
+from qtrain.tasks import Example
+
+AMPLIFIED = (0.25, 0.5, 0.75, 1.0)
+"""The values of q whose amplification is logged, whatever the run's own q."""
+
+
+def step_metrics(
+    examples: list[Example], rollouts: Rollouts, coefficients_BM: Coefficients, q: float | None
+) -> dict[str, float]:
+    """What is logged of a batch; P and log P are those of its hard prompts.
+
+    Args:
+        examples: B examples.
+        rollouts: Their pools.
+        coefficients_BM: One pair a sample.
+        q: That of the step, None outside the continuum.
+
+    Returns:
+        p: mean w. log_p: its log (nats). mean_log_p: mean over prompts of log wbar (nats). p_easy: mean w of the easy
+        half, where there is one. log_w_min, log_w_max: range of log w (nats). ess: mean effective sample size of the
+        weights, in samples. reward: mean reward, where sampled. max_rationale_coefficient, max_answer_coefficient:
+        largest magnitudes. rationale_tokens: mean length. forced: share of forced END_THINKs. tokens: how many were
+        sampled. log_amplification_<q>: log of the mean over prompts of wbar^-q. max_c: the paper's Fig 3, the largest
+        c_m/M^q of the batch, c_m being GARL's coefficient at the step's q; at most 1.
+    """
+    log_w_BM = rollouts.log_w_BM
+    samples = log_w_BM.shape[1]
+    hard_B = torch.tensor([not example.easy for example in examples])
+    posterior_BM = log_w_BM.softmax(1)
+    log_wbar_B = log_w_BM.logsumexp(1) - math.log(samples)
+    metrics = {
+        "p": float(log_w_BM[hard_B].exp().mean()) if hard_B.any() else math.nan,
+        "log_p": float(log_w_BM[hard_B].flatten().logsumexp(0)) - math.log(log_w_BM[hard_B].numel()),
+        "mean_log_p": float((log_w_BM[hard_B].logsumexp(1) - math.log(samples)).mean()),
+        "ess": float((1 / posterior_BM.square().sum(1)).mean()),
+        "log_w_min": float(log_w_BM.min()),
+        "log_w_max": float(log_w_BM.max()),
+        "max_rationale_coefficient": float(coefficients_BM.rationale.abs().max()),
+        "max_answer_coefficient": float(coefficients_BM.answer.abs().max()),
+        "rationale_tokens": sum(map(len, rollouts.rationales)) / len(rollouts.rationales),
+        "forced": float(rollouts.forced_BM.float().mean()),
+        "tokens": sum(map(len, rollouts.rationales)) + sum(map(len, rollouts.answers or [])),
+        **{
+            f"log_amplification_{one:g}": float((-one * log_wbar_B).logsumexp(0)) - math.log(len(log_wbar_B))
+            for one in AMPLIFIED
+        },
+    }
+    if q is not None:
+        metrics["max_c"] = float(garl(log_w_BM, q, normalize=True).rationale.max())
+    if not hard_B.all():
+        metrics["p_easy"] = float(log_w_BM[~hard_B].exp().mean())
+    if rollouts.reward_BM is not None:
+        metrics["reward"] = float(rollouts.reward_BM.mean())
+    return metrics
+
+
+def family_loss(q: float | None, rollouts: Rollouts) -> float:
+    """What the estimator descends, as the batch shows it: mean -log_q wbar, or 1 - mean reward outside the family."""
+    if q is not None:
+        log_wbar_B = rollouts.log_w_BM.logsumexp(1) - math.log(rollouts.log_w_BM.shape[1])
+        return float(loss_from_log(log_wbar_B.clamp(max=0.0), q).mean())
+    assert rollouts.reward_BM is not None
+    return 1.0 - float(rollouts.reward_BM.mean())
+
+
+def relative(log_w_BM: Tensor) -> Tensor:
+    """Log-weights in units of the batch's largest weight, as they are where every weight is 0."""
+    top = log_w_BM.max()
+    return log_w_BM - top if top.isfinite() else log_w_BM

@@ -1,0 +1,20 @@
+"""Scores of an answer against gold answers: the paper's substring rule, normalised EM and F1, FinQA's numbers.
+
+Training rewards are exact match of the tokens (`qtrain.rollouts`); p@k and maj@k are in `qtrain.scores`.
+"""
+
+from qtrain.scoring.match import contains, exact
+from qtrain.scoring.numeric import numeric_scores, numerically_equal
+from qtrain.scoring.spans import exact_match, hotpotqa_scores, musique_scores, normalised, token_f1
+
+__all__ = [
+    "contains",
+    "exact",
+    "exact_match",
+    "hotpotqa_scores",
+    "musique_scores",
+    "normalised",
+    "numeric_scores",
+    "numerically_equal",
+    "token_f1",
+]

@@ -1,0 +1,61 @@
+"""What a run carries from step to step besides weights: its counters, its last scores, its sources of randomness."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+
+
+class RunState(BaseModel):
+    """How far a run is.
+
+    Attributes:
+        step: The last step taken.
+        first: Scores of the base.
+        last: Scores of the last evaluation.
+        log_p: Log of the mean P of the last batch, before the first step that of the base, in nats.
+        measured_at: `log_p` where the score's norm was last measured, inf before.
+        escape_step: See `qtrain.run_folder.ESCAPED`.
+        skipped: Steps skipped for want of a finite gradient.
+        failing: How many of them in a row up to now.
+        best_step: The step of the best evaluation after the base's; None before.
+        best_score: Its maj@k, and its mean log P (nats) between equals: at a cold start all maj@k are 0.
+        seconds: Spent on the run up to the last checkpoint, all processes together.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    step: int = 0
+    first: dict[str, float]
+    last: dict[str, float]
+    log_p: float
+    measured_at: float = math.inf
+    escape_step: int | None = None
+    skipped: int = 0
+    failing: int = 0
+    best_step: int | None = None
+    best_score: tuple[float, float] = (-math.inf, -math.inf)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A run's generators: of batches, of stochastic estimators, of measurements, and of sampled tokens."""
+
+    batch: np.random.Generator
+    coefficients: np.random.Generator
+    measures: np.random.Generator
+    tokens: torch.Generator
+
+    @classmethod
+    def seeded(cls, seed: int, device: torch.device) -> "Sources":
+        """The sources at the start of a run; that of tokens draws on `device`."""
+        batch, coefficients, measures = np.random.default_rng(seed).spawn(3)
+        return cls(batch, coefficients, measures, torch.Generator(device).manual_seed(seed))
+
+    @property
+    def numpy(self) -> dict[str, np.random.Generator]:
+        """The numpy ones by name."""
+        return {"batch": self.batch, "coefficients": self.coefficients, "measures": self.measures}

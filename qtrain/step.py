@@ -1,0 +1,122 @@
+"""One step's gradient: batch -> rollouts -> log-weights -> coefficients -> loss, with what is logged of it."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from qtrain.baseline_gain import baseline_gain
+from qtrain.config import Config
+from qtrain.engines.base import Diverged, Engine
+from qtrain.engines.mismatch import self_check
+from qtrain.estimator_choice import EstimatorChoice
+from qtrain.guards import NotFinite, blame_pool, blame_prompt
+from qtrain.kl import log_ratio, with_kl
+from qtrain.metrics import family_loss, relative, step_metrics
+from qtrain.model import encode_examples, token_ids
+from qtrain.precision import autocast
+from qtrain.rollouts import roll_out
+from qtrain.score_norm import score_norm_sq
+from qtrain.state import RunState, Sources
+from qtrain.tasks import Task
+from qtrain.update import backward, gradient_norm
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run works with at every step. `reference` is the base where train.kl asks for it."""
+
+    config: Config
+    task: Task
+    model: PreTrainedModel
+    engine: Engine
+    optimizer: torch.optim.Optimizer
+    sources: Sources
+    reference: PreTrainedModel | None
+
+
+def measure(parts: Parts, state: RunState, step: int) -> dict[str, float]:
+    """The measurements that are due at a step; gradients are overwritten."""
+    settings, metrics = parts.config.train, dict[str, float]()
+    arguments = (parts.model, parts.task, parts.config, parts.sources.measures)
+    if settings.score_norm_nats is not None and abs(state.log_p - state.measured_at) >= settings.score_norm_nats:
+        metrics["score_norm_sq"] = score_norm_sq(*arguments)
+        state.measured_at = state.log_p
+    if settings.baseline_gain_every is not None and (step - 1) % settings.baseline_gain_every == 0:
+        metrics |= baseline_gain(*arguments)
+    return metrics
+
+
+def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, float]:
+    """Task to gradient: one batch, its estimate left in `.grad`.
+
+    Args:
+        parts: What the run works with.
+        choice: The estimator, at this step's q.
+        step: Which.
+
+    Returns:
+        The step's metrics.
+
+    Raises:
+        NotFinite: Logits, loss or gradient are not finite.
+    """
+    config, model, sources = parts.config, parts.model, parts.sources
+    ids, settings = token_ids(parts.task.tokenizer), config.train
+    examples = parts.task.batch(config.rollout.prompts, sources.batch)
+    prompts, gold = encode_examples(parts.task.tokenizer, examples)
+    try:
+        with autocast(settings.dtype, model.device):
+            rollouts = roll_out(
+                parts.engine,
+                prompts,
+                gold,
+                config.rollout,
+                sources.tokens,
+                sample_answers=choice.needs_reward,
+                score_norms=choice.needs_score_norm,
+            )
+    except Diverged as error:
+        raise NotFinite(str(error), **blame_prompt(model, prompts, examples)) from None
+    bad_B = rollouts.log_w_BM.isnan().any(1)
+    if bad_B.any():
+        raise NotFinite("log w is not a number", prompt=examples[int(bad_B.nonzero()[0, 0])].prompt)
+    with autocast(settings.dtype, model.device):
+        mismatch = self_check(model, ids, rollouts, config.rollout, step)
+    coefficients_BM = choice.coefficients(
+        relative(rollouts.log_w_BM) if settings.relative_weights else rollouts.log_w_BM,
+        rollouts.reward_BM,
+        sources.coefficients,
+        score_norm_sq_BM=rollouts.score_norm_sq_BM,
+    )
+    metrics = step_metrics(examples, rollouts, coefficients_BM, choice.q)
+    if parts.reference is not None and settings.kl is not None:
+        log_ratio_BM = log_ratio(
+            model, parts.reference, ids, rollouts, micro_batch=settings.micro_batch, dtype=settings.dtype
+        )
+        coefficients_BM = with_kl(coefficients_BM, log_ratio_BM, settings.kl)
+        metrics["kl"] = float(log_ratio_BM.mean())
+    done = backward(
+        model,
+        ids,
+        rollouts,
+        coefficients_BM,
+        on_sampled_answers=choice.needs_reward,
+        micro_batch=settings.micro_batch,
+        dtype=settings.dtype,
+        recompute=settings.gradient_checkpointing,
+    )
+    norm = gradient_norm(model)
+    for name, value in {"loss": done.surrogate, "gradient's norm": norm}.items():
+        if not math.isfinite(value):
+            found = blame_pool(model, ids, rollouts, coefficients_BM, examples)
+            raise NotFinite(f"the {name} is {value}", **found)
+    return {
+        "loss": family_loss(choice.q, rollouts),
+        "surrogate": done.surrogate,
+        **metrics,
+        "gradient_norm": norm,
+        "rows": done.rows,
+        **mismatch,
+    }

@@ -1,0 +1,78 @@
+"""How a record is put before the model, cold or warm, and how a long one is cut to fit.
+
+cold   context, question, <think>                                  no task description, no format instruction
+warm   the data set's template around both, as the user's turn of the tokenizer's chat template with thinking on
+       (as plain text where the tokenizer has none), <think>
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerFast
+
+from qtrain.errors import UserError
+from qtrain.tasks.base import THINK
+from qtrain.tasks.tokenizer import token_count
+
+Variant = Literal["cold", "warm"]
+
+
+def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, context: str, question: str) -> str:
+    """The prompt, up to and including THINK.
+
+    Args:
+        variant: Cold or warm.
+        tokenizer: Its chat template is used, where it has one.
+        template: The data set's warm template.
+        context: The context, each line ended by a line break.
+        question: The question.
+
+    Raises:
+        UserError: The tokenizer's chat template does not take one user's turn.
+    """
+    if variant == "cold":
+        return context + question + THINK
+    text = template.format(context=context, question=question)
+    if tokenizer.chat_template is None:
+        return f"{text}\n{THINK}"
+    try:
+        chat = tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=True
+        )
+    except (TemplateError, TypeError, ValueError) as error:
+        raise UserError(f"task.tokenizer: its chat template fails: {' '.join(str(error).split())[:200]}") from None
+    # Some templates open the thinking themselves, some leave it to the model.
+    opened = str(chat).rstrip()
+    return opened if opened.endswith(THINK) else f"{chat}{THINK}"
+
+
+def fit(
+    tokenizer: PreTrainedTokenizerFast, put: Callable[[str], str], context: str, limit: int
+) -> tuple[str | None, int]:
+    """Cut a context from the left, in whole characters, until its prompt has at most `limit` tokens.
+
+    Args:
+        tokenizer: Counts tokens.
+        put: From a context to its prompt.
+        context: The whole context.
+        limit: Tokens.
+
+    Returns:
+        The prompt, None where it is too long without any context; and the whole prompt's tokens before the cut.
+    """
+    prompt = put(context)
+    whole = tokens = token_count(tokenizer, prompt)
+    if tokens <= limit:
+        return prompt, whole
+    starts = [start for start, _ in tokenizer.backend_tokenizer.encode(context, add_special_tokens=False).offsets]
+    cut = 0
+    while tokens > limit:
+        if cut >= len(starts):
+            return None, whole
+        cut += tokens - limit
+        while cut < len(starts) and starts[cut] == starts[cut - 1]:
+            cut += 1  # inside a character, which goes as a whole
+        prompt = put(context[starts[cut] :] if cut < len(starts) else "")
+        tokens = token_count(tokenizer, prompt)
+    return prompt, whole

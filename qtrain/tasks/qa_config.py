@@ -1,0 +1,73 @@
+"""Table `[task]` of the tasks on question records: how they are put, which are left out, where they come from."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from qtrain.data.load import OnBadRecord
+from qtrain.data.sample import Half
+from qtrain.tasks.base import TaskConfig
+from qtrain.tasks.prompts import Variant
+
+
+class QAConfig(TaskConfig, frozen=True):
+    r"""Table `[task]` of finqa, hotpotqa and musique.
+
+    Attributes:
+        variant: cold shows the input alone; warm adds a task description and the answer's format.
+        tokenizer: Folder of a pretrained tokenizer; by default one token a byte.
+        answer_prefix: What the model writes between END_THINK and the answer ("\n\n" for Qwen3): part of y*.
+        max_prompt_tokens: Longest prompt, THINK included.
+        long_prompts: cut takes the beginning of a longer one's context away (for FinQA the text before the table
+            goes first), so that the question stays whole; drop leaves the record out. A record whose question
+            alone is too long is always left out.
+        max_answer_tokens: Longest y*, END included; longer ones are left out. None sets no limit.
+        empty_answers: Whether records without a gold answer are kept. Their y* is END alone.
+        on_bad_record: fail stops at the first record that is not in the data set's layout; skip counts it.
+        train_size: Training records, drawn by `split_seed`; None takes all.
+        held_out_size: Held-out records, likewise.
+        split_seed: Seeds both.
+        held_out_split: The split to evaluate on, of the official files or of the hub.
+        held_out_half: Evaluate on one half of it alone, by a hash of the page or id: validation to choose a
+            checkpoint, test to report it, where the official split with answers is one. None takes both.
+        hub: Repository on the hub, read where no data=PATH is given.
+        hub_subset: Its configuration, where it has several.
+        hub_revision: Its branch, tag or commit.
+    """
+
+    name: str
+    variant: Variant = "cold"
+    tokenizer: Path | None = None
+    answer_prefix: str = ""
+    max_prompt_tokens: int = Field(default=1024, ge=2)
+    long_prompts: Literal["cut", "drop"] = "cut"
+    max_answer_tokens: int | None = Field(default=None, ge=1)
+    empty_answers: bool = False
+    on_bad_record: OnBadRecord = "fail"
+    train_size: int | None = Field(default=None, ge=1)
+    held_out_size: int | None = Field(default=None, ge=1)
+    split_seed: int = Field(default=0, ge=0)
+    held_out_split: Literal["dev", "test"] = "dev"
+    held_out_half: Half | None = None
+    hub: str | None = None
+    hub_subset: str | None = None
+    hub_revision: str | None = None
+
+
+class FinQAConfig(QAConfig, frozen=True):
+    """Table `[task]` of finqa."""
+
+    name: Literal["finqa"] = "finqa"
+
+
+class HotPotQAConfig(QAConfig, frozen=True):
+    """Table `[task]` of hotpotqa."""
+
+    name: Literal["hotpotqa"] = "hotpotqa"
+
+
+class MuSiQueConfig(QAConfig, frozen=True):
+    """Table `[task]` of musique."""
+
+    name: Literal["musique"] = "musique"

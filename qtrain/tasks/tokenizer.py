@@ -1,0 +1,45 @@
+"""A task's tokenizer: one token a byte, or that of a pretrained model in a local folder."""
+
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerFast
+
+from qtrain.errors import UserError
+from qtrain.tasks.base import END_THINK, THINK
+from qtrain.tasks.byte_tokenizer import byte_tokenizer
+
+
+def load_tokenizer(folder: Path | None) -> PreTrainedTokenizerFast:
+    """The byte tokenizer, or the one that a local folder holds (`tokenizer.json`), of which no code is run.
+
+    Raises:
+        UserError: The folder holds none, or one without THINK, END_THINK, an end and a padding token.
+    """
+    if folder is None:
+        return byte_tokenizer()
+    try:
+        # The class is named here: AutoTokenizer would offer to run a class that the folder itself brings.
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the library's own, json's, and a bare Exception from the Rust side
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"task.tokenizer={str(folder)!r}: no tokenizer can be read from it: {reason}") from None
+    vocabulary = tokenizer.get_vocab()
+    missing = [token for token in (THINK, END_THINK) if token not in vocabulary]
+    missing += [name for name in ("eos_token", "pad_token") if getattr(tokenizer, name) is None]
+    if missing:
+        raise UserError(
+            f"task.tokenizer={str(folder)!r}: lacks {', '.join(missing)}; give a reasoning model's tokenizer"
+        )
+    return tokenizer
+
+
+def reserved_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """The tokens that a record's text must not hold: all that are read as one whatever stands around them."""
+    added = [token.content for token in tokenizer.added_tokens_decoder.values()]
+    # A single character cannot be broken by a space, and white space is no control token.
+    return [token for token in added if len(token) > 1 and not any(map(str.isspace, token))]
+
+
+def token_count(tokenizer: PreTrainedTokenizerFast, text: str) -> int:
+    """Tokens of a text, special tokens read as such and none added."""
+    return len(tokenizer.backend_tokenizer.encode(text, add_special_tokens=False))

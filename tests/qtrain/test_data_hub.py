@@ -1,0 +1,78 @@
+"""The hub: `datasets` is asked for the split by its name there, without remote code; failures are one line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qa_cases import build, hotpotqa, hotpotqa_hub, write_lines, write_split
+
+from qtrain.errors import UserError
+
+HUB = {"hub": "hotpotqa/hotpot_qa", "hub_subset": "distractor", "hub_revision": "abc"}
+
+
+class Hub:
+    """Stands in for `datasets.load_dataset` and remembers what it was asked."""
+
+    def __init__(self, splits: dict[str, list[Any]]) -> None:
+        self.splits, self.asked = splits, []
+
+    def __call__(self, *words: Any, **options: Any) -> list[Any]:
+        self.asked.append((words, options))
+        return self.splits[options["split"]]
+
+
+def test_splits_are_asked_for_by_the_hubs_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hub = Hub({"train": [hotpotqa_hub(n) for n in range(5)], "validation": [hotpotqa_hub(9), {"id": 3}]})
+    monkeypatch.setattr("datasets.load_dataset", hub)
+    task = build("hotpotqa", None, on_bad_record="skip", **HUB)
+    assert hub.asked == [
+        (("hotpotqa/hotpot_qa", "distractor"), {"split": "train", "revision": "abc"}),
+        (("hotpotqa/hotpot_qa", "distractor"), {"split": "validation", "revision": "abc"}),
+    ]
+    files = write_split(tmp_path, "hotpotqa", [hotpotqa(n) for n in range(5)], [hotpotqa(9)])
+    assert task.held_out(9) == build("hotpotqa", files).held_out(9)
+    assert task.tallies["hotpotqa/hotpot_qa (dev)"].malformed_records[0].where == "row 1 (counted from 0)"
+    # Files that are at hand are read instead.
+    assert build("hotpotqa", files, **HUB).record_ids() == task.record_ids()
+    assert len(hub.asked) == 2
+
+
+def test_a_malformed_row_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.load_dataset", Hub({"train": [hotpotqa_hub(1), hotpotqa_hub(2) | {"answer": None}]}))
+    with pytest.raises(UserError, match=r"hotpotqa/hotpot_qa \(train\): row 1 \(counted from 0\) is not in HotPotQA's"):
+        build("hotpotqa", None, **HUB)
+
+
+def test_what_fails_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no\nroute" + "!" * 5000)
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    with pytest.raises(UserError) as raised:
+        build("hotpotqa", None, **HUB)
+    assert str(raised.value).startswith("task.hub='hotpotqa/hotpot_qa', split 'train': cannot be loaded: no route!")
+    assert str(raised.value).endswith("give the official files by data=PATH instead")
+    assert len(str(raised.value)) < 500
+
+
+def test_neither_files_nor_hub() -> None:
+    with pytest.raises(UserError, match=r"task 'hotpotqa' reads records: add data=PATH"):
+        build("hotpotqa", None)
+
+
+def test_the_real_library_reads_a_local_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "hotpot"
+    folder.mkdir()
+    write_lines(folder / "train.jsonl", [hotpotqa_hub(n) for n in range(5)])
+    write_lines(folder / "validation.jsonl", [hotpotqa_hub(9)])
+    task = build("hotpotqa", None, hub=str(folder))
+    files = write_split(tmp_path / "files", "hotpotqa", [hotpotqa(n) for n in range(5)], [hotpotqa(9)])
+    assert task.record_ids() == build("hotpotqa", files).record_ids()
+    assert task.held_out(1) == build("hotpotqa", files).held_out(1)
+
+
+def test_remote_code_is_never_trusted() -> None:
+    package = Path(__file__).parents[2] / "qtrain"
+    assert not [path for path in package.rglob("*.py") if "trust_remote_code" in path.read_text(encoding="utf-8")]

@@ -1,0 +1,200 @@
+"""The real vLLM against transformers: one row at a time, without cache or batch, before and after pushes of weights."""
+
+import numpy as np
+import pytest
+import torch
+from vllm_pair import Pair
+
+from qtrain.config import RolloutConfig
+from qtrain.engines.base import Diverged
+from qtrain.engines.mismatch import EngineMismatch, mismatch, self_check
+from qtrain.engines.transformers import TransformersEngine, sampling_probabilities
+from qtrain.engines.vllm import VllmEngine
+from qtrain.errors import UserError
+from qtrain.model import encode_examples, new_model
+from qtrain.rollouts import Rollouts, roll_out
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(pair: Pair, seed: int = 0) -> Rollouts:
+    encoded = encode_examples(pair.task.tokenizer, pair.task.batch(6, np.random.default_rng(seed)))
+    return roll_out(pair.engine, *encoded, pair.config.rollout, generator(seed), sample_answers=True)
+
+
+@torch.no_grad()
+def alone(pair: Pair, context: list[int], target: list[int]) -> list[float]:
+    """Log p of each target token, in the type that the engine computes in: one plain forward pass a token."""
+    found = []
+    for token in target:
+        log_p_V = pair.model(torch.tensor([context])).logits[0, -1].double().log_softmax(-1)
+        found.append(float(log_p_V[token]))
+        context = [*context, token]
+    return found
+
+
+def largest_differences(pair: Pair, rollouts: Rollouts) -> tuple[float, float]:
+    """Of log p of a rationale's token, and of log w, over all rows."""
+    assert rollouts.rationale_log_p is not None
+    samples = rollouts.log_w_BM.shape[1]
+    tokens, answers = [], []
+    for row, rationale in enumerate(rollouts.rationales):
+        prompt, gold = rollouts.prompts[row // samples], rollouts.gold[row // samples]
+        closed = prompt + rationale + [pair.engine.ids.end_think] * bool(rollouts.forced_BM.flatten()[row])
+        tokens += list(np.subtract(alone(pair, prompt, rationale), rollouts.rationale_log_p[row]))
+        answers.append(sum(alone(pair, closed, gold)) - float(rollouts.log_w_BM.flatten()[row]))
+    return float(np.abs(tokens).max()), float(np.abs(answers).max())
+
+
+def test_log_probs_are_those_of_transformers_after_every_push(pair: Pair) -> None:
+    for push in range(3):
+        if push:
+            before = mismatch(pair.model, pair.engine.ids, batch(pair, push), rows=48)
+            pair.move(seed=push)
+            with pytest.warns(EngineMismatch):
+                self_check(pair.model, pair.engine.ids, batch(pair, push), pair.config.rollout, step=1)
+            stale = mismatch(pair.model, pair.engine.ids, batch(pair, push), rows=48)
+            # Old weights would not pass for new ones.
+            assert stale.mean > 10 * before.mean
+            pair.engine.take_weights(pair.model)
+        self_check(pair.model, pair.engine.ids, batch(pair, push), pair.config.rollout, step=1)
+        # The prompts of before the push too, whose prefixes vLLM had cached.
+        found = [largest_differences(pair, batch(pair, seed)) for seed in (push, push + 1)]
+        pair.measured.append((max(token for token, _ in found), max(log_w for _, log_w in found)))
+        assert pair.measured[-1][0] < pair.tolerance
+        assert pair.measured[-1][1] < 3 * pair.tolerance
+
+
+def test_rows_end_at_their_stop_token_or_their_budget(pair: Pair) -> None:
+    rollouts = batch(pair)
+    ids, settings = pair.engine.ids, pair.config.rollout
+    assert 0 < rollouts.forced_BM.sum() < rollouts.forced_BM.numel()
+    for rationale, forced in zip(rollouts.rationales, rollouts.forced_BM.flatten().tolist(), strict=True):
+        assert ids.end_think not in rationale[:-1]
+        assert forced == (rationale[-1] != ids.end_think)
+        assert len(rationale) == settings.rationale_budget if forced else len(rationale) >= 1
+    assert rollouts.answers is not None
+    assert rollouts.reward_BM is not None
+    for answer in rollouts.answers:
+        assert ids.end not in answer[:-1]
+        assert answer[-1] == ids.end or len(answer) == settings.answer_budget
+    expected = [float(answer == rollouts.gold[row // settings.samples]) for row, answer in enumerate(rollouts.answers)]
+    assert rollouts.reward_BM.flatten().tolist() == expected
+
+
+def test_the_generator_decides_the_samples(pair: Pair) -> None:
+    one, two, other = batch(pair), batch(pair), batch(pair, seed=1)
+    assert one.rationales == two.rationales
+    assert one.answers == two.answers
+    assert torch.equal(one.log_w_BM, two.log_w_BM)
+    assert one.rationales != other.rationales
+
+
+@pytest.mark.parametrize("changes", [{}, {"temperature": 1.6, "top_k": 20, "top_p": 0.95}])
+def test_samples_have_the_models_frequencies(pair: Pair, changes: dict[str, float]) -> None:
+    """First tokens of 4,000 rationales and of as many answers, against the distribution of transformers."""
+    draws = 4000
+    prompts, gold = encode_examples(pair.task.tokenizer, pair.task.batch(1, np.random.default_rng(1)))
+    settings = RolloutConfig(samples=draws, rationale_budget=1, answer_budget=1, **changes)  # pyright: ignore
+    rollouts = roll_out(pair.engine, prompts, gold, settings, generator(5), sample_answers=True)
+    end_think = pair.engine.ids.end_think
+    contexts = {"rationale": prompts[0], "answer": [*prompts[0], rollouts.rationales[0][0], end_think]}
+    same = [row for row, rationale in enumerate(rollouts.rationales) if rationale == rollouts.rationales[0]]
+    assert rollouts.answers is not None
+    drawn = {
+        "rationale": [rationale[0] for rationale in rollouts.rationales],
+        "answer": [rollouts.answers[row][0] for row in same],
+    }
+    if rollouts.rationales[0][0] == end_think:
+        contexts["answer"] = [*prompts[0], end_think]
+    for part, context in contexts.items():
+        with torch.no_grad():
+            logits_1V = pair.model(torch.tensor([context])).logits[:, -1].double()
+        p_V = sampling_probabilities(logits_1V, settings)[0].numpy()
+        n = len(drawn[part])
+        counts = np.bincount(drawn[part], minlength=len(p_V))
+        assert counts[p_V == 0].sum() <= (0.02 * n if pair.tolerance > 0.1 else 0)
+        common = n * p_V * (1 - p_V) > 5
+        z = (counts - n * p_V)[common] / np.sqrt(n * p_V * (1 - p_V))[common]
+        # bfloat16 moves the distribution itself.
+        assert np.abs(z).max(initial=0) < (12 if pair.tolerance > 0.1 else 4.5), part
+
+
+def test_greedy_rows_are_those_of_transformers(pair: Pair) -> None:
+    if pair.tolerance > 0.1:
+        pytest.skip("bfloat16 turns near ties around")
+    settings = pair.config.rollout.model_copy(update={"top_k": 1, "samples": 1})
+    encoded = encode_examples(pair.task.tokenizer, pair.task.batch(12, np.random.default_rng(2)))
+    peer = TransformersEngine(pair.model, pair.engine.ids)
+    found, expected = (
+        roll_out(engine, *encoded, settings, generator(), sample_answers=True) for engine in (pair.engine, peer)
+    )
+    assert found.rationales == expected.rationales
+    assert found.answers == expected.answers
+    np.testing.assert_allclose(found.log_w_BM, expected.log_w_BM, rtol=0, atol=1e-4)
+
+
+def test_what_it_cannot_do_is_one_line(pair: Pair) -> None:
+    encoded = encode_examples(pair.task.tokenizer, pair.task.batch(2, np.random.default_rng(0)))
+    settings, ids = pair.config.rollout, pair.engine.ids
+    with pytest.raises(UserError, match="vLLM gives no squared scores; use rollout"):
+        roll_out(pair.engine, *encoded, settings, generator(), sample_answers=False, score_norms=True)
+    longer = settings.model_copy(update={"rationale_budget": 60})
+    with pytest.raises(UserError, match=r"model.max_positions=63: .* need \d+; raise it"):
+        roll_out(pair.engine, *encoded, longer, generator(), sample_answers=False)
+    other = new_model(pair.config.model.model_copy(update={"layers": 1}), pair.task.tokenizer, seed=0)
+    with pytest.raises(UserError, match="already runs vLLM for another model"):
+        VllmEngine(other, ids, settings)
+
+
+def test_the_longest_row_that_is_let_through_can_be_scored(pair: Pair) -> None:
+    prompts, gold = encode_examples(pair.task.tokenizer, pair.task.batch(1, np.random.default_rng(0)))
+    budget = pair.engine.max_positions - 1 - len(prompts[0]) - max(len(gold[0]), pair.config.rollout.answer_budget)
+    settings = pair.config.rollout.model_copy(update={"rationale_budget": budget})
+    rollouts = roll_out(pair.engine, prompts, gold, settings, generator(), sample_answers=True)
+    assert rollouts.log_w_BM.isfinite().all()
+    assert mismatch(pair.model, pair.engine.ids, rollouts, rows=settings.samples).log_w < 3 * pair.tolerance
+
+
+def test_the_trainers_autocast_does_not_reach_it(pair: Pair) -> None:
+    plain = batch(pair)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = batch(pair)
+    assert within.rationales == plain.rationales
+    assert torch.equal(within.log_w_BM, plain.log_w_BM)
+
+
+def test_a_second_run_takes_the_engine_over(pair: Pair) -> None:
+    """A comparison's runs follow each other in one process."""
+    first = pair.engine
+    other = new_model(pair.config.model, pair.task.tokenizer, seed=9)
+    second = VllmEngine(other, first.ids, pair.config.rollout)
+    assert second.llm is first.llm
+    with pytest.raises(UserError, match="a later run took this process's only vLLM"):
+        batch(pair)
+    encoded = encode_examples(pair.task.tokenizer, pair.task.batch(2, np.random.default_rng(0)))
+    rollouts = roll_out(second, *encoded, pair.config.rollout, generator(), sample_answers=False)
+    assert mismatch(other, first.ids, rollouts, rows=16).largest < pair.tolerance
+    pair.engine = VllmEngine(pair.model, first.ids, pair.config.rollout)
+
+
+def test_a_failure_of_vllm_is_one_line(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory\nand a traceback")
+
+    monkeypatch.setattr(pair.engine.llm, "generate", fail)
+    with pytest.raises(UserError, match=r"^rollout\.engine=vllm: vLLM failed: out of memory$"):
+        batch(pair)
+
+
+def test_weights_that_are_not_finite_are_reported(pair: Pair) -> None:
+    broken = new_model(pair.config.model, pair.task.tokenizer, seed=9)
+    with torch.no_grad():
+        broken.model.norm.weight[0] = torch.nan
+    pair.engine.take_weights(broken)
+    with pytest.raises(Diverged, match="not finite"):
+        batch(pair)
+    pair.engine.take_weights(pair.model)
+    assert mismatch(pair.model, pair.engine.ids, batch(pair), rows=48).largest < pair.tolerance
