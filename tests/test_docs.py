@@ -7,8 +7,10 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from figures import adam_testbed, warm_start
 from figures.escape_exponents import compute
 from figures.names import mean
 from figures.registry import FIGURES
@@ -110,6 +112,38 @@ def test_words_about_escape_times() -> None:
     assert max(max(path.norm_sq) / path.norm_sq[0] for path in data.measured.values()) > 8
 
 
+def test_words_about_adams_epsilon() -> None:
+    data = adam_testbed.compute()
+    runs = data.runs
+    slow = (runs.law > runs.floor) & np.isfinite(runs.updates)
+    assert np.abs(np.log(runs.updates / (runs.law + runs.floor)))[slow].max() < np.log(2)
+    sgd, tiny, conflict = data.cases.values()
+    assert sgd[0].high[0] == 0  # RB-RLOO, weights as they are
+    assert sgd[1].low[0] > 0.05
+    assert (tiny[0].high[0], tiny[1].low[0] > 0.9) == (0, True)
+    for line in conflict[1:]:
+        assert line.high[:2].max() == 0  # q = 0 and q = .25
+    assert conflict[1].low[2:].min() > 0.5
+
+
+def test_words_about_the_warm_start() -> None:
+    data = warm_start.compute()
+    calm, fast = (
+        {(one.q, one.baseline): one for one in data.groups if one.lr == lr}
+        for lr in sorted({g.lr for g in data.groups})
+    )
+    assert max(one.fall.max() for one in calm.values()) < 0.1
+    with_it = [one.fall for (_, baseline), one in fast.items() if baseline == "leave-one-out"]
+    without = np.concatenate([one.fall for (_, baseline), one in fast.items() if baseline == "none"])
+    assert min(falls.min() for falls in with_it) > 0.05
+    assert fast[1.0, "leave-one-out"].fall.max() > 0.6
+    assert fast[1.0, "leave-one-out"].end.min() > 0.95
+    assert (np.sum(without < 0.01), np.sum(without > 0.2)) == (3, 3)
+    for gains in data.gains:
+        assert np.median(gains.loo[gains.p > 0.9]) > 1000
+        assert gains.weighted[gains.p < 0.2].max() < 0.6
+
+
 @pytest.mark.parametrize("words", COMMANDS)
 def test_commands_exist(words: list[str]) -> None:
     program, *rest = words
@@ -125,6 +159,8 @@ def test_commands_exist(words: list[str]) -> None:
         assert command.__module__ == "qtheory.cli"
         if command.__name__ == "verify":
             assert set(bound.args) <= set(CLAIMS)
+    elif rest[0].endswith(".py"):
+        assert (ROOT / rest[0]).is_file()
     else:
         assert words[:3] == ["python", "-m", "figures"]
         assert rest[2:] in (["--list"], ["--all"], ["--tables"])  # tests/figures runs them
