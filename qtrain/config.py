@@ -163,6 +163,11 @@ class Config(Table):
         for key in ("relative_weights", "baseline_gain_every"):
             if getattr(self.train, key) and self.estimator.needs_reward:
                 raise ValueError(f"train.{key} is about weights, and {self.estimator} reads rewards; leave it out")
+        if self.train.relative_weights and not self.estimator.scales_together:
+            raise ValueError(
+                f"train.relative_weights: {self.estimator} has no common factor to scale by, as its coefficients do "
+                "not scale with the weights; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -83,6 +83,16 @@ class EstimatorChoice:
         return self.spec.inputs == "reward"
 
     @property
+    def scales_together(self) -> bool:
+        """Whether a common factor on all weights is a common factor on all coefficients."""
+        pool, ones = np.array([[-1.0, -2.0, -4.0]]), np.ones((1, 3))
+        plain, scaled = (
+            self.coefficients(log_w, np.ones((1, 3)), np.random.default_rng(0), score_norm_sq_BM=ones).answer
+            for log_w in (pool, pool - 1)
+        )
+        return bool(np.allclose(scaled * plain.max(), plain * scaled.max()))
+
+    @property
     def needs_score_norm(self) -> bool:
         """Whether the rationales' squared scores must be noted."""
         return self.spec.needs_score_norm

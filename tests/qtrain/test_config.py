@@ -50,6 +50,10 @@ def test_overrides_are_read_as_toml_and_else_as_text() -> None:
         ("estimator=rloo:q=.5", "estimator 'rloo' has no parameter 'q'; it takes none"),
         ("lr", "override 'lr': write key=value"),
         ("estimator=grpo train.relative_weights=true", ": train.relative_weights is about weights, and grpo reads"),
+        (
+            "estimator=u_series:q=.5 train.relative_weights=true",
+            ": train.relative_weights: u_series:q=0.5 has no common",
+        ),
         ("estimator=star train.baseline_gain_every=5", ": train.baseline_gain_every is about weights, and star reads"),
         ("train.steps.more=1", "override 'train.steps.more': 'steps' is a value, not a table"),
     ],
@@ -102,3 +106,11 @@ def test_words_differ_by_parameters_of_every_type() -> None:
         EstimatorChoice.parse("garl:q=1,normalize=yes")
     with pytest.raises(ValueError, match="needs a value: q="):
         EstimatorChoice.parse("garl:q")
+
+
+@pytest.mark.parametrize(
+    "word", ["rb_rloo", "garl:q=.5", "garl_weighted:q=.5", "paft:q=.5", "jackknife:q=.5", "delta:q=1"]
+)
+def test_relative_weights_are_taken_where_coefficients_scale_together(word: str) -> None:
+    config = read_config(CONFIGS / "cold_start.toml", (f"estimator={word}", "train.relative_weights=true"))
+    assert config.train.relative_weights

@@ -124,7 +124,9 @@ def test_samples_have_the_models_frequencies(pair: Pair, changes: dict[str, floa
 
 def test_greedy_rows_are_those_of_transformers(pair: Pair) -> None:
     if pair.tolerance > 0.1:
-        pytest.skip("bfloat16 turns near ties around")
+        pytest.skip(
+            "two logits that tie to bfloat16 rounding make greedy rows differ between engines; fp32 models run this"
+        )
     settings = pair.config.rollout.model_copy(update={"top_k": 1, "samples": 1})
     encoded = encode_examples(pair.task.tokenizer, pair.task.batch(12, np.random.default_rng(2)))
     peer = TransformersEngine(pair.model, pair.engine.ids)
