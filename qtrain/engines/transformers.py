@@ -6,6 +6,7 @@ then teacher-forced on the same cache, which is cut back before an answer is sam
 """
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import NamedTuple
 
 import torch
@@ -76,6 +77,8 @@ class _CachedGroup:
         column_S = torch.arange(width, device=model.device)
         mask_BS = column_S >= width - lengths_B[:, None]
         self.cache = DynamicCache(config=model.config)
+        # Transformers renames it within version 5; the old name warns where there is the new one.
+        self.cache_argument = "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
         self.mask_NT = mask_BS
         self.length_N = torch.zeros_like(lengths_B)
         self.logits_NV = self._feed(tokens_BS, mask_BS)[:, -1]
@@ -135,9 +138,9 @@ class _CachedGroup:
             input_ids=tokens_NT,
             attention_mask=None if bool(self.mask_NT.all()) else self.mask_NT,
             position_ids=positions_NT,
-            past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1 if first else 0,
+            **{self.cache_argument: self.cache},
         )
         logits_NTV = output.logits.float()
         if not logits_NTV.isfinite().all():
