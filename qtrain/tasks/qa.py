@@ -1,4 +1,4 @@
-"""Questions over a given text: FinQA, HotPotQA and MuSiQue, from their official files or from the hub.
+"""Questions over a given text: FinQA, HotPotQA, MuSiQue or your own pairs, from files or from the hub.
 
 prompt  context and question, cold or warm (`qtrain.tasks.prompts`), <think>   answer  the gold answer
 """

@@ -12,7 +12,7 @@ from qtrain.tasks.prompts import Variant
 
 
 class QAConfig(TaskConfig, frozen=True):
-    r"""Table `[task]` of finqa, hotpotqa and musique.
+    r"""Table `[task]` of finqa, hotpotqa, musique and pairs.
 
     Attributes:
         variant: cold shows the input alone; warm adds a task description and the answer's format.
@@ -74,3 +74,9 @@ class MuSiQueConfig(QAConfig, frozen=True):
     """Table `[task]` of musique."""
 
     name: Literal["musique"] = "musique"
+
+
+class PairsConfig(QAConfig, frozen=True):
+    """Table `[task]` of pairs."""
+
+    name: Literal["pairs"] = "pairs"
