@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from qtheory.estimators import ESTIMATORS
-from qtrain.device import DeviceName
 from qtrain.errors import UserError, did_you_mean
 from qtrain.estimator_choice import EstimatorChoice
 from qtrain.model_config import AnyModelConfig, LoraConfig, ModelConfig, PretrainedConfig, model_class, model_config
@@ -111,7 +110,7 @@ class TrainConfig(Table):
     gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     kl: float | None = Field(default=None, gt=0)
-    device: DeviceName = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class EvalConfig(Table):
