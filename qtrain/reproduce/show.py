@@ -42,7 +42,7 @@ def show_costs(
     assumed: Assumptions,
 ) -> None:
     """A row a cell, their sum, and everything that was assumed."""
-    units = {"sampled": "M/step", "trained": "M/step", "tokens": "G", "update": "GiB", "group": "GiB", "peak": "GiB"}
+    units = {"sample": "M", "train": "M", "total": "G", "update": "GiB", "KV": "GiB", "peak": "GiB"}
     units |= {machine.name: "h" for machine in MACHINES}
     lines = _table(["cell", *(f"{name}\n{unit}" for name, unit in units.items())], "dry run: " + table.title)
     for cell, one in costs:
@@ -64,9 +64,9 @@ def show_costs(
     how = "measured" if all(mean.measured for mean in means.values()) else "assumed"
     for line in (
         "An estimate by the formulas of qtrain/reproduce/cost.py, not a measurement.",
-        "sampled, trained: tokens of a step. tokens: all of them, evaluations included. update: activations and logits",
-        "of a micro-batch. group: KV cache of one prompt's rows. peak: the most at one time, with weights, gradients,",
-        "Adam's moments and the engine. hours: of one GPU, for training, validation and test.",
+        "sample, train: tokens of a step, sampled and trained on. total: all of them, evaluations included. update:",
+        "activations and logits of a micro-batch. KV: cache of one prompt's rows. peak: the most at one time, with",
+        "weights, gradients, Adam's moments and the engine. hours: of one GPU, for training, validation and test.",
         f"model: {shape.parameters:,} parameters; KV cache {shape.cache_bytes():,} bytes a token in bfloat16",
         f"tokens of a rationale: {rationales}",
         f"tokens of a prompt, mean, {how}: {prompts}",

@@ -164,3 +164,4 @@ def test_the_dry_run_prints_what_it_assumes(capsys: pytest.CaptureFixture[str]) 
     ):
         assert line in out
     assert len([line for line in out.splitlines() if "-warm-" in line]) == 21
+    assert "…" not in out  # all of it fits 80 columns
