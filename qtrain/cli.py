@@ -181,6 +181,44 @@ def report(*runs: Path, output: Annotated[Path, Parameter(name=["--output", "-o"
     report_command(runs, output)
 
 
+@app.command
+def reproduce(
+    table: str,
+    /,
+    *words: str,
+    list_cells: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    only: Annotated[list[str] | None, Several] = None,
+    data: Path | None = None,
+    out: Path = Path("runs/reproduce"),
+    rationale_tokens: float | None = None,
+) -> None:
+    """Show, estimate or run the cells of one of the paper's tables or figures.
+
+    Args:
+        table: table1, table2, table3, fig3 or fig4.
+        words: `run` to run the cells that have not run yet; key=value for all of them, for example train.steps=50.
+        list_cells: Print the cells, their configurations and the paper's numbers.
+        dry_run: Print estimated tokens, memory and GPU hours, and what was assumed.
+        only: Names of cells.
+        data: A folder that holds finqa, hotpotqa and musique with the official files; by default the hub's copies.
+        out: Run folders are OUT/TABLE/CELL, results OUT/TABLE/table.json.
+        rationale_tokens: With --dry-run, mean tokens of a rationale; by default the whole budget.
+    """
+    from qtrain.reproduce.command import reproduce_command
+
+    reproduce_command(
+        table,
+        words,
+        list_cells=list_cells,
+        dry_run=dry_run,
+        only=only,
+        data=data,
+        out=out,
+        rationale_tokens=rationale_tokens,
+    )
+
+
 @data_app.command
 def check(
     name: str,
