@@ -219,6 +219,29 @@ def reproduce(
     )
 
 
+@app.command
+def gpu_check(
+    *,
+    out: Path,
+    only: Annotated[list[str] | None, Several] = None,
+    device: Literal["cuda", "cpu"] = "cuda",
+    size: Literal["full", "tiny"] = "full",
+    page: Path | None = None,
+) -> None:
+    """Show on a GPU what needs one: the testbed in bfloat16, steps of Qwen3-0.6B's shape, a larger cold start.
+
+    Args:
+        out: Folder of the results; finished stages in it are kept.
+        only: Stages to run: escape, throughput, multi_hop; by default all.
+        device: cpu tries the harness out.
+        size: tiny takes seconds, and its numbers mean nothing.
+        page: Where to write the results as a page of Markdown, and beside it as JSON; by default OUT/gpu-check.md.
+    """
+    from qtrain.gpu_check.command import gpu_check_command
+
+    gpu_check_command(out, only, device, size, page)
+
+
 @data_app.command
 def check(
     name: str,

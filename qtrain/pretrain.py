@@ -14,6 +14,7 @@ import torch
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
 from qtrain.config import Config, config_hash
+from qtrain.device import find_device
 from qtrain.errors import UserError
 from qtrain.log_weights import row_log_probs
 from qtrain.model import encode, load_pretrained, new_model, token_ids
@@ -68,7 +69,8 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
     once. A pretrained model is taken as it is.
 
     Args:
-        config: Its `task`, `model`, `pretrain` and, for p0, `rollout` budgets decide the base.
+        config: Its `task`, `model`, `pretrain` and, for p0, `rollout` budgets decide the base, which is made on
+            `train.device`.
         task: Built from `config`.
         progress: Told about each pre-training step.
     """
@@ -94,6 +96,7 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
 
     def make() -> tuple[PreTrainedModel, dict]:
         model = base.load(config, task)
+        model.to(find_device(config.train.device))  # pyright: ignore[reportArgumentType]
         about = {key: value for key, value in base.about.items() if key not in ("hash", "made_from")}
         return model, {**about, **move_p0(model, task, config)}
 
@@ -103,7 +106,8 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
 def _pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[PreTrainedModel, dict]:
     settings = config.pretrain
     assert isinstance(config.model, ModelConfig)
-    model = new_model(config.model, task.tokenizer, settings.seed)
+    model: PreTrainedModel = new_model(config.model, task.tokenizer, settings.seed)
+    model.to(find_device(config.train.device))  # pyright: ignore[reportArgumentType]
     ids = token_ids(task.tokenizer)
     rng = np.random.default_rng([settings.seed, FORMAT])
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=(0.9, 0.95), weight_decay=0.01)
