@@ -48,6 +48,7 @@ def roll_out(
     *,
     sample_answers: bool,
     score_norms: bool = False,
+    score: bool = True,
 ) -> Rollouts:
     """Sample rationales, score the gold answers, and sample answers where the estimator needs rewards.
 
@@ -59,6 +60,7 @@ def roll_out(
         generator: Source of randomness, on the model's device.
         sample_answers: Whether to sample answers and compute rewards.
         score_norms: Whether to note the rationales' squared scores.
+        score: Whether to score the gold answers; without, the log-weights are no numbers, for the caller to fill in.
 
     Raises:
         UserError: A row may become longer than the model's positions reach, or the engine cannot do what is asked.
@@ -68,7 +70,9 @@ def roll_out(
     shape_BM = (len(prompts), config.samples)
     group = engine.start(prompts, config)
     found = group.rationales(generator, score_norms=score_norms)
-    log_w_N = group.score([answer for answer in gold for _ in range(config.samples)])
+    log_w_N = torch.full((len(found.tokens),), torch.nan, dtype=torch.float64)
+    if score or sample_answers:
+        log_w_N = group.score([answer for answer in gold for _ in range(config.samples)])
     answers = reward_BM = None
     if sample_answers:
         answers = group.answers(generator)
