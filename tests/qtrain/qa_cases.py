@@ -74,10 +74,15 @@ def musique(number: int = 1, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-RECORDS = {"finqa": finqa, "hotpotqa": hotpotqa, "musique": musique}
+def pair(number: int = 1, **fields: Any) -> dict[str, Any]:
+    """A pair of the user's own."""
+    return {"id": f"mine-{number}", "question": f"what is {number} + 1?", "answer": str(number + 1)} | fields
+
+
+RECORDS = {"finqa": finqa, "hotpotqa": hotpotqa, "musique": musique, "pairs": pair}
 """What makes a record of each data set, by number, in the official layout."""
 
-LINES = {"musique"}
+LINES = {"musique", "pairs"}
 """Data sets whose official files are JSON lines."""
 
 
