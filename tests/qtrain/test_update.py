@@ -1,5 +1,7 @@
 """The update against the definition: its gradient is the estimator's sum of scores, by autograd per sample."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -135,7 +137,9 @@ def test_gradient_checkpointing_does_not_change_the_result(
     model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts
 ) -> None:
     ones = torch.ones_like(rollouts.log_w_BM)
-    backward(model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False)
+    tokens = sum(map(len, rollouts.prompts)) + sum(map(len, rollouts.rationales)) + 24 * 4
+    settings: dict[str, Any] = {"on_sampled_answers": False, "micro_batch_tokens": tokens // 2 + 20}
+    backward(model, ids, rollouts, Coefficients(ones, ones), **settings)
     wanted, calls = gradient(model), 0
 
     def count(*_: object) -> None:
@@ -144,11 +148,7 @@ def test_gradient_checkpointing_does_not_change_the_result(
 
     enable_recomputing(model)
     next(one for one in model.modules() if isinstance(one, Qwen3RMSNorm)).register_forward_hook(count)
-    tokens = sum(map(len, rollouts.prompts)) + sum(map(len, rollouts.rationales)) + 24 * 4
-    backward(
-        model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False, micro_batch_tokens=tokens // 2 + 20,
-        recompute=True,
-    )  # fmt: skip
+    backward(model, ids, rollouts, Coefficients(ones, ones), **settings, recompute=True)
     # Each of the two passes runs it forward, and once more in the backward pass.
     assert calls == 4
     assert not model.training
