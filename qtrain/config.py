@@ -91,10 +91,11 @@ class TrainConfig(Table):
 
     `checkpoint_every` so many steps the run writes all that `--resume` needs, and after each evaluation that is the
     best so far (maj@k); the last `keep` checkpoints and the best one stay. A step without a finite gradient is skipped;
-    `skip_limit` of them in a row end the run. `micro_batch` bounds the rows of one forward and backward pass, which
-    does not change the result; `gradient_checkpointing` computes activations twice instead of keeping them. `dtype`
-    bfloat16 is autocast: weights, logits and log-probabilities stay in float32. `kl` is the weight of
-    KL(p(z|x) || the base's). `device` auto is the GPU where there is one.
+    `skip_limit` of them in a row end the run. `micro_batch_tokens` bounds the tokens of one forward and backward pass,
+    a prompt counted once for all its rows; it does not change the result. A batch that cannot be longer is run forward
+    once, and its log w are those of that pass (see `qtrain.step.in_one_pass`). `gradient_checkpointing` computes
+    activations twice instead of keeping them. `dtype` bfloat16 is autocast: weights, logits and log-probabilities stay
+    in float32. `kl` is the weight of KL(p(z|x) || the base's). `device` auto is the GPU where there is one.
     """
 
     steps: int = Field(default=300, ge=1)
@@ -106,7 +107,7 @@ class TrainConfig(Table):
     checkpoint_every: int | None = Field(default=None, ge=1)
     keep: int = Field(default=2, ge=1)
     skip_limit: int = Field(default=3, ge=1)
-    micro_batch: int | None = Field(default=None, ge=1)
+    micro_batch_tokens: int | None = Field(default=16384, ge=1)
     gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     kl: float | None = Field(default=None, gt=0)

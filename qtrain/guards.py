@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients
-from qtrain.log_weights import row_log_probs
+from qtrain.log_weights import batch_rows, token_log_probs
 from qtrain.model import TokenIds
 from qtrain.rollouts import Rollouts
 from qtrain.tasks import Example
@@ -91,13 +91,6 @@ def blame_pool(
 
 def _pool_log_probs(model: PreTrainedModel, ids: TokenIds, rollouts: Rollouts, index: int) -> Tensor:
     samples = rollouts.log_w_BM.shape[1]
-    rows = slice(index * samples, (index + 1) * samples)
-    log_probs = row_log_probs(
-        model,
-        ids,
-        [rollouts.prompts[index]] * samples,
-        rollouts.rationales[rows],
-        rollouts.forced_BM[index].tolist(),
-        [rollouts.gold[index]] * samples,
-    )
-    return torch.cat([log_probs.rationale_N, log_probs.answer_N])
+    pool = range(index * samples, (index + 1) * samples)
+    rows = batch_rows(ids, rollouts, [rollouts.gold[index]] * samples, pool)
+    return token_log_probs(model, rollouts.prompts, rows).log_p_K

@@ -1,13 +1,12 @@
 """KL(p(z|x) || base): its gradient as coefficients on the rationales, so that loss and update stay as they are."""
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients
-from qtrain.log_weights import row_log_probs
+from qtrain.log_weights import batch_rows, token_log_probs
 from qtrain.model import TokenIds
-from qtrain.precision import Dtype, autocast
+from qtrain.precision import Dtype
 from qtrain.rollouts import Rollouts
 
 
@@ -27,14 +26,13 @@ def with_kl(coefficients_BM: Coefficients, log_ratio_BM: Tensor, weight: float) 
     return Coefficients(coefficients_BM.rationale - weight * (log_ratio_BM - others_BM), coefficients_BM.answer)
 
 
-@torch.no_grad()
 def log_ratio(
     model: PreTrainedModel,
     base: PreTrainedModel,
     ids: TokenIds,
     rollouts: Rollouts,
     *,
-    micro_batch: int | None = None,
+    micro_batch_tokens: int | None = None,
     dtype: Dtype = "float32",
 ) -> Tensor:
     """The ratio log p(z|x) - log p_base(z|x) of each rationale in nats, without a forced END_THINK.
@@ -44,32 +42,17 @@ def log_ratio(
         base: What it started from.
         ids: Special tokens.
         rollouts: The batch.
-        micro_batch: Most rows in one forward pass.
+        micro_batch_tokens: Most tokens in one forward pass.
         dtype: What the layers compute in.
 
     Returns:
         (B, M) float64, on the CPU.
     """
-    prompts, samples = rollouts.log_w_BM.shape
-    rows = prompts * samples
-    forced_N = rollouts.forced_BM.flatten().tolist()
-    found = []
-    for first in range(0, rows, micro_batch or rows):
-        part = range(first, min(rows, first + (micro_batch or rows)))
-        one, other = (_log_p(each, ids, rollouts, part, forced_N, samples, dtype) for each in (model, base))
-        found.append((one.double() - other.double()).cpu())
-    return torch.cat(found).reshape(prompts, samples)
-
-
-def _log_p(
-    model: PreTrainedModel, ids: TokenIds, rollouts: Rollouts, part: range, forced_N: list, samples: int, dtype: Dtype
-) -> Tensor:
-    with autocast(dtype, model.device):
-        return row_log_probs(
-            model,
-            ids,
-            [rollouts.prompts[row // samples] for row in part],
-            [rollouts.rationales[row] for row in part],
-            [forced_N[row] for row in part],
-            [[] for _ in part],
-        ).rationale_N
+    rows = batch_rows(ids, rollouts, [[]] * len(rollouts.rationales))
+    one_N, other_N = (
+        token_log_probs(each, rollouts.prompts, rows, limit=micro_batch_tokens, dtype=dtype)
+        .by_row(len(rows))
+        .rationale_N
+        for each in (model, base)
+    )
+    return (one_N - other_N).reshape(rollouts.forced_BM.shape)

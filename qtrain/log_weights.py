@@ -1,4 +1,4 @@
-"""Log-probabilities with gradient: log p(z|x) and log p(y|x, z) of finished rows, from one forward pass."""
+"""Log-probabilities of finished rows: log p(z|x) and log p(y|x, z), without gradient, and with one for pre-training."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,11 +7,17 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from qtrain.forward.attention import packed
+from qtrain.forward.head import log_probs, output_matrix
+from qtrain.forward.passes import passes
+from qtrain.forward.rows import ANSWER, NEITHER, RATIONALE, Row, make_row
 from qtrain.model import TokenIds
+from qtrain.precision import Dtype
+from qtrain.rollouts import Rollouts
 
 
 class RowLogProbs(NamedTuple):
-    """Log-probabilities in nats, one a row, differentiable.
+    """Log-probabilities in nats, one a row.
 
     Attributes:
         rationale_N: log p(z|x), over the tokens that the model chose: a forced END_THINK has no term.
@@ -20,6 +26,77 @@ class RowLogProbs(NamedTuple):
 
     rationale_N: Tensor
     answer_N: Tensor
+
+
+class TokenLogProbs(NamedTuple):
+    """Log-probabilities of single tokens in nats, on the CPU, those of a row in order.
+
+    Attributes:
+        log_p_K: float64.
+        part_K: RATIONALE or ANSWER.
+        row_K: The row's index.
+    """
+
+    log_p_K: Tensor
+    part_K: Tensor
+    row_K: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence["TokenLogProbs"]) -> "TokenLogProbs":
+        """Those of several passes."""
+        if not parts:
+            return cls(torch.zeros(0, dtype=torch.float64), *[torch.zeros(0, dtype=torch.int64)] * 2)
+        return cls(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def of_rationales(self) -> "TokenLogProbs":
+        """Those of the rationales' tokens alone."""
+        kept = self.part_K == RATIONALE
+        return TokenLogProbs(*(column[kept] for column in self))
+
+    def by_row(self, rows: int) -> RowLogProbs:
+        """Their sums, float64, for so many rows."""
+        zeros = torch.zeros(rows, dtype=torch.float64)
+        rationale_N, answer_N = (
+            zeros.index_add(0, self.row_K, self.log_p_K * (self.part_K == part)) for part in (RATIONALE, ANSWER)
+        )
+        return RowLogProbs(rationale_N, answer_N)
+
+
+def batch_rows(
+    ids: TokenIds, rollouts: Rollouts, answers: Sequence[list[int]], which: Sequence[int] | None = None
+) -> list[Row]:
+    """Rows of a batch with an answer behind each.
+
+    Args:
+        ids: Special tokens.
+        rollouts: The batch.
+        answers: One for each of these rows, END included.
+        which: Their indices, all by default.
+    """
+    samples = rollouts.forced_BM.shape[1]
+    forced_N = rollouts.forced_BM.flatten().tolist()
+    return [
+        make_row(ids.end_think, row // samples, rollouts.rationales[row], answer, forced=forced_N[row])
+        for row, answer in zip(range(len(forced_N)) if which is None else which, answers, strict=True)
+    ]
+
+
+@torch.no_grad()
+def token_log_probs(
+    model: PreTrainedModel,
+    prompts: Sequence[list[int]],
+    rows: Sequence[Row],
+    *,
+    limit: int | None = None,
+    dtype: Dtype = "float32",
+) -> TokenLogProbs:
+    """Score rows without gradient; arguments as in `qtrain.forward.passes`."""
+    head, found = output_matrix(model), list[TokenLogProbs]()
+    with packed(model):
+        for one, states_KD in passes(model, prompts, rows, limit=limit, dtype=dtype):
+            log_p_K = log_probs(head, states_KD, one.target_K)
+            found.append(TokenLogProbs(log_p_K.double().cpu(), one.part_K.cpu(), one.row_K.cpu()))
+    return TokenLogProbs.joined(found)
 
 
 class Rows(NamedTuple):
@@ -32,9 +109,6 @@ class Rows(NamedTuple):
 
     tokens_NT: Tensor
     part_NT: Tensor
-
-
-NEITHER, RATIONALE, ANSWER = 0, 1, 2
 
 
 def whole_rows(
@@ -57,10 +131,9 @@ def whole_rows(
     """
     tokens, parts = [], []
     for prompt, rationale, force, answer in zip(prompts, rationales, forced, answers, strict=True):
-        tokens.append(prompt + rationale + [ids.end_think] * force + answer)
-        parts.append(
-            [NEITHER] * (len(prompt)) + [RATIONALE] * len(rationale) + [NEITHER] * force + [ANSWER] * len(answer)
-        )
+        row = make_row(ids.end_think, 0, rationale, answer, forced=force)
+        tokens.append(prompt + row.tokens)
+        parts.append([NEITHER] * len(prompt) + row.parts)
     width = max(map(len, tokens))
     return Rows(
         torch.tensor([row + [ids.pad] * (width - len(row)) for row in tokens], device=device),
@@ -76,16 +149,14 @@ def row_log_probs(
     forced: Sequence[bool],
     answers: Sequence[list[int]],
 ) -> RowLogProbs:
-    """Run N rows through the model once; arguments as in `whole_rows`."""
+    """Run N rows through the model once, differentiably, for pre-training, whose rows share no prompts.
+
+    Arguments as in `whole_rows`.
+    """
     rows = whole_rows(ids, prompts, rationales, forced, answers, model.device)
     # Nothing before the end of the shortest prompt is scored.
     start = min(map(len, prompts))
-    log_p_NT, part_NT = token_log_probs(model, rows, start), rows.part_NT[:, start:]
-    return RowLogProbs((log_p_NT * (part_NT == RATIONALE)).sum(1), (log_p_NT * (part_NT == ANSWER)).sum(1))
-
-
-def token_log_probs(model: PreTrainedModel, rows: Rows, start: int) -> Tensor:
-    """Log p of every token from column `start` on given those before it, in nats, (N, T - start), differentiable."""
-    tokens_NT = rows.tokens_NT
+    tokens_NT, part_NT = rows.tokens_NT, rows.part_NT[:, start:]
     logits_NTV = model(input_ids=tokens_NT, use_cache=False, logits_to_keep=tokens_NT.shape[1] - start + 1).logits
-    return logits_NTV[:, :-1].float().log_softmax(-1).gather(-1, tokens_NT[:, start:, None])[..., 0]
+    log_p_NT = logits_NTV[:, :-1].float().log_softmax(-1).gather(-1, tokens_NT[:, start:, None])[..., 0]
+    return RowLogProbs((log_p_NT * (part_NT == RATIONALE)).sum(1), (log_p_NT * (part_NT == ANSWER)).sum(1))

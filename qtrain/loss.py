@@ -2,20 +2,26 @@
 
 from torch import Tensor
 
-from qtrain.log_weights import RowLogProbs
+from qtrain.forward.rows import RATIONALE
 
 
-def surrogate_loss(
-    log_probs: RowLogProbs, rationale_coefficient_N: Tensor, answer_coefficient_N: Tensor, *, rows: int
+def token_coefficients(
+    part_K: Tensor, row_K: Tensor, rationale_coefficient_N: Tensor, answer_coefficient_N: Tensor
 ) -> Tensor:
-    """-(1/rows) sum_n [ rationale_n log p(z_n|x) + answer_n log p(y_n|x, z_n) ], a scalar.
+    """What each token's log p is multiplied with in the surrogate loss.
+
+    It is -(1/N) sum_n [ rationale_n log p(z_n|x) + answer_n log p(y_n|x, z_n) ], a sum over tokens.
 
     Args:
-        log_probs: Differentiable log-probabilities of the rows at hand.
-        rationale_coefficient_N: c of Alg. 1, constants.
+        part_K: What a token belongs to, RATIONALE or ANSWER.
+        row_K: The row that it is in.
+        rationale_coefficient_N: c of Alg. 1, constants, for all N = B * M rows of the batch: those that are left out of
+            a pass count too.
         answer_coefficient_N: Its answer part, constants.
-        rows: B * M of the whole batch. It is an argument because rows with zero coefficients may be left out of the
-            forward pass, which must not change the result.
+
+    Returns:
+        (K,), of the coefficients' type.
     """
-    weighted_N = rationale_coefficient_N * log_probs.rationale_N + answer_coefficient_N * log_probs.answer_N
-    return -weighted_N.sum() / rows
+    of_rationale = part_K == RATIONALE
+    chosen_K = rationale_coefficient_N[row_K].where(of_rationale, answer_coefficient_N[row_K])
+    return -chosen_K / len(rationale_coefficient_N)

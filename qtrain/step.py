@@ -1,7 +1,8 @@
 """One step's gradient: batch -> rollouts -> log-weights -> coefficients -> loss, with what is logged of it."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import PreTrainedModel
@@ -20,7 +21,7 @@ from qtrain.rollouts import roll_out
 from qtrain.score_norm import score_norm_sq
 from qtrain.state import RunState, Sources
 from qtrain.tasks import Task
-from qtrain.update import backward, gradient_norm
+from qtrain.update import backward, forward, gradient_norm
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,21 @@ def measure(parts: Parts, state: RunState, step: int) -> dict[str, float]:
     return metrics
 
 
+def in_one_pass(
+    config: Config, choice: EstimatorChoice, prompts: Sequence[list[int]], gold: Sequence[list[int]]
+) -> bool:
+    """Whether the update's own forward pass is to find log w, so that the engine need not score.
+
+    It is where y* is what the update puts behind the rationales, where that runs every one of them (resampling leaves
+    most of them out), and where the longest possible batch fits into one pass.
+    """
+    rollout, limit = config.rollout, config.train.micro_batch_tokens
+    if choice.needs_reward or choice.spec.stochastic:
+        return False
+    rows = (rollout.samples * (rollout.rationale_budget + 1 + len(answer)) for answer in gold)
+    return limit is None or sum(map(len, prompts)) + sum(rows) <= limit
+
+
 def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, float]:
     """Task to gradient: one batch, its estimate left in `.grad`.
 
@@ -66,9 +82,10 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
     ids, settings = token_ids(parts.task.tokenizer), config.train
     examples = parts.task.batch(config.rollout.prompts, sources.batch)
     prompts, gold = encode_examples(parts.task.tokenizer, examples)
+    one_pass = in_one_pass(config, choice, prompts, gold)
     try:
         with autocast(settings.dtype, model.device):
-            rollouts = roll_out(
+            sampled = roll_out(
                 parts.engine,
                 prompts,
                 gold,
@@ -76,14 +93,18 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
                 sources.tokens,
                 sample_answers=choice.needs_reward,
                 score_norms=choice.needs_score_norm,
+                # The first batch's, for the self-check.
+                score=not one_pass or step == 1,
             )
     except Diverged as error:
         raise NotFinite(str(error), **blame_prompt(model, prompts, examples)) from None
+    rollouts, ahead = sampled, None
+    if one_pass:
+        ahead = forward(model, ids, sampled, dtype=settings.dtype, recompute=settings.gradient_checkpointing)
+        rollouts = replace(sampled, log_w_BM=ahead.log_w_BM)
     bad_B = rollouts.log_w_BM.isnan().any(1)
     if bad_B.any():
         raise NotFinite("log w is not a number", prompt=examples[int(bad_B.nonzero()[0, 0])].prompt)
-    with autocast(settings.dtype, model.device):
-        mismatch = self_check(model, ids, rollouts, config.rollout, step)
     coefficients_BM = choice.coefficients(
         relative(rollouts.log_w_BM) if settings.relative_weights else rollouts.log_w_BM,
         rollouts.reward_BM,
@@ -91,10 +112,9 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
         score_norm_sq_BM=rollouts.score_norm_sq_BM,
     )
     metrics = step_metrics(examples, rollouts, coefficients_BM, choice.q)
+    limit = settings.micro_batch_tokens
     if parts.reference is not None and settings.kl is not None:
-        log_ratio_BM = log_ratio(
-            model, parts.reference, ids, rollouts, micro_batch=settings.micro_batch, dtype=settings.dtype
-        )
+        log_ratio_BM = log_ratio(model, parts.reference, ids, rollouts, micro_batch_tokens=limit, dtype=settings.dtype)
         coefficients_BM = with_kl(coefficients_BM, log_ratio_BM, settings.kl)
         metrics["kl"] = float(log_ratio_BM.mean())
     done = backward(
@@ -103,15 +123,20 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
         rollouts,
         coefficients_BM,
         on_sampled_answers=choice.needs_reward,
-        micro_batch=settings.micro_batch,
+        micro_batch_tokens=limit,
         dtype=settings.dtype,
         recompute=settings.gradient_checkpointing,
+        ahead=ahead,
     )
     norm = gradient_norm(model)
     for name, value in {"loss": done.surrogate, "gradient's norm": norm}.items():
         if not math.isfinite(value):
             found = blame_pool(model, ids, rollouts, coefficients_BM, examples)
             raise NotFinite(f"the {name} is {value}", **found)
+    seen = None
+    if one_pass or step > 1:
+        seen = done.log_probs.of_rationales() if choice.needs_reward else done.log_probs
+    mismatch = self_check(model, ids, sampled, config.rollout, step, trainer=seen, limit=limit, dtype=settings.dtype)
     return {
         "loss": family_loss(choice.q, rollouts),
         "surrogate": done.surrogate,

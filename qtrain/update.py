@@ -1,25 +1,52 @@
 """The update: coefficients to a gradient, the gradient to new weights."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients
 from qtrain.config import OptimizerConfig
-from qtrain.log_weights import row_log_probs
-from qtrain.loss import surrogate_loss
+from qtrain.forward.attention import packed
+from qtrain.forward.head import log_probs, output_matrix, weighted_log_probs
+from qtrain.forward.packing import Packed
+from qtrain.forward.passes import passes, recomputing
+from qtrain.forward.rows import ANSWER
+from qtrain.log_weights import TokenLogProbs, batch_rows
+from qtrain.loss import token_coefficients
 from qtrain.model import TokenIds
-from qtrain.precision import Dtype, autocast
+from qtrain.precision import Dtype
 from qtrain.rollouts import Rollouts
 
 
+class Ahead(NamedTuple):
+    """A forward pass whose backward pass is to come, and the log-weights that it found.
+
+    Attributes:
+        packed: All rows of a batch.
+        states_KD: The states in front of the output matrix, with their graph.
+        log_w_BM: log p(y*|x, z) in nats, float64, on the CPU.
+    """
+
+    packed: Packed
+    states_KD: Tensor
+    log_w_BM: Tensor
+
+
 class Backward(NamedTuple):
-    """What a backward pass was about: the surrogate loss (nats) and the rows that were run."""
+    """What a backward pass was about.
+
+    Attributes:
+        surrogate: The surrogate loss (nats).
+        rows: Rows with a coefficient that is not zero.
+        log_probs: Of the tokens that were run.
+    """
 
     surrogate: float
     rows: int
+    log_probs: TokenLogProbs
 
 
 def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
@@ -30,6 +57,30 @@ def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Opt
     return torch.optim.AdamW(trained, lr=config.lr, eps=config.eps, weight_decay=0.0)
 
 
+def forward(
+    model: PreTrainedModel, ids: TokenIds, rollouts: Rollouts, *, dtype: Dtype = "float32", recompute: bool = False
+) -> Ahead:
+    """Run a whole batch with y* behind each rationale, before its coefficients are known: they come from its log w.
+
+    Args:
+        model: The policy.
+        ids: Special tokens.
+        rollouts: The batch; its log w are not read.
+        dtype: What the layers compute in.
+        recompute: As in `backward`.
+    """
+    samples = rollouts.forced_BM.shape[1]
+    answers = [gold for gold in rollouts.gold for _ in range(samples)]
+    with packed(model), recomputing(model, recompute):
+        ((one, states_KD),) = passes(
+            model, rollouts.prompts, batch_rows(ids, rollouts, answers), limit=None, dtype=dtype
+        )
+    of_answer = one.part_K == ANSWER
+    log_p_K = log_probs(output_matrix(model), states_KD[of_answer], one.target_K[of_answer])
+    found = TokenLogProbs(log_p_K.double().cpu(), one.part_K[of_answer].cpu(), one.row_K[of_answer].cpu())
+    return Ahead(one, states_KD, found.by_row(len(answers)).answer_N.reshape(rollouts.forced_BM.shape))
+
+
 def backward(
     model: PreTrainedModel,
     ids: TokenIds,
@@ -37,9 +88,10 @@ def backward(
     coefficients_BM: Coefficients,
     *,
     on_sampled_answers: bool,
-    micro_batch: int | None = None,
+    micro_batch_tokens: int | None = None,
     dtype: Dtype = "float32",
     recompute: bool = False,
+    ahead: Ahead | None = None,
 ) -> Backward:
     """Put the estimate of the gradient of J into `.grad` of every parameter.
 
@@ -53,53 +105,58 @@ def backward(
         rollouts: The batch.
         coefficients_BM: One pair a sample.
         on_sampled_answers: Whether the answer coefficients belong to the sampled answers or to y*.
-        micro_batch: Most rows in one forward and backward pass; None runs all at once. The result is the same: every
-            part is divided by the rows of the whole batch.
+        micro_batch_tokens: Most tokens in one forward and backward pass, a prompt counted once for all its rows; None
+            runs all at once. The result is the same: every part is divided by the rows of the whole batch.
         dtype: What the layers compute in, see `qtrain.precision`.
         recompute: Compute activations again in the backward pass; see `enable_recomputing`.
+        ahead: The forward pass, where `forward` has run it.
 
     Returns:
-        The surrogate loss and how many rows were run.
+        The surrogate loss, how many rows were run, and their tokens' log-probabilities.
     """
-    _, samples = rollouts.log_w_BM.shape
-    rationale_N, answer_N = coefficients_BM.rationale.flatten(), coefficients_BM.answer.flatten()
+    rationale_N, answer_N = (one.flatten().to(model.device) for one in coefficients_BM)
     kept = ((rationale_N != 0) | (answer_N != 0)).nonzero()[:, 0].tolist()
     for parameter in filter(lambda one: one.requires_grad, model.parameters()):
         parameter.grad = torch.zeros_like(parameter)
     if not kept:
-        return Backward(0.0, 0)
-    if on_sampled_answers:
-        if rollouts.answers is None:
-            raise ValueError("rollouts.answers is None: roll out with sample_answers=True")
-        answers = [rollouts.answers[row] for row in kept]
-    else:
+        return Backward(0.0, 0, TokenLogProbs.joined([]))
+    head, surrogate, found = output_matrix(model), 0.0, list[TokenLogProbs]()
+    with packed(model), recomputing(model, recompute):
+        for one, states_KD in (
+            _kept_rows(model, ids, rollouts, kept, on_sampled_answers, micro_batch_tokens, dtype)
+            if ahead is None
+            else [(ahead.packed, ahead.states_KD)]
+        ):
+            coefficient_K = token_coefficients(one.part_K, one.row_K, rationale_N, answer_N)
+            log_p_K, gradient_KD = weighted_log_probs(head, states_KD.detach(), one.target_K, coefficient_K)
+            if states_KD.requires_grad:  # not where the output matrix alone is trained
+                states_KD.backward(gradient_KD)
+            surrogate += float((coefficient_K * log_p_K).sum())
+            found.append(TokenLogProbs(log_p_K.double().cpu(), one.part_K.cpu(), one.row_K.cpu()))
+    return Backward(surrogate, len(kept), TokenLogProbs.joined(found))
+
+
+def _kept_rows(
+    model: PreTrainedModel,
+    ids: TokenIds,
+    rollouts: Rollouts,
+    kept: list[int],
+    on_sampled_answers: bool,
+    limit: int | None,
+    dtype: Dtype,
+) -> Iterator[tuple[Packed, Tensor]]:
+    """The passes of these rows, their tokens told by the rows' places in the whole batch."""
+    samples = rollouts.forced_BM.shape[1]
+    if not on_sampled_answers:
         answers = [rollouts.gold[row // samples] for row in kept]
-    forced_N = rollouts.forced_BM.flatten().tolist()
-    size, surrogate = micro_batch or len(kept), 0.0
-    for first in range(0, len(kept), size):
-        part = kept[first : first + size]
-        # Gradient checkpointing works in training mode alone; the model has no dropout that this would turn on.
-        model.train(recompute)
-        with autocast(dtype, model.device):
-            log_probs = row_log_probs(
-                model,
-                ids,
-                [rollouts.prompts[row // samples] for row in part],
-                [rollouts.rationales[row] for row in part],
-                [forced_N[row] for row in part],
-                answers[first : first + size],
-            )
-        model.eval()
-        kind, device = log_probs.rationale_N.dtype, log_probs.rationale_N.device
-        loss = surrogate_loss(
-            log_probs,
-            rationale_N[part].to(device, kind),
-            answer_N[part].to(device, kind),
-            rows=rationale_N.numel(),
-        )
-        loss.backward()
-        surrogate += float(loss.detach())
-    return Backward(surrogate, len(kept))
+    elif rollouts.answers is None:
+        raise ValueError("rollouts.answers is None: roll out with sample_answers=True")
+    else:
+        answers = [rollouts.answers[row] for row in kept]
+    rows = batch_rows(ids, rollouts, answers, kept)
+    place_K = torch.tensor(kept, device=model.device)
+    for one, states_KD in passes(model, rollouts.prompts, rows, limit=limit, dtype=dtype):
+        yield one._replace(row_K=place_K[one.row_K]), states_KD
 
 
 def enable_recomputing(model: PreTrainedModel) -> None:

@@ -14,7 +14,7 @@ from transformers import Qwen3ForCausalLM
 from qtrain.cli import main
 from qtrain.config import Config, RolloutConfig
 from qtrain.engines import check_engine, make_engine
-from qtrain.engines.mismatch import EngineMismatch, mismatch, self_check
+from qtrain.engines.mismatch import EngineMismatch, mismatch, score, self_check
 from qtrain.engines.transformers import TransformersEngine, sampling_probabilities
 from qtrain.errors import UserError
 from qtrain.model import TokenIds, encode_examples, token_ids
@@ -81,7 +81,7 @@ def test_log_probs_stay_the_models_own_under_other_sampling(
     greedy = roll_out(engine, prompts, gold, settings, generator, sample_answers=False)
     samples = settings.samples
     assert all(greedy.rationales[row] == greedy.rationales[row // samples * samples] for row in range(4 * samples))
-    assert mismatch(model, ids, greedy, rows=4 * samples).largest < 1e-5
+    assert mismatch(greedy, score(model, ids, greedy, rows=4 * samples)).largest < 1e-5
     assert max(one for row in greedy.rationale_log_p or [] for one in row) < -1e-3
 
 
@@ -123,9 +123,9 @@ def test_the_self_check_covers_the_first_batch_and_then_one_prompt(
 def test_the_self_check_allows_for_the_trainers_bfloat16(
     model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts, config: Config
 ) -> None:
-    with torch.autocast("cpu", torch.bfloat16), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = self_check(model, ids, rollouts, config.rollout, step=1)
+        found = self_check(model, ids, rollouts, config.rollout, step=1, dtype="bfloat16")
     assert 1e-4 < found["mismatch_mean"] < 0.05
 
 
@@ -144,7 +144,7 @@ def test_a_difference_that_is_not_finite_is_infinite(
 ) -> None:
     log_w_BM = rollouts.log_w_BM.clone()
     log_w_BM[0, 0] = torch.nan
-    assert mismatch(model, ids, replace(rollouts, log_w_BM=log_w_BM), rows=6).log_w == torch.inf
+    assert mismatch(replace(rollouts, log_w_BM=log_w_BM), score(model, ids, rollouts, rows=6)).log_w == torch.inf
 
 
 def test_without_vllm_one_line_says_how_to_install_it(

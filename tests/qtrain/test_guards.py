@@ -28,7 +28,7 @@ from qtrain.train import train
 def poison(patch: pytest.MonkeyPatch, steps: set[int], what: str) -> None:
     """Make something not finite at these steps."""
     count = 0
-    real_backward, real_roll_out = step_module.backward, step_module.roll_out
+    real_backward, real_roll_out, real_forward = step_module.backward, step_module.roll_out, step_module.forward
 
     def backward(model: Any, *arguments: Any, **keywords: Any) -> Any:
         done = real_backward(model, *arguments, **keywords)
@@ -39,11 +39,15 @@ def poison(patch: pytest.MonkeyPatch, steps: set[int], what: str) -> None:
     def roll_out(*arguments: Any, **keywords: Any) -> Any:
         nonlocal count
         count += 1
-        found = real_roll_out(*arguments, **keywords)
+        return real_roll_out(*arguments, **keywords)
+
+    def forward(*arguments: Any, **keywords: Any) -> Any:
+        found = real_forward(*arguments, **keywords)
         if count in steps and what == "log w":
             found.log_w_BM[1] = torch.nan
         return found
 
+    patch.setattr(step_module, "forward", forward)
     patch.setattr(step_module, "backward", backward)
     patch.setattr(step_module, "roll_out", roll_out)
 

@@ -51,7 +51,7 @@ def test_the_gradient_is_that_of_the_kl(model: Qwen3ForCausalLM, config: Config,
         rollouts = roll_out(
             TransformersEngine(model, ids), prompts, gold, config.rollout, generator, sample_answers=False
         )
-        ratio = log_ratio(model, base, ids, rollouts, micro_batch=4)
+        ratio = log_ratio(model, base, ids, rollouts, micro_batch_tokens=20)
         zero = torch.zeros_like(ratio)
         backward(model, ids, rollouts, with_kl(Coefficients(zero, zero), ratio, 1.0), on_sampled_answers=False)
         estimates.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))

@@ -85,7 +85,12 @@ def test_every_kind_of_run_goes_on_bit_for_bit(
     word: str, config: Config, task: Task, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SGD, schedules of q, KL, small batches and the measurement's own generator too."""
-    changes: dict[str, Any] = {"estimator": word, "optimizer.name": "sgd", "train.kl": 0.1, "train.micro_batch": 5}
+    changes: dict[str, Any] = {
+        "estimator": word,
+        "optimizer.name": "sgd",
+        "train.kl": 0.1,
+        "train.micro_batch_tokens": 50,
+    }
     changes |= {"train.score_norm_nats": 1e-9, "train.steps": 4, "optimizer.lr": 0.1, "train.skip_limit": 2}
     if word != "grpo":
         changes |= {"q.kind": "adaptive", "q.rho": 3.0}

@@ -119,7 +119,7 @@ def test_a_step_at_q_is_the_run_at_that_q(config: Config, task: Task, base: Base
             "optimizer.schedule.at=2: the warm-up of 2 steps comes first",
         ),
         ({"optimizer.schedule.knd": "step"}, "unknown key 'optimizer.schedule.knd'; did you mean 'kind'?"),
-        ({"train.micro_batch": 0}, "train.micro_batch = 0: "),
+        ({"train.micro_batch_tokens": 0}, "train.micro_batch_tokens = 0: "),
         ({"train.checkpoint_every": 0}, "train.checkpoint_every = 0: "),
         ({"train.keep": 0}, "train.keep = 0: "),
         ({"train.skip_limit": 0}, "train.skip_limit = 0: "),

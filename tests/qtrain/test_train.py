@@ -86,8 +86,13 @@ def test_small_batches_recomputation_and_bfloat16_leave_a_run_as_it_is(
     start, moves = load_file(base.folder / "model.safetensors"), []
     changes: list[dict[str, Any]] = [
         {},
-        {"train.micro_batch": 7, "train.gradient_checkpointing": True},
-        {"train.dtype": "bfloat16", "train.micro_batch": 7, "train.gradient_checkpointing": True, "train.kl": 1e-9},
+        {"train.micro_batch_tokens": 70, "train.gradient_checkpointing": True},
+        {
+            "train.dtype": "bfloat16",
+            "train.micro_batch_tokens": 70,
+            "train.gradient_checkpointing": True,
+            "train.kl": 1e-9,
+        },
     ]
     for index, change in enumerate(changes):
         train(config.with_values({**change, "train.steps": 1}), task, base, tmp_path / str(index))

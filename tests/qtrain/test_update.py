@@ -1,8 +1,11 @@
 """The update against the definition: its gradient is the estimator's sum of scores, by autograd per sample."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from by_definition import gradient, gradient_by_definition
 from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
@@ -10,7 +13,6 @@ from qtheory.estimators import Coefficients
 from qtrain.config import Config, OptimizerConfig
 from qtrain.engines.transformers import TransformersEngine
 from qtrain.estimator_choice import EstimatorChoice
-from qtrain.log_weights import row_log_probs
 from qtrain.model import TokenIds, encode_examples, new_model, token_ids
 from qtrain.precision import autocast, use_float32_head
 from qtrain.rollouts import Rollouts, roll_out
@@ -47,41 +49,16 @@ def rollouts(model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds)
     )
 
 
-def gradient(model: Qwen3ForCausalLM) -> torch.Tensor:
-    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).clone()
-
-
-def by_definition(
-    model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts, coefficients: Coefficients, *, sampled: bool
-) -> torch.Tensor:
-    """-(1/BM) sum over samples of [ c grad log p(z) + a grad log p(y|z) ], one sample at a time."""
-    prompts, samples = rollouts.log_w_BM.shape
-    total = torch.zeros(sum(p.numel() for p in model.parameters()))
-    assert rollouts.answers is not None
-    for row in range(prompts * samples):
-        at = divmod(row, samples)
-        model.zero_grad()
-        log_p = row_log_probs(
-            model,
-            ids,
-            [rollouts.prompts[at[0]]],
-            [rollouts.rationales[row]],
-            [bool(rollouts.forced_BM[at])],
-            [rollouts.answers[row] if sampled else rollouts.gold[at[0]]],
-        )
-        score = float(coefficients.rationale[at]) * log_p.rationale_N + float(coefficients.answer[at]) * log_p.answer_N
-        score.sum().backward()
-        total -= gradient(model) / (prompts * samples)
-    return total
-
-
 @pytest.mark.parametrize("word", ESTIMATORS)
 def test_gradient_is_the_estimate(word: str, model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts) -> None:
     choice = EstimatorChoice.parse(word)
     coefficients = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0))
     done = backward(model, ids, rollouts, coefficients, on_sampled_answers=choice.needs_reward)
     found = gradient(model)
-    expected = by_definition(model, ids, rollouts, coefficients, sampled=choice.needs_reward)
+    assert rollouts.answers is not None
+    gold = [answer for answer in rollouts.gold for _ in range(rollouts.log_w_BM.shape[1])]
+    answers = rollouts.answers if choice.needs_reward else gold
+    expected = gradient_by_definition(model, ids, rollouts, coefficients, answers)
     assert expected.norm() > 0
     assert float((found - expected).norm() / expected.norm()) < 1e-5
     assert done.rows == int(((coefficients.rationale != 0) | (coefficients.answer != 0)).sum())
@@ -92,7 +69,7 @@ def test_rows_without_coefficients_are_left_out_and_change_nothing(
 ) -> None:
     shape = rollouts.log_w_BM.shape
     none = Coefficients(torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
-    assert backward(model, ids, rollouts, none, on_sampled_answers=False) == (0.0, 0)
+    assert backward(model, ids, rollouts, none, on_sampled_answers=False)[:2] == (0.0, 0)
     assert gradient_norm(model) == 0
 
 
@@ -139,16 +116,18 @@ def test_adam_moves_on_without_a_gradient(model: Qwen3ForCausalLM, ids: TokenIds
 
 
 @pytest.mark.parametrize("word", ["garl:q=0.75", "paft:q=0.5", "rloo"])
-@pytest.mark.parametrize("micro_batch", [1, 5, 23, 24, 1000])
+@pytest.mark.parametrize("tokens", [1, 10, 30, 100, 10000])
 def test_micro_batches_do_not_change_the_result(
-    word: str, micro_batch: int, model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts
+    word: str, tokens: int, model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts
 ) -> None:
-    """24 rows, some of them left out: each part is divided by the rows of the whole batch."""
+    """24 rows in 4 pools, some of them left out: each part is divided by the rows of the whole batch."""
     choice = EstimatorChoice.parse(word)
     coefficients = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(1))
     whole = backward(model, ids, rollouts, coefficients, on_sampled_answers=choice.needs_reward)
     wanted = gradient(model)
-    done = backward(model, ids, rollouts, coefficients, on_sampled_answers=choice.needs_reward, micro_batch=micro_batch)
+    done = backward(
+        model, ids, rollouts, coefficients, on_sampled_answers=choice.needs_reward, micro_batch_tokens=tokens
+    )
     assert done.rows == whole.rows
     assert done.surrogate == pytest.approx(whole.surrogate, rel=1e-6)
     assert float((gradient(model) - wanted).norm() / wanted.norm()) < 1e-6
@@ -158,7 +137,9 @@ def test_gradient_checkpointing_does_not_change_the_result(
     model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts
 ) -> None:
     ones = torch.ones_like(rollouts.log_w_BM)
-    backward(model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False)
+    tokens = sum(map(len, rollouts.prompts)) + sum(map(len, rollouts.rationales)) + 24 * 4
+    settings: dict[str, Any] = {"on_sampled_answers": False, "micro_batch_tokens": tokens // 2 + 20}
+    backward(model, ids, rollouts, Coefficients(ones, ones), **settings)
     wanted, calls = gradient(model), 0
 
     def count(*_: object) -> None:
@@ -167,8 +148,8 @@ def test_gradient_checkpointing_does_not_change_the_result(
 
     enable_recomputing(model)
     next(one for one in model.modules() if isinstance(one, Qwen3RMSNorm)).register_forward_hook(count)
-    backward(model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False, micro_batch=12, recompute=True)
-    # Each of the two parts runs it forward, and once more in the backward pass.
+    backward(model, ids, rollouts, Coefficients(ones, ones), **settings, recompute=True)
+    # Each of the two passes runs it forward, and once more in the backward pass.
     assert calls == 4
     assert not model.training
     assert float((gradient(model) - wanted).norm() / wanted.norm()) < 1e-6

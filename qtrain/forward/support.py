@@ -1,0 +1,54 @@
+"""Which models the packed forward pass is right for: said in one line before a run starts."""
+
+import torch
+from transformers import PreTrainedModel
+
+from qtrain.errors import UserError
+from qtrain.forward.attention import packed
+from qtrain.forward.head import log_probs, output_matrix
+from qtrain.forward.passes import passes
+from qtrain.forward.rows import RATIONALE, Row
+
+TOLERANCE = 1e-3
+"""Nats that a token's log p may differ from the model's own forward pass: far above rounding."""
+
+
+def check_model(model: PreTrainedModel) -> None:
+    """Refuse a model whose forward pass is more than rotary positions and full causal attention in front of a matrix.
+
+    What a configuration says is read; then three tokens are run in both ways, which shows what it does not say, such as
+    scaled or capped logits.
+
+    Raises:
+        UserError: One line with the reason.
+    """
+    config, name = model.config.get_text_config(), type(model).__name__
+    kinds = sorted({str(kind) for kind in getattr(config, "layer_types", None) or []} - {"full_attention"})
+    if kinds:
+        raise UserError(f"{name}: layers of kind {', '.join(kinds)}: {_NEEDED}")
+    window = getattr(config, "sliding_window", None)
+    if window is not None and getattr(config, "use_sliding_window", True):
+        raise UserError(f"{name}: sliding_window={window}: {_NEEDED}")
+    output_matrix(model)
+    _compare(model, name)
+
+
+_NEEDED = "training needs full causal attention in every layer, since rationales share one run of their prompt"
+
+
+@torch.no_grad()
+def _compare(model: PreTrainedModel, name: str) -> None:
+    prompt, row = [1, 2], Row(0, [3], [RATIONALE])
+    try:
+        with packed(model):
+            pass_, states_KD = next(passes(model, [prompt], [row], limit=None))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{name}: its attention cannot be replaced: {error}") from None
+    found = log_probs(output_matrix(model), states_KD, pass_.target_K)
+    tokens = torch.tensor([prompt + row.tokens], device=model.device)
+    expected = model(input_ids=tokens, use_cache=False).logits[0, 1].float().log_softmax(-1)[row.tokens[0]]
+    if not torch.allclose(found[0].float(), expected, rtol=0, atol=TOLERANCE):
+        raise UserError(
+            f"{name}: log p of a token is {float(found[0]):.6g} by its decoder and output matrix and "
+            f"{float(expected):.6g} by its own forward pass, which does more; choose another architecture"
+        )

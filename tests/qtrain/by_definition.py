@@ -1,0 +1,53 @@
+"""The gradient of a batch from its definition: one sample at a time through the model's own forward pass."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from qtheory.estimators import Coefficients
+from qtrain.model import TokenIds
+from qtrain.rollouts import Rollouts
+
+
+def log_probs_alone(
+    model: PreTrainedModel, ids: TokenIds, prompt: list[int], rationale: list[int], answer: list[int], *, forced: bool
+) -> tuple[Tensor, Tensor]:
+    """Of one row log p(z|x) and log p(y|x, z), token by token, differentiable."""
+    row = prompt + rationale + [ids.end_think] * forced + answer
+    log_p = model(input_ids=torch.tensor([row]), use_cache=False).logits[0].float().log_softmax(-1)
+    zero, behind = log_p.sum() * 0, len(prompt) + len(rationale) + forced
+    return (
+        sum((log_p[len(prompt) - 1 + place, token] for place, token in enumerate(rationale)), zero),
+        sum((log_p[behind - 1 + place, token] for place, token in enumerate(answer)), zero),
+    )
+
+
+def gradient(model: PreTrainedModel) -> Tensor:
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).clone()
+
+
+def gradient_by_definition(
+    model: PreTrainedModel,
+    ids: TokenIds,
+    rollouts: Rollouts,
+    coefficients: Coefficients,
+    answers: Sequence[list[int]],
+) -> Tensor:
+    """-(1/BM) sum over samples of [ c grad log p(z) + a grad log p(y|z) ], y one for each row."""
+    prompts, samples = rollouts.forced_BM.shape
+    model.zero_grad()
+    for row in range(prompts * samples):
+        at = divmod(row, samples)
+        log_p_z, log_p_y = log_probs_alone(
+            model,
+            ids,
+            rollouts.prompts[at[0]],
+            rollouts.rationales[row],
+            answers[row],
+            forced=bool(rollouts.forced_BM[at]),
+        )
+        loss = float(coefficients.rationale[at]) * log_p_z + float(coefficients.answer[at]) * log_p_y
+        (-loss / (prompts * samples)).backward()
+    return gradient(model)
