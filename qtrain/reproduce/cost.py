@@ -20,9 +20,9 @@ Seconds of a step
 Evaluation: prompts, scoring and sampling likewise, with B = prompts, M = samples, and sampled answers.
 Memory in bytes
     states     16 N                       weights, gradients and two Adam moments, float32
-    activations  t = micro_batch (P + R + Y) tokens, at the whole budget:
+    activations  t = a batch at the whole budget, B (P + M (R + Y)) tokens, at most train.micro_batch_tokens:
                4 L d t + 2 (2 d + 2 H h + 2 K h + 4 f) t     checkpoints of all layers, and the inside of one
-    logits     16 V micro_batch (R + Y)   logits, log-probabilities and their two gradients, float32
+    logits     2 x 64 MiB                 a chunk's, and their gradient, whatever V and R are
     group      c (P + M (R + A))          the KV cache of one group
     peak       states + the larger of (activations + logits) and (W + the engine's whole cache)
 Not counted: start-up, the optimiser's update, self-checks, rows that wait for the longest one.
@@ -31,6 +31,7 @@ Not counted: start-up, the optimiser's update, self-checks, rows that wait for t
 from dataclasses import dataclass
 
 from qtrain.config import Config
+from qtrain.forward.head import CHUNK_BYTES
 from qtrain.reproduce.cells import SIZES, Cell
 from qtrain.reproduce.lengths import Lengths
 from qtrain.reproduce.shape import Shape
@@ -158,12 +159,12 @@ def cost(cell: Cell, config: Config, shape: Shape, mean: Lengths, assumed: Assum
         evaluations = (train.steps - 1) // config.eval.every + 2
         total += step.times(train.steps) + evaluation("validation").times(evaluations)
         states *= 4
-        at_once = train.micro_batch or rows
-        tokens = at_once * (mean.prompt + budget + trains_on)
+        tokens = rollout.prompts * mean.prompt + rows * (budget + trains_on)
+        tokens = min(tokens, train.micro_batch_tokens or tokens)
         inside = 2 * shape.hidden + 2 * (shape.heads + shape.key_value_heads) * shape.head_dim + 4 * shape.intermediate
         layers = 1 if train.gradient_checkpointing else shape.layers
         activations = (4 * shape.layers * shape.hidden + 2 * layers * inside) * tokens
-        logits = 16 * shape.vocabulary * at_once * (budget + trains_on)
+        logits = 2 * CHUNK_BYTES
     return Cost(
         sampled_step=step.sampled,
         trained_step=step.trained,

@@ -13,7 +13,7 @@ TEMPLATE = "{% for m in messages %}<user>{{ m['content'] }}</user>{% endfor %}"
 """A chat template; qtrain opens the thinking itself."""
 
 TINY = [
-    *("train.steps=2", "train.dtype=float32", "train.gradient_checkpointing=false", "train.micro_batch=none"),
+    *("train.steps=2", "train.dtype=float32", "train.gradient_checkpointing=false", "train.micro_batch_tokens=none"),
     *("train.checkpoint_every=1", "optimizer.lr=1e-3", "rollout.engine=transformers", "rollout.prompts=2"),
     *("rollout.samples=3", "rollout.rationale_budget=4", "rollout.answer_budget=4"),
     *("eval.every=1", "eval.prompts=2", "eval.samples=2"),

@@ -26,7 +26,7 @@ SMALL = Shape(
 
 HAND = [
     "rollout.prompts=2", "rollout.samples=3", "rollout.rationale_budget=10", "rollout.answer_budget=4",
-    "train.steps=5", "eval.every=2", "eval.prompts=6", "eval.samples=2", "train.micro_batch=2",
+    "train.steps=5", "eval.every=2", "eval.prompts=6", "eval.samples=2", "train.micro_batch_tokens=100",
 ]  # fmt: skip
 
 
@@ -87,9 +87,13 @@ def test_a_cell_by_hand() -> None:
         seconds = flops / (machine.flops * 0.5) + read / (machine.bandwidth * 0.25)
         assert found.hours[machine.name] == pytest.approx(seconds / 3600, rel=1e-12)
     assert found.states == 16 * 2616
-    # 2 rows of 33 tokens: 4 2 8 bytes a token of checkpoints, and 2 (16 + 2 3 4 + 48) = 176 within a layer.
-    assert found.activations == 66 * (64 + 176)
-    assert found.logits == 16 * 100 * 2 * 13
+    # 100 tokens of 2 20 + 6 13: 4 2 8 bytes a token of checkpoints, and 2 (16 + 2 3 4 + 48) = 176 within a layer.
+    assert found.activations == 100 * (64 + 176)
+    assert found.logits == 2 * 64 * 2**20
+    whole = cost(
+        GARL, GARL.config([*HAND, "train.micro_batch_tokens=none"]), SMALL, Lengths(20, 3, measured=True), Assumptions()
+    )
+    assert whole.activations == 118 * (64 + 176)
     assert found.group_cache == 32 * (20 + 3 * 14)
     assert found.peak == 16 * 2616 + 3632 + 24 * 2**30
 
