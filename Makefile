@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tiny models: one thread a process is several times faster than two threads that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test coverage test-vllm lint figures docs clean
+.PHONY: setup demo test test-report coverage test-vllm lint figures docs clean
 
 setup: .venv/.installed
 
@@ -34,6 +34,12 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest -n 2
+
+# Apart from `test`, as it needs Chromium and its driver, which pip does not install.
+test-report: setup
+	@command -v chromium > /dev/null && command -v chromedriver > /dev/null || \
+		{ echo "test-report: chromium or chromedriver is missing: apt-get install chromium chromium-driver" >&2; exit 2; }
+	$(BIN)/pytest tests/qtrain/test_report_browser.py --browser
 
 # Apart from `test`, as tracing costs the theory's tests as much time again.
 coverage: setup
