@@ -92,7 +92,7 @@ def measure(picture: Path | None) -> dict[str, Any]:
         "toggle": round(statistics.median(toggles) / 1e3, 2),
         "repeats": REPEATS,
         "machine": {
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {os.getloadavg()[0]:.0f} busy processes",
             "Chromium": version,
             "plotly": metadata.version("plotly"),
             "Python": platform.python_version(),
