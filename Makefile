@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tiny models: one thread a process is several times faster than two threads that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-slow coverage test-vllm lint figures docs clean
+.PHONY: setup demo test test-slow test-report coverage test-vllm lint figures docs clean
 
 setup: .venv/.installed
 
@@ -38,6 +38,12 @@ test: lint
 # What documented commands do at small sizes, and the like: minutes.
 test-slow: setup
 	$(BIN)/pytest -n 2 -m slow
+
+# Apart from `test`, as it needs Chromium and its driver, which pip does not install.
+test-report: setup
+	@command -v chromium > /dev/null && command -v chromedriver > /dev/null || \
+		{ echo "test-report: chromium or chromedriver is missing: apt-get install chromium chromium-driver" >&2; exit 2; }
+	$(BIN)/pytest tests/qtrain/test_report_browser.py --browser
 
 # Apart from `test`, as tracing costs the theory's tests as much time again.
 coverage: setup

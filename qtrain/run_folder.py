@@ -6,6 +6,9 @@ import platform
 import shlex
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +17,7 @@ from qtrain.config import Config
 from qtrain.disk import Lock, append, writing
 from qtrain.errors import UserError
 
-CONFIG, ENVIRONMENT, DATA, METRICS, EVALS, SAMPLES, SKIPPED, RESULT = (
+CONFIG, ENVIRONMENT, DATA, METRICS, EVALS, SAMPLES, SKIPPED, WARNINGS, RESULT = (
     "config.json",
     "environment.json",
     "data.json",
@@ -22,10 +25,11 @@ CONFIG, ENVIRONMENT, DATA, METRICS, EVALS, SAMPLES, SKIPPED, RESULT = (
     "evals.jsonl",
     "samples.jsonl",
     "skipped.jsonl",
+    "warnings.jsonl",
     "result.json",
 )
 
-LOGS = (METRICS, EVALS, SAMPLES, SKIPPED)
+LOGS = (METRICS, EVALS, SAMPLES, SKIPPED, WARNINGS)
 LOCK = ".lock"
 
 TIMINGS = ("seconds", "tokens_per_second")
@@ -113,6 +117,25 @@ class RunFolder:
         with writing(self.folder / name):
             append(self._logs[name], json.dumps(values))
 
+    @contextmanager
+    def keeping_warnings(self, step: Callable[[], int]) -> Iterator[None]:
+        """Append each warning that is shown inside to the log of warnings, and show it as before.
+
+        Python shows one from the same line with the same text once; a resumed run may show it again.
+
+        Args:
+            step: The step that a warning falls into.
+        """
+        with warnings.catch_warnings():
+            show = warnings.showwarning
+
+            def keep(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+                self.log(WARNINGS, step=step(), category=category.__name__, message=str(message))
+                show(message, category, *where, **more)
+
+            warnings.showwarning = keep
+            yield
+
     def lengths(self) -> dict[str, int]:
         """Length of each log in bytes, once they are on the disk.
 
@@ -162,7 +185,7 @@ def check_free(folder: Path, config: Config, *, resume: bool = False) -> None:
 
 
 def _check_same(there: Any, here: dict[str, Any], folder: Path) -> None:
-    before, now = _flat(there), _flat(here)
+    before, now = flat(there), flat(here)
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
         key = changed[0]
@@ -172,10 +195,11 @@ def _check_same(there: Any, here: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _flat(table: Any, prefix: str = "") -> dict[str, Any]:
+def flat(table: Any, prefix: str = "") -> dict[str, Any]:
+    """A table of tables as one, with dotted keys."""
     if not isinstance(table, dict):
         return {prefix.rstrip("."): table}
-    return {key: value for name, part in table.items() for key, value in _flat(part, f"{prefix}{name}.").items()}
+    return {key: value for name, part in table.items() for key, value in flat(part, f"{prefix}{name}.").items()}
 
 
 def write_json(path: Path, value: Any) -> None:
