@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tiny models: one thread a process is several times faster than two threads that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test coverage test-vllm bench lint figures docs clean
+.PHONY: setup demo test test-slow coverage test-vllm bench lint figures docs clean
 
 setup: .venv/.installed
 
@@ -33,7 +33,11 @@ lint: setup
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -m "not slow"
+
+# What documented commands do at small sizes, and the like: minutes.
+test-slow: setup
+	$(BIN)/pytest -n 2 -m slow
 
 # Apart from `test`, as tracing costs the theory's tests as much time again.
 coverage: setup

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ from figures import (
     warm_start,
 )
 from figures.escape_table import escape_table
-from figures.estimator_table import estimator_table
+from figures.estimator_table import estimator_facts, estimator_table
 from figures.exact_table import exact_accuracy_table, exact_speed_table
 from figures.rate_table import learning_rate_table
 from figures.success_table import adam_alike_table, adam_conflict_table, cold_start_table
+from qtheory.estimators import ESTIMATORS
 
 
 @dataclass(frozen=True)
@@ -215,4 +217,5 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "estimators": estimator_table,
     "exact_accuracy": exact_accuracy_table,
     "exact_speed": exact_speed_table,
+    **{f"estimator_{name}": partial(estimator_facts, name) for name in ESTIMATORS},
 }

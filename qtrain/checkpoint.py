@@ -21,8 +21,8 @@ from transformers import PreTrainedModel
 
 from qtrain.disk import sync, writing
 from qtrain.errors import UserError
-from qtrain.pretrain import load_weights, write_weights
 from qtrain.state import RunState, Sources
+from qtrain.weights import load_weights, write_weights
 
 FOLDER = "checkpoints"
 MODEL, TENSORS, STATE, MANIFEST = "model.safetensors", "state.safetensors", "state.json", "manifest.json"
@@ -66,7 +66,7 @@ def write_checkpoint(
     Raises:
         UserError: It cannot be written; the ones before are whole.
     """
-    parent, name = run / FOLDER, f"step-{state.step:08d}"
+    parent, name = run / FOLDER, checkpoint_folder(run, state.step).name
     partial = parent / f".partial-{name}"
     record = _Record(
         format=FORMAT,
@@ -93,6 +93,11 @@ def write_checkpoint(
             shutil.rmtree(partial, ignore_errors=True)
             raise
         _prune(parent, keep, state.best_step)
+
+
+def checkpoint_folder(run: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies, if it was kept."""
+    return run / FOLDER / f"step-{step:08d}"
 
 
 @dataclass(frozen=True)

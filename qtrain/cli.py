@@ -55,7 +55,14 @@ def pretrain(config: Path, /, *overrides: str) -> None:
 
 
 @app.command
-def train(config: Path, /, *overrides: str, out: Path | None = None, resume: bool = False) -> int:
+def train(
+    config: Path,
+    /,
+    *overrides: str,
+    out: Path | None = None,
+    resume: bool = False,
+    on_bad_record: Literal["skip", "fail"] | None = None,
+) -> int:
     """Train one model and write its run folder.
 
     Args:
@@ -63,14 +70,25 @@ def train(config: Path, /, *overrides: str, out: Path | None = None, resume: boo
         overrides: key=value, dotted keys, for example estimator=paft:q=.5 optimizer.lr=1e-2.
         out: The run folder; by default runs/NAME-ESTIMATOR-seedN.
         resume: Go on from the folder's last checkpoint (see train.checkpoint_every); begin where there is none.
+        on_bad_record: Of tasks that read records: skip counts malformed ones, fail refuses the first.
     """
     from qtrain.commands import train_command
 
-    return train_command(config, overrides, out, resume=resume)
+    more = () if on_bad_record is None else (f"task.on_bad_record={on_bad_record}",)
+    return train_command(config, overrides + more, out, resume=resume)
 
 
 @app.command
-def evaluate(run: Path, /, *, prompts: int | None = None, samples: int | None = None, seed: int = 1) -> None:
+def evaluate(
+    run: Path,
+    /,
+    *,
+    prompts: int | None = None,
+    samples: int | None = None,
+    seed: int = 1,
+    checkpoint: Literal["last", "best"] = "last",
+    half: Literal["validation", "test"] | None = None,
+) -> None:
     """Evaluate a finished run's weights again on held-out prompts.
 
     Args:
@@ -78,10 +96,26 @@ def evaluate(run: Path, /, *, prompts: int | None = None, samples: int | None = 
         prompts: Held-out prompts of each kind; by default the run's own number.
         samples: Samples a prompt; by default the run's own number.
         seed: Seeds the sampling; training evaluates with 0.
+        checkpoint: The weights at the end, or those of the best evaluation by maj@k.
+        half: Of the held-out records (see task.held_out_half); by default what the run evaluated on.
     """
     from qtrain.commands import evaluate_command
 
-    evaluate_command(run, prompts, samples, seed)
+    evaluate_command(run, prompts, samples, seed, checkpoint, half)
+
+
+@app.command
+def export(run: Path, out: Path, /, *, checkpoint: Literal["last", "best"] = "last") -> None:
+    """Write a finished run's model as a folder that transformers and vLLM read, adapters folded in.
+
+    Args:
+        run: A run folder.
+        out: The new folder.
+        checkpoint: The weights at the end, or those of the best evaluation by maj@k.
+    """
+    from qtrain.commands import export_command
+
+    export_command(run, out, checkpoint)
 
 
 @app.command

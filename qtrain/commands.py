@@ -11,16 +11,20 @@ from rich.table import Table
 
 from qtrain.compare import compare, folder_name, row
 from qtrain.config import check_estimator, read_config
-from qtrain.engines import check_engine, make_engine
+from qtrain.data.sample import Half
+from qtrain.device import find_device
+from qtrain.engines import check_engine
 from qtrain.errors import UserError
-from qtrain.evaluate import evaluate
-from qtrain.model import new_model, token_ids
-from qtrain.pretrain import get_base, load_weights
-from qtrain.progress import Board, Report
-from qtrain.run_folder import COMPARISON, CONFIG, RESULT, check_free, read_json
+from qtrain.finished import Which, evaluate_run, finished_config, weights_folder
+from qtrain.model_config import ModelConfig
+from qtrain.policy import export_policy
+from qtrain.pretrain import get_base
+from qtrain.progress import Board, Report, console
+from qtrain.run_folder import COMPARISON, check_free
 from qtrain.sinks import check_sinks
 from qtrain.studies.study import run_study
 from qtrain.tasks import make_task
+from qtrain.tasks.qa_config import QAConfig
 from qtrain.train import train
 
 out_console = Console()
@@ -48,11 +52,15 @@ def train_command(path: Path, overrides: tuple[str, ...], out: Path | None, *, r
     """See `qtrain.cli.train`. Returns the exit status: 1 where training diverged."""
     config = read_config(path, overrides)
     check_engine(config.rollout)
-    torch.set_num_threads(1 if config.model.hidden_size <= SINGLE_THREAD_WIDTH else torch.get_num_threads())
+    find_device(config.train.device)
+    if isinstance(config.model, ModelConfig) and config.model.hidden_size <= SINGLE_THREAD_WIDTH:
+        torch.set_num_threads(1)
     folder = out or Path("runs") / f"{config.name}-{folder_name(config)}"
     check_free(folder, config, resume=resume)
     check_sinks(config)
     task = make_task(config.task, config.data)
+    for line in task.data_lines():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     last = time.perf_counter()
     with Board(config.name, total=1) as board:
 
@@ -63,7 +71,14 @@ def train_command(path: Path, overrides: tuple[str, ...], out: Path | None, *, r
             nonlocal last
             now = time.perf_counter()
             rate, last = metrics["tokens"] / (now - last), now
-            note = f"log P {metrics['mean_log_p']:.2f}, {rate:.0f} tok/s"
+            note = f"p@1 {metrics['p_at_1']:.2f}, log P {metrics['mean_log_p']:.2f}, {rate:.0f} tok/s"
+            if step == 1:
+                console.print(
+                    f"engine {config.rollout.engine}: log p of a token {metrics['mismatch_mean']:.1e} nats from the "
+                    f"trainer's in the mean, {metrics['mismatch_largest']:.1e} at most",
+                    highlight=False,
+                    soft_wrap=True,
+                )
             board.show(Report("train", step, config.train.steps, note))
 
         base = get_base(config, task, progress=pretraining)
@@ -77,17 +92,25 @@ def train_command(path: Path, overrides: tuple[str, ...], out: Path | None, *, r
     return 1
 
 
-def evaluate_command(run: Path, prompts: int | None, samples: int | None, seed: int) -> None:
+def evaluate_command(
+    run: Path, prompts: int | None, samples: int | None, seed: int, checkpoint: Which, half: Half | None
+) -> None:
     """See `qtrain.cli.evaluate`."""
-    read_json(run / RESULT, "a finished run")
-    changes = {"eval.prompts": prompts, "eval.samples": samples}
-    config = read_config(run / CONFIG).with_values({k: v for k, v in changes.items() if v is not None})
-    task = make_task(config.task, config.data)
-    model = new_model(config.model, task.tokenizer, seed=0)
-    load_weights(model, run)
-    engine = make_engine(config.rollout, model, token_ids(task.tokenizer))
-    for name, value in evaluate(engine, task, config, seed=seed).scores.items():
+    config = finished_config(run)
+    if half is not None and not isinstance(config.task, QAConfig):
+        raise UserError(f"--half {half}: task {config.task.name!r} has no records to halve; leave it out")
+    changes = {"eval.prompts": prompts, "eval.samples": samples, "task.held_out_half": half}
+    config = config.with_values({key: value for key, value in changes.items() if value is not None})
+    for name, value in evaluate_run(run, checkpoint, config, seed=seed).scores.items():
         out_console.print(f"{name:<16} {value:.6g}", highlight=False)
+
+
+def export_command(run: Path, out: Path, checkpoint: Which) -> None:
+    """See `qtrain.cli.export`."""
+    config = finished_config(run)
+    folder = weights_folder(run, checkpoint)
+    export_policy(config, make_task(config.task, config.data), folder, out)
+    out_console.print(f"{out}", highlight=False, soft_wrap=True)
 
 
 def compare_command(

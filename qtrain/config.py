@@ -4,29 +4,17 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from qtheory.estimators import ESTIMATORS
 from qtrain.errors import UserError, did_you_mean
 from qtrain.estimator_choice import EstimatorChoice
+from qtrain.model_config import AnyModelConfig, LoraConfig, ModelConfig, PretrainedConfig, model_class, model_config
 from qtrain.schedules import QSchedule, RateSchedule
 from qtrain.table import Table
 from qtrain.tasks import TaskConfig, task_config
-
-
-class ModelConfig(Table):
-    """A Qwen3-architecture transformer with random weights (see `transformers.Qwen3Config`)."""
-
-    hidden_size: int = Field(default=64, ge=4)
-    intermediate_size: int = Field(default=192, ge=4)
-    layers: int = Field(default=2, ge=1)
-    heads: int = Field(default=4, ge=1)
-    key_value_heads: int = Field(default=4, ge=1)
-    head_dim: int = Field(default=16, ge=2, multiple_of=2)
-    max_positions: int = Field(default=64, ge=8)
-    tied_embeddings: bool = False
 
 
 class PretrainConfig(Table):
@@ -106,7 +94,7 @@ class TrainConfig(Table):
     `skip_limit` of them in a row end the run. `micro_batch` bounds the rows of one forward and backward pass, which
     does not change the result; `gradient_checkpointing` computes activations twice instead of keeping them. `dtype`
     bfloat16 is autocast: weights, logits and log-probabilities stay in float32. `kl` is the weight of
-    KL(p(z|x) || the base's).
+    KL(p(z|x) || the base's). `device` auto is the GPU where there is one.
     """
 
     steps: int = Field(default=300, ge=1)
@@ -122,6 +110,7 @@ class TrainConfig(Table):
     gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     kl: float | None = Field(default=None, gt=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class EvalConfig(Table):
@@ -136,7 +125,8 @@ class Config(Table):
     """Everything that decides a run.
 
     `title` heads its section of a report (by default `name`). `data` is where the records of a task that reads any lie.
-    `q` says how the estimator's q changes. `sinks` get each step's metrics besides the run folder.
+    `q` says how the estimator's q changes. `sinks` get each step's metrics besides the run folder. `lora` trains
+    adapters in place of all weights.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
@@ -144,7 +134,8 @@ class Config(Table):
     data: Path | None = None
     estimator: EstimatorChoice = EstimatorChoice.parse("garl:q=1")
     task: SerializeAsAny[TaskConfig]
-    model: ModelConfig = ModelConfig()
+    model: AnyModelConfig = ModelConfig()
+    lora: LoraConfig | None = None
     pretrain: PretrainConfig = PretrainConfig()
     rollout: RolloutConfig = RolloutConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -153,10 +144,39 @@ class Config(Table):
     q: QSchedule = QSchedule()
     sinks: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_a_pretrained_model(cls, table: Any) -> Any:
+        """Its tokenizer is the task's default, and there is nothing to pre-train."""
+        model = table.get("model") if isinstance(table, dict) else None
+        if not isinstance(model, dict) or "pretrained" not in model:
+            return table
+        table = {**table}
+        if isinstance(table.setdefault("pretrain", {}), dict):
+            table["pretrain"] = {"steps": 0} | table["pretrain"]
+        if isinstance(table.get("task"), dict) and table["task"].get("tokenizer") is None:
+            shared = {"tokenizer": model["pretrained"], "tokenizer_revision": model.get("revision")}
+            table["task"] = table["task"] | shared
+        return table
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model(cls, table: object) -> AnyModelConfig:
+        return model_config(table)
+
     @field_validator("task", mode="before")
     @classmethod
     def _task(cls, table: object) -> TaskConfig:
         return task_config(table)
+
+    @model_validator(mode="after")
+    def _pretrained_models_are_not_pre_trained(self) -> "Config":
+        if isinstance(self.model, PretrainedConfig) and (self.pretrain.steps or self.pretrain.p0 is not None):
+            key = "p0" if self.pretrain.p0 is not None else "steps"
+            raise ValueError(f"pretrain.{key}: model.pretrained has its weights already; leave it out")
+        if isinstance(self.model, PretrainedConfig) and "tokenizer" not in type(self.task).model_fields:
+            raise ValueError(f"model.pretrained: task {self.task.name!r} has its own tokenizer; give sizes instead")
+        return self
 
     @model_validator(mode="after")
     def _weights_where_they_are_used(self) -> "Config":
@@ -274,9 +294,13 @@ def _one_line(error: ValidationError, table: dict[str, Any]) -> str:
 def _valid_keys(place: list[str], table: dict[str, Any]) -> list[str]:
     if place == ["task"]:
         return list(type(task_config({"name": table["task"]["name"]})).model_fields)
+    if place == ["model"]:
+        return list(model_class(table["model"]).model_fields)
     model: Any = Config
     for part in place:
-        model = model.model_fields[part].annotation
+        kinds = model.model_fields[part].annotation
+        # Of `Table | None` the table.
+        model = next(one for one in get_args(kinds) or (kinds,) if one is not type(None))
     return list(model.model_fields)
 
 

@@ -1,5 +1,6 @@
 """Evaluation on held-out prompts: p@1, p@k, maj@k, mean log P and P, and the sampled texts."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +26,10 @@ class Evaluation:
 
     Attributes:
         scores: `p_at_1`, `p_at_<k>`, `maj_at_<k>` (k = samples a prompt), `mean_log_p` (mean over prompts of the log of
-            the mean w, in nats; its bias is about -Var(w)/(2 k P^2)) and `p` (mean w, unbiased); of the easy half of a
-            mixture the same with the ending `_easy`.
-        texts: Prompt, gold, rationale, answer, log w, success.
+            the mean w, in nats; its bias is about -Var(w)/(2 k P^2)), `p` (mean w, unbiased), and the means of the
+            data set's official scores under their names; of the easy half of a mixture the same with the ending
+            `_easy`.
+        texts: Prompt, gold, rationale, answer, log w, success, official scores.
     """
 
     scores: dict[str, float]
@@ -61,6 +63,7 @@ def _evaluate_kind(
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     samples = config.eval.samples
     at_1 = at_k = maj = log_p = p = 0.0
+    official: Counter[str] = Counter()
     texts: list[dict[str, Any]] = []
     for first in range(0, len(examples), PROMPTS_AT_ONCE):
         chunk = examples[first : first + PROMPTS_AT_ONCE]
@@ -77,13 +80,16 @@ def _evaluate_kind(
             at_1 += sum(correct) / samples
             at_k += pass_at_k(samples, sum(correct), samples)
             maj += majority([text["answer"] for text in pool], correct)
+            for text in pool:
+                official.update(text["official"])
         log_mean_w_B = rollouts.log_w_BM.logsumexp(1) - torch.tensor(float(samples)).log()
         log_p += float(log_mean_w_B.sum())
         p += float(log_mean_w_B.exp().sum())
         texts += [text for pool in pools[: max(0, SHOWN[0] - first)] for text in pool[: SHOWN[1]]]
     n = len(examples)
     names = ("p_at_1", f"p_at_{samples}", f"maj_at_{samples}", "mean_log_p", "p")
-    return dict(zip(names, (at_1 / n, at_k / n, maj / n, log_p / n, p / n), strict=True)), texts
+    scores = dict(zip(names, (at_1 / n, at_k / n, maj / n, log_p / n, p / n), strict=True))
+    return scores | {name: total / (n * samples) for name, total in official.items()}, texts
 
 
 def _texts(task: Task, examples: list[Example], rollouts: Rollouts) -> list[list[dict[str, Any]]]:
@@ -104,6 +110,7 @@ def _texts(task: Task, examples: list[Example], rollouts: Rollouts) -> list[list
                 "answer": answers[row],
                 "log_w": log_w_N[row],
                 "success": task.success(example, answers[row]),
+                "official": task.official_scores(example, answers[row]),
             }
             for row in range(index * samples, (index + 1) * samples)
         ]

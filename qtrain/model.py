@@ -1,4 +1,4 @@
-"""A small Qwen3-architecture model, and the token ids that the loop needs to know.
+"""A model with random weights or a pretrained one, and the token ids that the loop needs to know.
 
 Shape suffixes everywhere in qtrain: B prompts, M rationales a prompt, N = B * M rows (prompt-major), S prompt tokens,
 R rationale tokens, A answer tokens, T tokens of a whole row, V vocabulary.
@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers.utils import logging
 
-from qtrain.config import ModelConfig
+from qtrain.errors import UserError
+from qtrain.model_config import ModelConfig, PretrainedConfig
 from qtrain.tasks.base import END_THINK, Example
+from qtrain.tasks.tokenizer import is_local
 
 
 class TokenIds(NamedTuple):
@@ -74,3 +77,31 @@ def new_model(config: ModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int
             )
         )
     return model.eval()  # no dropout anywhere: training and sampling are the same function
+
+
+def load_pretrained(config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    """A pretrained model in float32, on the CPU. No code of its folder or repository is run, and nothing unpickled.
+
+    Raises:
+        UserError: It cannot be read, or lacks tokens of the tokenizer.
+    """
+    name = config.pretrained
+    logging.disable_progress_bar()  # the terminal is that of qtrain's own
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            name,
+            revision=config.revision or "main",
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=is_local(name),
+        )
+    except Exception as error:  # the library's own, the hub's, safetensors' and torch's
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f"model.pretrained={name!r}: cannot be loaded: {reason}") from None
+    if len(tokenizer) > model.config.vocab_size:
+        raise UserError(
+            f"model.pretrained={name!r}: has {model.config.vocab_size} tokens and task.tokenizer {len(tokenizer)}; "
+            f"give the tokenizer that belongs to it"
+        )
+    return model.eval()  # no dropout: training and sampling are the same function

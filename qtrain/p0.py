@@ -10,7 +10,7 @@ import math
 import torch
 from scipy.optimize import brentq
 from torch import Tensor
-from transformers import Qwen3ForCausalLM
+from transformers import PreTrainedModel
 
 from qtrain.config import Config
 from qtrain.engines.transformers import TransformersEngine
@@ -24,12 +24,12 @@ PROMPTS, SAMPLES = 128, 32
 """Held-out prompts and rationales a prompt that p0 is measured on."""
 
 
-def measure_p0(model: Qwen3ForCausalLM, task: Task, config: Config, *, seed: int = 0) -> float:
+def measure_p0(model: PreTrainedModel, task: Task, config: Config, *, seed: int = 0) -> float:
     """Mean of p(y*|x, z) over held-out hard prompts and rationales of the model's own: an unbiased estimate of P."""
     return float(_rollouts(model, task, config, seed).log_w_BM.exp().mean())
 
 
-def move_p0(model: Qwen3ForCausalLM, task: Task, config: Config) -> dict:
+def move_p0(model: PreTrainedModel, task: Task, config: Config) -> dict:
     """Move the model's p0 to `config.pretrain.p0`, in place.
 
     Returns:
@@ -44,12 +44,12 @@ def move_p0(model: Qwen3ForCausalLM, task: Task, config: Config) -> dict:
         raise ValueError("config.pretrain.p0 is None: there is nothing to move to")
     rollouts = _rollouts(model, task, config, seed=0)
     first = {answer[0] for answer in rollouts.gold}
-    if len(first) != 1 or config.model.tied_embeddings:
+    if len(first) != 1 or model.config.tie_word_embeddings:
         why = "embeddings are tied" if len(first) == 1 else "its gold answers begin with different tokens"
         raise UserError(f"pretrain.p0={wanted:g}: p0 cannot be set here, {why}; remove the key")
     states = _AnswerStates(model, task, rollouts)
     direction_D = torch.linalg.lstsq(*states.least_squares()).solution[:, 0]
-    weight_VD = model.lm_head.weight.data
+    weight_VD = model.get_output_embeddings().weight.data  # pyright: ignore[reportOptionalMemberAccess]
     token = first.pop()
 
     def excess(offset: float) -> float:
@@ -76,7 +76,7 @@ class _AnswerStates:
     """The hidden states in front of the output matrix, which alone is edited: log P for any such matrix, exactly."""
 
     @torch.no_grad()
-    def __init__(self, model: Qwen3ForCausalLM, task: Task, rollouts: Rollouts) -> None:
+    def __init__(self, model: PreTrainedModel, task: Task, rollouts: Rollouts) -> None:
         samples = rollouts.log_w_BM.shape[1]
         rows = whole_rows(
             token_ids(task.tokenizer),
@@ -86,7 +86,7 @@ class _AnswerStates:
             [answer for answer in rollouts.gold for _ in range(samples)],
             model.device,
         )
-        states_NTD = model.model(input_ids=rows.tokens_NT, use_cache=False).last_hidden_state[:, :-1]
+        states_NTD = model.base_model(input_ids=rows.tokens_NT, use_cache=False).last_hidden_state[:, :-1]
         part_NT, self.target_NT = rows.part_NT[:, 1:], rows.tokens_NT[:, 1:]
         begins_NT = (part_NT == ANSWER) & (rows.part_NT[:, :-1] != ANSWER)
         self.begin_KD = states_NTD[begins_NT]
@@ -114,7 +114,7 @@ class _AnswerStates:
         return float(log_w_N.logsumexp(0)) - math.log(len(log_w_N))
 
 
-def _rollouts(model: Qwen3ForCausalLM, task: Task, config: Config, seed: int) -> Rollouts:
+def _rollouts(model: PreTrainedModel, task: Task, config: Config, seed: int) -> Rollouts:
     examples = [example for example in task.held_out(PROMPTS) if not example.easy]
     return roll_out(
         TransformersEngine(model, token_ids(task.tokenizer)),

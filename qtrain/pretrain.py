@@ -11,15 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel, Qwen3ForCausalLM, get_cosine_schedule_with_warmup
+from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
 from qtrain.config import Config, config_hash
 from qtrain.errors import UserError
 from qtrain.log_weights import row_log_probs
-from qtrain.model import encode, new_model, token_ids
+from qtrain.model import encode, load_pretrained, new_model, token_ids
+from qtrain.model_config import ModelConfig, PretrainedConfig
 from qtrain.p0 import move_p0
 from qtrain.tasks import Task
+from qtrain.weights import load_weights, write_weights
 
 Progress = Callable[[int, int, float], None]
 """Called with (step, steps, loss in nats a text)."""
@@ -32,18 +33,24 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Base:
-    """A base model on disk: `model.safetensors` and `base.json`.
+    """A base model: `model.safetensors` and `base.json` in the cache, or a pretrained model where that lies.
 
     Attributes:
-        folder: Where.
+        folder: Where; of a pretrained model its folder or its id on the hub.
         about: What base.json says: hash, configuration, final loss, measured p0, seconds.
     """
 
     folder: Path
     about: dict
 
-    def load(self, config: Config, task: Task) -> Qwen3ForCausalLM:
-        """The model with these weights."""
+    def load(self, config: Config, task: Task) -> PreTrainedModel:
+        """The model with these weights, on the CPU.
+
+        Raises:
+            UserError: They cannot be read, or are another configuration's.
+        """
+        if isinstance(config.model, PretrainedConfig):
+            return load_pretrained(config.model, task.tokenizer)
         model = new_model(config.model, task.tokenizer, seed=0)
         load_weights(model, self.folder)
         return model
@@ -58,13 +65,15 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
     """The base model of a configuration, from the cache or made now.
 
     Two folders are cached: the pre-trained model, and the one whose p0 was moved, so that a scan over p0 pre-trains
-    once.
+    once. A pretrained model is taken as it is.
 
     Args:
         config: Its `task`, `model`, `pretrain` and, for p0, `rollout` budgets decide the base.
         task: Built from `config`.
         progress: Told about each pre-training step.
     """
+    if isinstance(config.model, PretrainedConfig):
+        return Base(Path(config.model.pretrained), config.model.model_dump(mode="json"))
     natural = {
         "format": FORMAT,
         "task": config.task.model_dump(mode="json", exclude={"variant"}),
@@ -83,7 +92,7 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
         "rollout": config.rollout.model_dump(mode="json", include={"rationale_budget", "answer_budget"}),
     }
 
-    def make() -> tuple[Qwen3ForCausalLM, dict]:
+    def make() -> tuple[PreTrainedModel, dict]:
         model = base.load(config, task)
         about = {key: value for key, value in base.about.items() if key not in ("hash", "made_from")}
         return model, {**about, **move_p0(model, task, config)}
@@ -91,8 +100,9 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
     return _cached(moved, make)
 
 
-def _pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[Qwen3ForCausalLM, dict]:
+def _pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[PreTrainedModel, dict]:
     settings = config.pretrain
+    assert isinstance(config.model, ModelConfig)
     model = new_model(config.model, task.tokenizer, settings.seed)
     ids = token_ids(task.tokenizer)
     rng = np.random.default_rng([settings.seed, FORMAT])
@@ -128,7 +138,7 @@ def _pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[Qw
     }
 
 
-def _cached(key: dict, make: Callable[[], tuple[Qwen3ForCausalLM, dict]]) -> Base:
+def _cached(key: dict, make: Callable[[], tuple[PreTrainedModel, dict]]) -> Base:
     name = config_hash(key)
     folder = cache_folder() / name
     if not (folder / "base.json").exists():
@@ -141,7 +151,7 @@ def _cached(key: dict, make: Callable[[], tuple[Qwen3ForCausalLM, dict]]) -> Bas
         raise UserError(f"{about_path}: not readable ({error}); delete {folder} and run again") from None
 
 
-def write_model(folder: Path, model: Qwen3ForCausalLM, about: dict) -> None:
+def write_model(folder: Path, model: PreTrainedModel, about: dict) -> None:
     """Write weights and what is known of them, whole or not at all.
 
     Args:
@@ -163,24 +173,3 @@ def write_model(folder: Path, model: Qwen3ForCausalLM, about: dict) -> None:
                     raise
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from None
-
-
-def write_weights(path: Path, model: PreTrainedModel) -> None:
-    """Write a model's weights as safetensors."""
-    # Tied weights are one tensor under two names, which safetensors refuses: each name gets its own copy.
-    save_file({name: tensor.clone().contiguous() for name, tensor in model.state_dict().items()}, path)
-
-
-def load_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Read `model.safetensors` of a folder into a model of the same shape.
-
-    Raises:
-        UserError: The file is missing, damaged, or of another model.
-    """
-    path = folder / "model.safetensors"
-    try:
-        model.load_state_dict(load_file(path))
-    except Exception as error:
-        # safetensors raises its own exception class, torch a RuntimeError of many lines.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: not this configuration's weights: {reason}") from None

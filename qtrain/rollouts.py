@@ -19,7 +19,7 @@ class Rollouts:
         gold: B gold answers as token ids, END included.
         rationales: B * M rationales as token ids, END_THINK included where it was sampled.
         forced_BM: Where END_THINK was forced.
-        log_w_BM: log p(y*|x, z) in nats, float64.
+        log_w_BM: log p(y*|x, z) in nats, float64; NaN everywhere where it was not scored.
         answers: B * M sampled answers as token ids, END included where it was sampled; None where none were asked for.
         reward_BM: 1 where the sampled answer is y* to the token, else 0, float64; None likewise.
         score_norm_sq_BM: Squared norm of grad log p(z|x) in the logits, the sum over the sampled tokens of
@@ -48,6 +48,7 @@ def roll_out(
     *,
     sample_answers: bool,
     score_norms: bool = False,
+    score: bool = True,
 ) -> Rollouts:
     """Sample rationales, score the gold answers, and sample answers where the estimator needs rewards.
 
@@ -59,6 +60,8 @@ def roll_out(
         generator: Source of randomness, on the model's device.
         sample_answers: Whether to sample answers and compute rewards.
         score_norms: Whether to note the rationales' squared scores.
+        score: Whether to score the gold answers. Without, log_w_BM is NaN until the caller puts in what its own forward
+            pass over the rows finds: no estimator takes NaN for a weight.
 
     Raises:
         UserError: A row may become longer than the model's positions reach, or the engine cannot do what is asked.
@@ -68,7 +71,9 @@ def roll_out(
     shape_BM = (len(prompts), config.samples)
     group = engine.start(prompts, config)
     found = group.rationales(generator, score_norms=score_norms)
-    log_w_N = group.score([answer for answer in gold for _ in range(config.samples)])
+    log_w_N = torch.full((len(found.tokens),), torch.nan, dtype=torch.float64)
+    if score:
+        log_w_N = group.score([answer for answer in gold for _ in range(config.samples)])
     answers = reward_BM = None
     if sample_answers:
         answers = group.answers(generator)

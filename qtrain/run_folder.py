@@ -14,9 +14,10 @@ from qtrain.config import Config
 from qtrain.disk import Lock, append, writing
 from qtrain.errors import UserError
 
-CONFIG, ENVIRONMENT, METRICS, EVALS, SAMPLES, SKIPPED, RESULT = (
+CONFIG, ENVIRONMENT, DATA, METRICS, EVALS, SAMPLES, SKIPPED, RESULT = (
     "config.json",
     "environment.json",
+    "data.json",
     "metrics.jsonl",
     "evals.jsonl",
     "samples.jsonl",
@@ -92,6 +93,16 @@ class RunFolder:
                 first = read_json(self.folder / ENVIRONMENT, "a run folder")
                 now = {**first, "resumed": [*first.get("resumed", []), now]}
             write_json(self.folder / ENVIRONMENT, now)
+
+    def write_data(self, data: dict[str, Any]) -> None:
+        """Note the records in use; nothing where a task reads none.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        if data:
+            with writing(self.folder / DATA):
+                write_json(self.folder / DATA, data)
 
     def log(self, name: str, **values: Any) -> None:
         """Append one line to one of LOGS.

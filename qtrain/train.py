@@ -16,17 +16,20 @@ from qtrain.engines.base import Diverged
 from qtrain.evaluate import evaluate
 from qtrain.guards import NotFinite, in_words
 from qtrain.model import token_ids
+from qtrain.policy import start_policy
 from qtrain.precision import autocast, use_float32_head
-from qtrain.pretrain import Base, write_weights
+from qtrain.pretrain import Base
 from qtrain.run_folder import ESCAPED, EVALS, METRICS, SAMPLES, SKIPPED, RunFolder
 from qtrain.sinks import Sinks
 from qtrain.state import RunState, Sources
 from qtrain.step import Parts, estimate, measure
 from qtrain.tasks import Task
 from qtrain.update import clip_gradient, enable_recomputing, make_optimizer
+from qtrain.weights import write_weights
 
 Watch = Callable[[int, dict[str, float], PreTrainedModel], None]
-"""Called after each step's metrics are known and before its update, with (step, metrics, model)."""
+"""Called after each step's metrics are known and before its update, with (step, metrics, model); p_at_1 among the
+metrics is that of the last evaluation."""
 
 
 def train(
@@ -65,10 +68,12 @@ class _Training:
         self.began = time.perf_counter()
         self.config, self.run = config, run
         checkpoint = latest_checkpoint(run.folder, keep=config.train.keep)
-        model = base.load(config, task)
+        model = start_policy(config, task, base)
         optimizer = make_optimizer(config.optimizer, model)
         sources = Sources.seeded(config.train.seed, model.device)
-        reference = base.load(config, task) if config.train.kl is not None else None
+        reference = None
+        if config.train.kl is not None:
+            reference = start_policy(config.with_values({"lora": None}), task, base)
         # Before the engine, which may copy the weights.
         state = checkpoint.restore(model, optimizer, sources) if checkpoint else None
         if config.train.gradient_checkpointing:
@@ -79,6 +84,7 @@ class _Training:
         engine = make_engine(config.rollout, model, token_ids(task.tokenizer))
         self.parts = Parts(config, task, model, engine, optimizer, sources, reference)
         run.open_logs(checkpoint.logs if checkpoint else None)
+        run.write_data(task.data_log())
         self.sinks = Sinks(config, run.folder, state.step if state else 0)
         self.state = state or self._at_the_base()
 
@@ -138,7 +144,7 @@ class _Training:
             if choice.q is not None:
                 metrics["q"] = choice.q
             if watch:
-                watch(step, metrics, parts.model)
+                watch(step, metrics | {"p_at_1": state.last["p_at_1"]}, parts.model)
             state.failing, state.log_p = 0, metrics["log_p"]
             for group in parts.optimizer.param_groups:
                 group["lr"] = lr

@@ -24,9 +24,10 @@ class Backward(NamedTuple):
 
 def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
     """Plain SGD (no momentum) or AdamW (no weight decay): nothing but the gradient moves a weight."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if config.name == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=config.lr)
-    return torch.optim.AdamW(model.parameters(), lr=config.lr, eps=config.eps, weight_decay=0.0)
+        return torch.optim.SGD(trained, lr=config.lr)
+    return torch.optim.AdamW(trained, lr=config.lr, eps=config.eps, weight_decay=0.0)
 
 
 def backward(
@@ -63,7 +64,7 @@ def backward(
     _, samples = rollouts.log_w_BM.shape
     rationale_N, answer_N = coefficients_BM.rationale.flatten(), coefficients_BM.answer.flatten()
     kept = ((rationale_N != 0) | (answer_N != 0)).nonzero()[:, 0].tolist()
-    for parameter in model.parameters():
+    for parameter in filter(lambda one: one.requires_grad, model.parameters()):
         parameter.grad = torch.zeros_like(parameter)
     if not kept:
         return Backward(0.0, 0)

@@ -7,12 +7,13 @@ counts, `sample.py` splits and sub-samples. To add one: a file with a DataSet, a
 from qtrain.data.finqa import FINQA
 from qtrain.data.hotpotqa import HOTPOTQA
 from qtrain.data.musique import MUSIQUE
+from qtrain.data.pairs import PAIRS
 from qtrain.data.records import DataSet
 from qtrain.errors import UserError, did_you_mean
 
 __all__ = ["DATA_SETS", "data_set"]
 
-DATA_SETS: dict[str, DataSet] = {one.name: one for one in (FINQA, HOTPOTQA, MUSIQUE)}
+DATA_SETS: dict[str, DataSet] = {one.name: one for one in (FINQA, HOTPOTQA, MUSIQUE, PAIRS)}
 
 
 def data_set(name: str) -> DataSet:

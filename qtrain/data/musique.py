@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from qtrain.data.records import DataSet, Layout, Record
-from qtrain.scoring import musique_scores
+from qtrain.scoring import span_scores
 
 WARM = """\
 Read the paragraphs and answer the question. The answer needs facts from two to four of them; the others do not \
@@ -62,5 +62,5 @@ MUSIQUE = DataSet(
     files={"train": "musique_ans_v1.0_train.jsonl", "dev": "musique_ans_v1.0_dev.jsonl"},
     layout=layout,
     warm=WARM,
-    scores=musique_scores,
+    scores=span_scores,
 )

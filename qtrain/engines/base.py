@@ -36,6 +36,7 @@ class Group(Protocol):
     """B prompts with M rows each under way, N = B * M rows, prompt-major.
 
     The calls come in the order below, `rationales` once: an engine may go on from the state that the last call left.
+    `score` and `answers` may each be left out.
     Token ids go in and come out; nothing is decoded.
     """
 

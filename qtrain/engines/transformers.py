@@ -6,6 +6,7 @@ then teacher-forced on the same cache, which is cut back before an answer is sam
 """
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import NamedTuple
 
 import torch
@@ -76,6 +77,8 @@ class _CachedGroup:
         column_S = torch.arange(width, device=model.device)
         mask_BS = column_S >= width - lengths_B[:, None]
         self.cache = DynamicCache(config=model.config)
+        # Transformers renames it within version 5; the old name warns where there is the new one.
+        self.cache_argument = "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
         self.mask_NT = mask_BS
         self.length_N = torch.zeros_like(lengths_B)
         self.logits_NV = self._feed(tokens_BS, mask_BS)[:, -1]
@@ -83,6 +86,8 @@ class _CachedGroup:
         self.mask_NT = self.mask_NT.repeat_interleave(config.samples, dim=0)
         self.length_N = self.length_N.repeat_interleave(config.samples)
         self.logits_NV = self.logits_NV.repeat_interleave(config.samples, dim=0)
+        self.closed = False
+        """Whether END_THINK is fed, and `logits_NV` is of the answer's first token."""
 
     def rationales(self, generator: torch.Generator, *, score_norms: bool) -> Rationales:
         """Sample up to the rationale budget."""
@@ -90,7 +95,11 @@ class _CachedGroup:
         return Rationales(sampled.tokens, sampled.log_p, sampled.unfinished_N.cpu(), sampled.score_norm_sq_N)
 
     def answers(self, generator: torch.Generator) -> list[list[int]]:
-        """Sample up to the answer budget behind END_THINK, where `score` left the cache."""
+        """Sample up to the answer budget behind END_THINK, which `score` fed if it was called."""
+        if not self.closed:
+            end_think_N1 = torch.full_like(self.length_N[:, None], self.ids.end_think)
+            self.logits_NV = self._feed(end_think_N1, torch.ones_like(end_think_N1, dtype=torch.bool))[:, -1]
+            self.closed = True
         return self._sample(self.ids.end, self.config.answer_budget, generator, score_norms=False).tokens
 
     def score(self, answers: Sequence[list[int]]) -> Tensor:
@@ -108,6 +117,7 @@ class _CachedGroup:
         log_p_NA = logits_NAV.log_softmax(-1).gather(-1, target_NA[..., None])[..., 0].double()
         self._cut(width - 1, mask_NA[:, 1:])
         self.logits_NV = logits_NAV[:, 0]
+        self.closed = True
         return (log_p_NA * mask_NA).sum(1).cpu()
 
     def _feed(self, tokens_NT: Tensor, mask_NT: Tensor) -> Tensor:
@@ -128,9 +138,9 @@ class _CachedGroup:
             input_ids=tokens_NT,
             attention_mask=None if bool(self.mask_NT.all()) else self.mask_NT,
             position_ids=positions_NT,
-            past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1 if first else 0,
+            **{self.cache_argument: self.cache},
         )
         logits_NTV = output.logits.float()
         if not logits_NTV.isfinite().all():

@@ -17,6 +17,7 @@ from qtrain.engines.base import Diverged, Group, Rationales
 from qtrain.engines.vllm_process import Process, failures, running
 from qtrain.errors import UserError
 from qtrain.model import TokenIds
+from qtrain.weights import plain_weights
 
 
 class VllmEngine:
@@ -48,7 +49,7 @@ class VllmEngine:
     def take_weights(self, model: PreTrainedModel) -> None:
         """Copy this model's weights and forget every cached prefix, which the old weights made."""
         self._wake()
-        named = [(name, parameter.detach()) for name, parameter in model.named_parameters()]
+        named = list(plain_weights(model))
         with failures("failed"):
             self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(named)})
             if model.config.tie_word_embeddings:

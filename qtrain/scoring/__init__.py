@@ -5,16 +5,16 @@ Training rewards are exact match of the tokens (`qtrain.rollouts`); p@k and maj@
 
 from qtrain.scoring.match import contains, exact
 from qtrain.scoring.numeric import numeric_scores, numerically_equal
-from qtrain.scoring.spans import exact_match, hotpotqa_scores, musique_scores, normalised, token_f1
+from qtrain.scoring.spans import exact_match, hotpotqa_scores, normalised, span_scores, token_f1
 
 __all__ = [
     "contains",
     "exact",
     "exact_match",
     "hotpotqa_scores",
-    "musique_scores",
     "normalised",
     "numeric_scores",
     "numerically_equal",
+    "span_scores",
     "token_f1",
 ]

@@ -52,8 +52,8 @@ def hotpotqa_scores(answer: str, golds: tuple[str, ...]) -> dict[str, float]:
     }
 
 
-def musique_scores(answer: str, golds: tuple[str, ...]) -> dict[str, float]:
-    """MuSiQue's `em` and `f1`: each the best over the gold answer and its aliases."""
+def span_scores(answer: str, golds: tuple[str, ...]) -> dict[str, float]:
+    """MuSiQue's `em` and `f1`, also for your own pairs: each the best over the gold answer and its aliases."""
     return {
         "em": max(exact_match(answer, gold) for gold in golds),
         "f1": max(token_f1(answer, gold) for gold in golds),

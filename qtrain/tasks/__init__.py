@@ -8,7 +8,7 @@ from qtrain.errors import UserError, did_you_mean
 from qtrain.tasks.base import Example, Task, TaskConfig
 from qtrain.tasks.digit_sum import DigitSum, DigitSumConfig
 from qtrain.tasks.qa import QATask
-from qtrain.tasks.qa_config import FinQAConfig, HotPotQAConfig, MuSiQueConfig
+from qtrain.tasks.qa_config import FinQAConfig, HotPotQAConfig, MuSiQueConfig, PairsConfig
 
 __all__ = ["TASKS", "Example", "Task", "TaskConfig", "make_task"]
 
@@ -26,6 +26,7 @@ TASKS: dict[str, TaskEntry] = {
     "finqa": TaskEntry(FinQAConfig, QATask, reads_data=True),
     "hotpotqa": TaskEntry(HotPotQAConfig, QATask, reads_data=True),
     "musique": TaskEntry(MuSiQueConfig, QATask, reads_data=True),
+    "pairs": TaskEntry(PairsConfig, QATask, reads_data=True),
 }
 
 

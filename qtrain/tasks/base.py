@@ -1,7 +1,7 @@
 """What a task is: where prompts and gold answers come from, and what counts as a success."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from pydantic import BaseModel
@@ -65,6 +65,18 @@ class Task(Protocol):
 
     def success(self, example: Example, answer: str) -> bool:
         """Whether a sampled answer counts in evaluation; training rewards are exact match of the tokens."""
+        ...
+
+    def official_scores(self, example: Example, answer: str) -> dict[str, float]:
+        """What the data set's own evaluation says of a sampled answer, each in [0, 1]; {} where it has none."""
+        ...
+
+    def data_log(self) -> dict[str, Any]:
+        """What a run writes down of the records it uses, as JSON values; {} where examples are made on the spot."""
+        ...
+
+    def data_lines(self) -> list[str]:
+        """The same in short for the terminal."""
         ...
 
 

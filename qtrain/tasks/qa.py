@@ -1,4 +1,4 @@
-"""Questions over a given text: FinQA, HotPotQA and MuSiQue, from their official files or from the hub.
+"""Questions over a given text: FinQA, HotPotQA, MuSiQue or your own pairs, from files or from the hub.
 
 prompt  context and question, cold or warm (`qtrain.tasks.prompts`), <think>   answer  the gold answer
 """
@@ -42,7 +42,7 @@ class QATask:
             UserError: A source is missing or not what it should be, or one side has no records.
         """
         self.config, self.data_set = config, data_set(config.name)
-        self.tokenizer = load_tokenizer(config.tokenizer)
+        self.tokenizer = load_tokenizer(config.tokenizer, config.tokenizer_revision)
         self.tallies: dict[str, Tally] = {}
         maker = ExampleMaker(config, self.tokenizer)
         if data is None or is_folder(data):
@@ -92,21 +92,23 @@ class QATask:
         return self.data_set.scores(answer, (gold, *example.aliases))
 
     def record_ids(self) -> dict[str, list[str]]:
-        """Ids of the records in use, `train` and `held_out`, in the file's order: what a run writes down."""
+        """Ids of the records in use, `train` and `held_out`, in the file's order."""
         return {
             "train": [example.id for example in self._train],
             "held_out": [example.id for example in self._held_out],
         }
 
     def data_log(self) -> dict[str, Any]:
-        """Plain JSON values on what the filters did: counts by source, and how many records each side uses."""
+        """What the filters did, counts by source; how many records each side uses, and their ids."""
+        ids = self.record_ids()
         return {
             "sources": {name: tally.as_table() for name, tally in self.tallies.items()},
-            "used": {side: len(ids) for side, ids in self.record_ids().items()},
+            "used": {side: len(some) for side, some in ids.items()},
+            "ids": ids,
         }
 
     def data_lines(self) -> list[str]:
-        """The same for the terminal, one line a source and one for what is used."""
+        """One line a source and one for what is used."""
         used = ", ".join(f"{len(ids)} {side}" for side, ids in self.record_ids().items())
         return [*(f"{name}: {tally}" for name, tally in self.tallies.items()), f"used: {used}"]
 

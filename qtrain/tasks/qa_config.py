@@ -12,11 +12,13 @@ from qtrain.tasks.prompts import Variant
 
 
 class QAConfig(TaskConfig, frozen=True):
-    r"""Table `[task]` of finqa, hotpotqa and musique.
+    r"""Table `[task]` of finqa, hotpotqa, musique and pairs.
 
     Attributes:
         variant: cold shows the input alone; warm adds a task description and the answer's format.
-        tokenizer: Folder of a pretrained tokenizer; by default one token a byte.
+        tokenizer: Folder of a pretrained tokenizer or its id on the hub; by default that of `model.pretrained`, without
+            which one token is a byte.
+        tokenizer_revision: Its branch, tag or commit on the hub.
         answer_prefix: What the model writes between END_THINK and the answer ("\n\n" for Qwen3): part of y*.
         max_prompt_tokens: Longest prompt, THINK included.
         long_prompts: cut takes the beginning of a longer one's context away (for FinQA the text before the table
@@ -39,6 +41,7 @@ class QAConfig(TaskConfig, frozen=True):
     name: str
     variant: Variant = "cold"
     tokenizer: Path | None = None
+    tokenizer_revision: str | None = None
     answer_prefix: str = ""
     max_prompt_tokens: int = Field(default=1024, ge=2)
     long_prompts: Literal["cut", "drop"] = "cut"
@@ -71,3 +74,9 @@ class MuSiQueConfig(QAConfig, frozen=True):
     """Table `[task]` of musique."""
 
     name: Literal["musique"] = "musique"
+
+
+class PairsConfig(QAConfig, frozen=True):
+    """Table `[task]` of pairs."""
+
+    name: Literal["pairs"] = "pairs"

@@ -1,25 +1,33 @@
-"""A task's tokenizer: one token a byte, or that of a pretrained model in a local folder."""
+"""A task's tokenizer: one token a byte, or that of a pretrained model in a folder or on the hub."""
 
+import re
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
+from qtrain.data.load import is_folder
 from qtrain.errors import UserError
 from qtrain.tasks.base import END_THINK, THINK
 from qtrain.tasks.byte_tokenizer import byte_tokenizer
 
 
-def load_tokenizer(folder: Path | None) -> PreTrainedTokenizerFast:
-    """The byte tokenizer, or the one that a local folder holds (`tokenizer.json`), of which no code is run.
+def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """The byte tokenizer, or the `tokenizer.json` of a folder or of a model on the hub, whose code is not run.
+
+    Args:
+        folder: A folder, or what is no folder here: an id on the hub. None is the byte tokenizer.
+        revision: A branch, tag or commit of the hub's.
 
     Raises:
-        UserError: The folder holds none, or one without THINK, END_THINK, an end and a padding token.
+        UserError: There is none, or one without THINK, END_THINK, an end and a padding token.
     """
     if folder is None:
         return byte_tokenizer()
     try:
         # The class is named here: AutoTokenizer would offer to run a class that the folder itself brings.
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(
+            folder, revision=revision or "main", local_files_only=is_local(str(folder))
+        )
     except Exception as error:  # the library's own, json's, and a bare Exception from the Rust side
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"task.tokenizer={str(folder)!r}: no tokenizer can be read from it: {reason}") from None
@@ -31,6 +39,11 @@ def load_tokenizer(folder: Path | None) -> PreTrainedTokenizerFast:
             f"task.tokenizer={str(folder)!r}: lacks {', '.join(missing)}; give a reasoning model's tokenizer"
         )
     return tokenizer
+
+
+def is_local(name: str) -> bool:
+    """Whether a model's name is a folder, or cannot be its id on the hub (OWNER/NAME or NAME)."""
+    return re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) is None or is_folder(Path(name))
 
 
 def reserved_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:

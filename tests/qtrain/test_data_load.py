@@ -18,6 +18,7 @@ from qa_cases import (
     hotpotqa,
     hotpotqa_hub,
     musique,
+    pair,
     write_array,
     write_lines,
     write_split,
@@ -32,7 +33,12 @@ from qtrain.data.sample import half_of, is_held_out, sub_sample
 from qtrain.data.tally import Tally
 from qtrain.errors import UserError
 
-GOOD = {"finqa": [finqa(), finqa_hub()], "hotpotqa": [hotpotqa(), hotpotqa_hub()], "musique": [musique()]}
+GOOD = {
+    "finqa": [finqa(), finqa_hub()],
+    "hotpotqa": [hotpotqa(), hotpotqa_hub()],
+    "musique": [musique()],
+    "pairs": [pair()],
+}
 WRONG = st.one_of(
     st.none(),
     st.booleans(),
@@ -90,7 +96,7 @@ def test_what_is_no_object_is_a_reason(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_every_needed_field_is_named_when_it_is_missing(name: str) -> None:
-    needed = {"finqa": 5, "hotpotqa": 4, "musique": 5}[name]
+    needed = {"finqa": 5, "hotpotqa": 4, "musique": 5, "pairs": 2}[name]
     record = RECORDS[name]()
     missing = []
     for key in record:
@@ -101,7 +107,7 @@ def test_every_needed_field_is_named_when_it_is_missing(name: str) -> None:
     assert len(missing) == needed
 
 
-@pytest.mark.parametrize("name", DATA_SETS)
+@pytest.mark.parametrize("name", ["finqa", "hotpotqa", "musique"])
 def test_extra_fields_are_allowed(name: str) -> None:
     record = RECORDS[name]() | {"extra": float("nan"), "note": {"deep": [1, None]}}
     assert parse(Row("line 1", record), data_set(name)) == parse(Row("line 1", RECORDS[name]()), data_set(name))

@@ -158,6 +158,20 @@ def test_samples_have_the_models_frequencies(
     assert abs(rollouts.reward_BM.mean() - p) < 4.5 * (p * (1 - p) / draws) ** 0.5
 
 
+@pytest.mark.parametrize("sample_answers", [False, True])
+def test_without_scoring_all_else_is_the_same(
+    engine: TransformersEngine, task: Task, config: Config, rollouts: Rollouts, sample_answers: bool
+) -> None:
+    encoded = encode_examples(task.tokenizer, task.batch(6, np.random.default_rng(0)))
+    found = roll_out(engine, *encoded, config.rollout, generator(), sample_answers=sample_answers, score=False)
+    assert found.log_w_BM.isnan().all()
+    assert found.log_w_BM.shape == rollouts.log_w_BM.shape
+    assert found.log_w_BM.dtype == rollouts.log_w_BM.dtype
+    assert found.rationales == rollouts.rationales
+    assert found.rationale_log_p == rollouts.rationale_log_p
+    assert found.answers == (rollouts.answers if sample_answers else None)
+
+
 def test_one_sample_of_one_prompt(
     model: Qwen3ForCausalLM, engine: TransformersEngine, task: Task, ids: TokenIds
 ) -> None:

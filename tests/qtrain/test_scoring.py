@@ -12,10 +12,10 @@ from qtrain.scoring import (
     exact,
     exact_match,
     hotpotqa_scores,
-    musique_scores,
     normalised,
     numeric_scores,
     numerically_equal,
+    span_scores,
     token_f1,
 )
 from qtrain.scoring.numeric import the_number
@@ -110,9 +110,9 @@ def test_hotpotqa(answer: str, gold: str, em: float, f1: float) -> None:
 
 def test_musique_takes_the_best_of_answer_and_aliases() -> None:
     golds = ("the Avon", "River Avon in Bath", "yes")
-    assert musique_scores("avon", golds) == {"em": 1.0, "f1": 1.0}
-    assert musique_scores("the river in Bath", golds) == pytest.approx({"em": 0.0, "f1": 6 / 7})  # P 1, R 3/4
-    assert musique_scores("yes it does", golds) == pytest.approx({"em": 0.0, "f1": 0.5})  # no choices here
+    assert span_scores("avon", golds) == {"em": 1.0, "f1": 1.0}
+    assert span_scores("the river in Bath", golds) == pytest.approx({"em": 0.0, "f1": 6 / 7})  # P 1, R 3/4
+    assert span_scores("yes it does", golds) == pytest.approx({"em": 0.0, "f1": 0.5})  # no choices here
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_the_tolerance_is_half_of_the_last_digit(digits: int, decimals: int, per
 
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_text_breaks_a_score(answer: str, gold: str) -> None:
-    for scores in (hotpotqa_scores, musique_scores, numeric_scores):
+    for scores in (hotpotqa_scores, span_scores, numeric_scores):
         assert all(0 <= value <= 1 for value in scores(answer, (gold,)).values())
 
 
