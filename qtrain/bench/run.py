@@ -40,7 +40,7 @@ def run_cases(cases: Sequence[Case], store: Store, board: Board, threads: int) -
     for contest, group in groupby(cases, lambda case: case.contest):
         found = results[contest] = _contest(list(group), store, board, threads)
         for name, turns in found.items():
-            note = turns[-1].get("failed") or f"{len(turns)} turns"
+            note = turns[-1].get("failed") or f"{len(turns)} turn{'s' * (len(turns) > 1)}"
             board.show(Report(f"{contest}, {name}", 1, 1, str(note), done=True))
             board.cell_done()
     return results
