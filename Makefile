@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tiny models: one thread a process is several times faster than two threads that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-slow test-report coverage test-vllm lint figures docs clean
+.PHONY: setup demo test test-slow test-report test-vllm coverage bench lint figures docs clean
 
 setup: .venv/.installed
 
@@ -68,6 +68,18 @@ test-vllm: .venv-vllm/.installed
 	$(VLLM_BIN)/pytest tests/vllm/test_vllm_training.py
 	$(VLLM_BIN)/pytest tests/qtrain/test_rollouts.py tests/qtrain/test_engines.py
 
+# TRL as users install it, beside this project, in an environment of its own: nothing of it is imported elsewhere.
+BENCH_BIN := .venv-bench/bin
+
+.venv-bench/.installed: pyproject.toml tests/bench/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	$(BENCH_BIN)/python -m pip install --quiet "$(TORCH)" --requirement tests/bench/requirements.txt --editable ".[train]"
+	touch $@
+
+# Writes docs/benchmarks.json and docs/benchmarks.md. An interrupted run goes on where it was.
+bench: setup .venv-bench/.installed .venv-vllm/.installed
+	$(BIN)/qtrain bench
+
 figures: setup
 	$(BIN)/python -m figures --all
 
@@ -75,4 +87,4 @@ docs: setup
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf .venv .venv-vllm runs dist docs/_build figures/out .pytest_cache .ruff_cache .hypothesis .coverage .import_linter_cache
+	rm -rf .venv .venv-bench .venv-vllm runs dist docs/_build figures/out .pytest_cache .ruff_cache .hypothesis .coverage .import_linter_cache

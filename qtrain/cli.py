@@ -169,6 +169,39 @@ def study(
 
 
 @app.command
+def bench(
+    *names: str,
+    quick: Annotated[bool, Parameter(negative=())] = False,
+    listing: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    shapes: Annotated[list[str] | None, Several] = None,
+    vocabularies: Annotated[list[int] | None, Several] = None,
+    device: Literal["cpu", "cuda"] = "cpu",
+    threads: int = 2,
+    out: Path = Path("runs/bench"),
+    page: Path | None = None,
+) -> int:
+    """Measure speed and memory beside other trainers, and write benchmarks.json and the page made from it.
+
+    Args:
+        names: Benchmarks, see --list; by default all.
+        quick: Toy sizes, in a few minutes.
+        listing: Print the benchmarks and stop.
+        shapes: Of `update`: prompt tokens x completion tokens, for example 512x128.
+        vocabularies: Of `update`: sizes, for example 32000 151936.
+        device: Where to run; cuda measures `update` alone.
+        threads: Of every measured process.
+        out: Folder where finished processes are kept; the same command goes on from there.
+        page: Folder of the results and their page; by default docs for the whole measurement, else OUT.
+    """
+    from qtrain.bench.command import bench_command, list_command
+
+    if listing:
+        list_command()
+        return 0
+    return bench_command(names, shapes, vocabularies, out, page, quick=quick, device=device, threads=threads)
+
+
+@app.command
 def report(*runs: Path, output: Annotated[Path, Parameter(name=["--output", "-o"])]) -> None:
     """Write one self-contained HTML page about comparisons or single runs.
 
