@@ -12,7 +12,7 @@ from qtrain.bench.gradient import compare_gradient, save_gradient
 from qtrain.bench.process import Clock, serve
 from qtrain.bench.profile import profiled
 from qtrain.bench.workload import IDS, Shape, Work, make_model, make_work
-from qtrain.config import OptimizerConfig
+from qtrain.config import OptimizerConfig, TrainConfig
 from qtrain.precision import Dtype, autocast, use_float32_head
 from qtrain.update import backward, gradient_norm, make_optimizer
 
@@ -34,7 +34,15 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     def update(work: Work) -> None:
         nonlocal rows
         if settings["contender"] == "qtrain":
-            rows = backward(model, IDS, work.rollouts, work.coefficients_BM, on_sampled_answers=False, dtype=dtype).rows
+            rows = backward(
+                model,
+                IDS,
+                work.rollouts,
+                work.coefficients_BM,
+                on_sampled_answers=False,
+                micro_batch_tokens=TrainConfig().micro_batch_tokens,
+                dtype=dtype,
+            ).rows
         else:
             rows = plain_backward(model, work, settings["rows"], dtype)
         gradient_norm(model)
