@@ -75,11 +75,12 @@ class RunFolder:
             self._lock.release()
             raise
 
-    def open_logs(self, lengths: dict[str, int] | None) -> None:
+    def open_logs(self, lengths: dict[str, int] | None, **found: str) -> None:
         """Begin the logs, or cut them back to what they were at a checkpoint, and note what code goes on from there.
 
         Args:
             lengths: Of each log in bytes; None begins them.
+            found: What else the environment has that this run's numbers depend on.
 
         Raises:
             UserError: A log is shorter than that, or the folder cannot be written.
@@ -92,7 +93,7 @@ class RunFolder:
                 log = self._logs[name] = path.open("r+b" if length else "wb", buffering=0)
                 log.truncate(length)
                 log.seek(length)
-            now = environment()
+            now = {**environment(), **found}
             if lengths is not None:
                 first = read_json(self.folder / ENVIRONMENT, "a run folder")
                 now = {**first, "resumed": [*first.get("resumed", []), now]}

@@ -14,6 +14,8 @@ from qtrain.disk import sync, writing
 from qtrain.engines import make_engine
 from qtrain.engines.base import Diverged
 from qtrain.evaluate import evaluate
+from qtrain.forward.attention import kernel
+from qtrain.forward.support import check_model
 from qtrain.guards import NotFinite, in_words
 from qtrain.model import token_ids
 from qtrain.policy import start_policy
@@ -81,9 +83,10 @@ class _Training:
         if config.train.dtype == "bfloat16":
             for one in filter(None, (model, reference)):
                 use_float32_head(one)
+        check_model(model)
         engine = make_engine(config.rollout, model, token_ids(task.tokenizer))
         self.parts = Parts(config, task, model, engine, optimizer, sources, reference)
-        run.open_logs(checkpoint.logs if checkpoint else None)
+        run.open_logs(checkpoint.logs if checkpoint else None, attention=kernel(model.device))
         run.write_data(task.data_log())
         self.sinks = Sinks(config, run.folder, state.step if state else 0)
         self.state = state or self._at_the_base()

@@ -20,14 +20,14 @@ class Stretches(NamedTuple):
     Attributes:
         shapes: Rows and columns of each rectangle.
         take_C: The token in each cell; what is beyond a stretch's end holds its last token.
-        cell_K: The cells that are not beyond an end.
-        token_K: The token in each of these.
+        token_K: The tokens that are in a stretch, in their order in the sequence.
+        cell_K: The cell of each.
     """
 
     shapes: list[tuple[int, int]]
     take_C: Tensor
-    cell_K: Tensor
     token_K: Tensor
+    cell_K: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +211,6 @@ def _rectangles(starts: np.ndarray, lengths: np.ndarray, together: list[np.ndarr
         cell.append(inside + done)
         token.append(took[inside])
         done += len(took)
-    empty = [np.zeros(0, dtype=int)]
-    return Stretches(
-        shapes, *(torch.from_numpy(np.concatenate(each or empty)).to(device) for each in (take, cell, token))
-    )
+    take_C, cell_K, token_K = (np.concatenate(each or [starts[:0]]) for each in (take, cell, token))
+    order = np.argsort(token_K)
+    return Stretches(shapes, *(torch.from_numpy(each).to(device) for each in (take_C, token_K[order], cell_K[order])))

@@ -88,7 +88,7 @@ def pools(draw: st.DrawFn) -> tuple[list[int], list[list[int]], list[int]]:
     return prompts, rationales, [draw(st.integers(1, 4)) for _ in prompts]
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     pools=pools(),
     kind=st.sampled_from(["qwen3", "llama"]),
@@ -138,9 +138,9 @@ def test_gradients_are_those_of_each_sample_alone(
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-@pytest.mark.parametrize("limit", [None, 40])
-def test_flex_attention_has_the_same_gradients(limit: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs on a GPU, uncompiled here; its backward pass exists on GPUs alone, so that values are compared."""
+def test_flex_attention_sees_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs on a GPU, uncompiled here, where it has no backward pass: two pools in one pass, and a divided one."""
+    limit = 40
     rng = np.random.default_rng(0)
     rollouts, model = batch(rng, [9, 1, 30], [[4, 0, 7], [3, 3, 3], [12, 5, 20]], [2, 1, 3]), tiny()
     rows = batch_rows(IDS, rollouts, gold(rollouts))

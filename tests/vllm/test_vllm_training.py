@@ -52,7 +52,9 @@ def test_garl_escapes_as_with_transformers(folder: Path) -> None:
     assert difference.mean() < 0.2
     assert result["p_at_16"] == pytest.approx(peer_result["p_at_16"], abs=0.15)
     assert max(step["mismatch_largest"] for step in steps) < 1e-4
-    assert max(step["mismatch_log_w"] for step in steps) < 3e-4
+    # Of the first step alone: at later ones the update's own forward pass finds log w.
+    assert [step["step"] for step in steps if "mismatch_log_w" in step] == [1]
+    assert steps[0]["mismatch_log_w"] < 3e-4
 
 
 def test_a_finished_run_is_evaluated_by_its_engine(folder: Path) -> None:
