@@ -5,7 +5,7 @@ while the trainer works, so that both fit into one memory.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -48,9 +48,8 @@ class VllmEngine:
     def take_weights(self, model: PreTrainedModel) -> None:
         """Copy this model's weights and forget every cached prefix, which the old weights made."""
         self._wake()
-        named = [(name, parameter.detach()) for name, parameter in model.named_parameters()]
         with failures("failed"):
-            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(named)})
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(list(named_weights(model)))})
             if model.config.tie_word_embeddings:
                 self.llm.apply_model(_refresh_output)
             if not self.llm.reset_prefix_cache():
@@ -68,6 +67,12 @@ class VllmEngine:
         if self.asleep:
             self.llm.wake_up()
             self.asleep = False
+
+
+def named_weights(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
+    """What is pushed: the weights under the names that the model's own checkpoints have."""
+    for name, parameter in model.named_parameters():
+        yield name, parameter.detach()
 
 
 def _refresh_output(model: Any) -> None:
