@@ -5,9 +5,9 @@ while it moves: with t = t0 (e^lambda - 1) and rho = ||v|| ||S||, ||S|| the norm
 d sigma = (1/(t + t0) + rho) dt. So neither a long plateau nor the blow-up at an escape, which at q = 0 is over
 within a fraction p0 of the time it took, needs small steps; both are a few units of sigma.
 
-Where a flow has come to rest between examples that pull it apart, rho is the length of a vector that is rounding: it has
-a kink at the point of rest, on which the solver's steps would shrink away. There the logarithm of time alone is the
-variable, until the flow moves again.
+Where a flow has come to rest between examples that pull it apart, rho is the length of a vector that is rounding: it
+has a kink at the point of rest, on which the solver's steps would shrink away. There the logarithm of time alone is
+the variable, until the flow moves again.
 """
 
 import math
@@ -187,8 +187,8 @@ def _until(
             if isinstance(error, ValueError) and "different signs" not in str(error):
                 raise  # the velocity's own; that one is solve_ivp's, of an event among rounding
             raise RuntimeError(
-                f"the flow was not solved up to time {span[1]:.6g}: near time {come[0]:.4g}, at the speed {come[1]:.3g}, "
-                f"the solver says: {error} A nearer horizon leaves the flow sooner"
+                f"the flow was not solved up to time {span[1]:.6g}: near time {come[0]:.4g}, at the speed {come[1]:.3g}, the "
+                f"solver says: {error} A nearer horizon leaves the flow sooner"
             ) from None
         passed = [_time(states[0, -1], early) if len(states) else math.inf for states in solution.y_events[:count]]
         firsts = np.minimum(firsts, passed)

@@ -132,7 +132,6 @@ def test_two_opposite_examples_rest_where_their_pulls_are_equal(q, starts):
     pair = AngledSigmoids(np.array([[1.0, -1.0], [-1.0, 1.0]]), np.log(starts))
     examples = pair.score, pair.log_p
     flow = escape(velocity(*examples, q), *examples, np.zeros(2), math.log(0.999999), 1e12)
-    p = np.exp(flow.log_p)
     pulls = np.exp((1 - q) * flow.log_p) * -np.expm1(flow.log_p)
     assert flow.end == 1e12
     if q > 0.5:  # at a smaller q the weaker one's pull is so small that 1e12 is not long
