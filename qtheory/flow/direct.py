@@ -187,8 +187,8 @@ def _until(
             if isinstance(error, ValueError) and "different signs" not in str(error):
                 raise  # the velocity's own; that one is solve_ivp's, of an event among rounding
             raise RuntimeError(
-                f"the flow was not solved up to time {span[1]:.6g}: near time {come[0]:.4g}, at the speed {come[1]:.3g}, the "
-                f"solver says: {error} A nearer horizon leaves the flow sooner"
+                f"the flow was not solved up to time {span[1]:.6g}: near time {come[0]:.4g}, at the speed "
+                f"{come[1]:.3g}, the solver says: {error} A nearer horizon leaves the flow sooner"
             ) from None
         passed = [_time(states[0, -1], early) if len(states) else math.inf for states in solution.y_events[:count]]
         firsts = np.minimum(firsts, passed)
