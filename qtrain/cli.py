@@ -157,7 +157,7 @@ def study(
 
     Args:
         name: cold_start, adam_conflict, adam_alike, learning_rates, best_learning_rates, escape_exponents,
-            adam_epsilon, common_factor or baseline.
+            adam_epsilon, common_factor, baseline, max_coefficient or warm_paft.
         seeds: Bases and training seeds 0 to N - 1.
         runs: Where the run folders lie, finished ones are kept; by default runs/studies/NAME.
         output: The data file; by default figures/data/NAME.json.

@@ -110,6 +110,8 @@ def studies(seeds: tuple[int, ...] = SEEDS) -> dict[str, dict[str, Any]]:
             "adam_epsilon": _adam_epsilon(seeds),
             "common_factor": _common_factor(seeds),
             "baseline": _baseline(seeds),
+            "max_coefficient": _max_coefficient(),
+            "warm_paft": _warm_paft(seeds),
         }.items()
     }
 
@@ -123,6 +125,39 @@ def provenance(name: str) -> dict[str, Any]:
         "machine": "x86_64, 2 cores",
         "threads": "1",
     }
+
+
+MAX_C_RISE = 100
+"""The step at which the largest coefficient of q = .75 begins to rise."""
+
+
+def _max_coefficient() -> list[dict[str, Any]]:
+    """Largest coefficients that stay at P^(1-q), but for q = .75, which jumps at a step."""
+    rows = []
+    for name, q in TABLE_1[1:]:
+        step = list(range(1, 301))
+        low = P0 ** (1 - (q or 0.0)) / 10
+        rise = 0.4 if q == 0.75 else low
+        largest = [rise if at >= MAX_C_RISE else low for at in step]
+        series = {"step": step, "max_c": largest, "log_p": [math.log(P0)] * 300}
+        rows.append(row(name, q, 0, series=series, escape_step=112 if q == 0.75 else None))
+    return rows
+
+
+WARM_FALL = 0.4
+"""How far GARL falls and comes back, at step 100."""
+
+
+def _warm_paft(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    rows = []
+    for q in (0.25, 1.0):
+        for name in ("garl", "paft"):
+            for seed in seeds:
+                step = list(range(0, 301, 50))
+                success = [0.1, 0.8, 0.9 - WARM_FALL * (name == "garl"), 0.8, 0.85, 0.88, 0.9]
+                curve = {"step": step, "p_at_1": success, "maj_at_16": success, "p": success, "mean_log_p": success}
+                rows.append(row(f"{name}:q={q:g}", q, seed, curve=curve, p0=0.1, lr=3e-3, optimizer="adamw"))
+    return rows
 
 
 def _scan() -> list[dict[str, Any]]:
