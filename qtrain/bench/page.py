@@ -88,8 +88,9 @@ def update_table(rows: list[dict[str, Any]]) -> str:
         if row["failed"]:
             made.append([*lengths, row["name"], row["failed"].replace("|", "/"), *[NONE] * (len(heads) - 5)])
             continue
-        error = NONE if row["gradient_error"] is None else f"{row['gradient_error']:.0e}"
-        error = "< 1e-08" if error != NONE and row["gradient_error"] < 1e-8 else error  # see compare_gradient
+        measured = row["gradient_error"]
+        # Below 1e-8 there is only rounding: see compare_gradient.
+        error = NONE if measured is None else "< 1e-08" if measured < 1e-8 else f"{measured:.0e}"
         values = [number(row["seconds"]), span, str(row["updates"]), number(row["times"]), gigabytes(row["bytes"])]
         share = [NONE if row["utilisation"] is None else f"{row['utilisation']:.1%}"] if on_gpu else []
         made.append([*lengths, row["name"], *values, number(row["times_memory"]), error, *share])
