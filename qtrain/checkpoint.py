@@ -66,7 +66,7 @@ def write_checkpoint(
     Raises:
         UserError: It cannot be written; the ones before are whole.
     """
-    parent, name = run / FOLDER, f"step-{state.step:08d}"
+    parent, name = run / FOLDER, _name(state.step)
     partial = parent / f".partial-{name}"
     record = _Record(
         format=FORMAT,
@@ -160,6 +160,8 @@ def _read(folder: Path) -> Checkpoint:
         record = _Record.model_validate(json.loads((folder / STATE).read_text(encoding="utf-8")))
         if record.format != FORMAT:
             raise ValueError(f"its format is {record.format}, and this version reads {FORMAT}")
+        if folder.name != _name(record.state.step):
+            raise ValueError(f"its state is that of step {record.state.step}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         said = str(error).splitlines() or [type(error).__name__]
         reason = "state.json is not in order" if isinstance(error, ValidationError) else said[0]
@@ -167,6 +169,10 @@ def _read(folder: Path) -> Checkpoint:
             f"{folder}: damaged checkpoint: {reason}; delete this folder, and --resume goes on from the one before"
         ) from None
     return Checkpoint(folder, record.state, record.logs, record.generators)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 def _steps(parent: Path) -> dict[int, Path]:
@@ -202,7 +208,11 @@ def _put_back(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> N
         wanted = parameters[int(number)].shape
         if value.shape not in (wanted, torch.Size()):
             raise ValueError(f"{key} has shape {tuple(value.shape)} instead of {tuple(wanted)}")
+        if value.dtype != torch.float32:
+            raise ValueError(f"{key} is {value.dtype} instead of torch.float32")
         state.setdefault(int(number), {})[name] = value
+    if len({frozenset(one) for one in state.values()}) > 1 or len(state) not in (0, len(parameters)):
+        raise ValueError("some of the optimiser's tensors are missing, or there are too many")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 

@@ -17,7 +17,7 @@ from qtrain.evaluate import evaluate
 from qtrain.model import new_model, token_ids
 from qtrain.pretrain import get_base, load_weights
 from qtrain.progress import Board, Report
-from qtrain.run_folder import COMPARISON, CONFIG, RESULT, check_free, read_json
+from qtrain.run_folder import COMPARISON, CONFIG, check_free, read_result
 from qtrain.sinks import check_sinks
 from qtrain.studies.study import run_study
 from qtrain.tasks import make_task
@@ -79,7 +79,7 @@ def train_command(path: Path, overrides: tuple[str, ...], out: Path | None, *, r
 
 def evaluate_command(run: Path, prompts: int | None, samples: int | None, seed: int) -> None:
     """See `qtrain.cli.evaluate`."""
-    read_json(run / RESULT, "a finished run")
+    read_result(run)
     changes = {"eval.prompts": prompts, "eval.samples": samples}
     config = read_config(run / CONFIG).with_values({k: v for k, v in changes.items() if v is not None})
     task = make_task(config.task, config.data)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import reprlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -136,9 +137,12 @@ def _cached(key: dict, make: Callable[[], tuple[Qwen3ForCausalLM, dict]]) -> Bas
         write_model(folder, model, {"hash": name, "made_from": key, **about})
     about_path = folder / "base.json"
     try:
-        return Base(folder, json.loads(about_path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        about = json.loads(about_path.read_text(encoding="utf-8"))
+        if not isinstance(about, dict):
+            raise ValueError(f"a JSON object is needed, not {reprlib.repr(about)}")
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{about_path}: not readable ({error}); delete {folder} and run again") from None
+    return Base(folder, about)
 
 
 def write_model(folder: Path, model: Qwen3ForCausalLM, about: dict) -> None:
@@ -179,7 +183,12 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     """
     path = folder / "model.safetensors"
     try:
-        model.load_state_dict(load_file(path))
+        weights, wanted = load_file(path), model.state_dict()
+        for name, tensor in weights.items():
+            # torch would convert them without a word, whatever is lost.
+            if name in wanted and tensor.dtype != wanted[name].dtype:
+                raise ValueError(f"{name} is {tensor.dtype} instead of {wanted[name].dtype}")
+        model.load_state_dict(weights)
     except Exception as error:
         # safetensors raises its own exception class, torch a RuntimeError of many lines.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -3,9 +3,11 @@
 import json
 import os
 import platform
+import reprlib
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +25,9 @@ CONFIG, ENVIRONMENT, METRICS, EVALS, SAMPLES, SKIPPED, RESULT = (
     "skipped.jsonl",
     "result.json",
 )
+
+RESULT_KEYS = ("estimator", "q", "seed", "p0", "steps", "escape_step", "diverged_step", "seconds")
+"""What every result has besides its scores."""
 
 LOGS = (METRICS, EVALS, SAMPLES, SKIPPED)
 LOCK = ".lock"
@@ -56,13 +61,14 @@ class RunFolder:
     def __init__(self, folder: Path, config: Config, *, resume: bool = False) -> None:
         self.folder, self._logs = folder, dict[str, BinaryIO]()
         check_free(folder, config, resume=resume)
+        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(folder / LOCK)
         try:
             # Another process may have come first.
             check_free(folder, config, resume=resume)
-            self.result = read_json(folder / RESULT, "a finished run") if (folder / RESULT).exists() else None
+            self.result = read_result(folder) if (folder / RESULT).exists() else None
             if self.result is None:
                 with writing(folder):
                     write_json(folder / CONFIG, config.as_table())
@@ -80,17 +86,23 @@ class RunFolder:
             UserError: A log is shorter than that, or the folder cannot be written.
         """
         with writing(self.folder):
-            for name in LOGS:
-                path, length = self.folder / name, 0 if lengths is None else lengths.get(name, 0)
+            now = environment()
+            if lengths is not None:
+                first = read_object(self.folder / ENVIRONMENT, "a run folder")
+                before = first.get("resumed", [])
+                if not isinstance(before, list):
+                    raise UserError(f"{self.folder / ENVIRONMENT}: damaged: key 'resumed' is no list")
+                now = {**first, "resumed": [*before, now]}
+            wanted = {self.folder / name: 0 if lengths is None else lengths.get(name, 0) for name in LOGS}
+            for path, length in wanted.items():
                 if length and (not path.exists() or path.stat().st_size < length):
                     raise UserError(f"{path}: shorter than at the last checkpoint; bring it back, or begin another run")
+            # Only now, with everything in order, is anything changed.
+            for path, length in wanted.items():
+                name = path.name
                 log = self._logs[name] = path.open("r+b" if length else "wb", buffering=0)
                 log.truncate(length)
                 log.seek(length)
-            now = environment()
-            if lengths is not None:
-                first = read_json(self.folder / ENVIRONMENT, "a run folder")
-                now = {**first, "resumed": [*first.get("resumed", []), now]}
             write_json(self.folder / ENVIRONMENT, now)
 
     def log(self, name: str, **values: Any) -> None:
@@ -119,9 +131,19 @@ class RunFolder:
             write_json(self.folder / RESULT, result)
 
     def close(self) -> None:
-        """Close the logs and let others in; without a result the run counts as interrupted."""
+        """Close the logs and let others in; without a result the run counts as interrupted.
+
+        A folder made for a run that then could not begin goes: it would only stand in the way.
+        """
+        begun = any(log.tell() for log in self._logs.values())
         for log in self._logs.values():
             log.close()
+        if self._made and not begun and self.result is None:
+            for name in (*LOGS, ENVIRONMENT, CONFIG, LOCK):
+                (self.folder / name).unlink(missing_ok=True)
+            for path in self._made:
+                with suppress(OSError):  # somebody else's files are in it
+                    path.rmdir()
         self._lock.release()
 
 
@@ -188,21 +210,50 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path.parent}: is not {what} ({path.name} is missing)") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
+
+
+def read_object(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON file of a run that holds one object.
+
+    Args:
+        path: The file.
+        what: As in `read_json`.
+
+    Raises:
+        UserError: It is missing, not JSON, or holds something else.
+    """
+    value = read_json(path, what)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: damaged: a JSON object is needed, not {reprlib.repr(value)}")
+    return value
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Read the result of a finished run.
+
+    Raises:
+        UserError: There is none, or it lacks what every result has.
+    """
+    result = read_object(folder / RESULT, "a finished run")
+    missing = [key for key in RESULT_KEYS if key not in result]
+    if missing:
+        raise UserError(f"{folder / RESULT}: damaged: key {missing[0]!r} is missing; delete {folder} and run again")
+    return result
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read a log; a last line that an interruption cut short is left out."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
             rows.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             if number < len(lines):
                 raise UserError(f"{path}, line {number}: not JSON; the log is damaged") from None
     return rows

@@ -18,6 +18,8 @@ def load_tokenizer(folder: Path | None) -> PreTrainedTokenizerFast:
     if folder is None:
         return byte_tokenizer()
     try:
+        # Where it is missing the library would try older formats, some of them pickles read by other packages.
+        (folder / "tokenizer.json").read_bytes()
         # The class is named here: AutoTokenizer would offer to run a class that the folder itself brings.
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the library's own, json's, and a bare Exception from the Rust side
