@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tiny models: one thread a process is several times faster than two threads that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test coverage test-vllm lint figures docs clean
+.PHONY: setup demo test coverage test-vllm lint figures docs reliability clean
 
 setup: .venv/.installed
 
@@ -57,6 +57,15 @@ test-vllm: .venv-vllm/.installed
 	$(VLLM_BIN)/pytest tests/vllm/test_vllm_engine.py --vllm-model bfloat16
 	$(VLLM_BIN)/pytest tests/vllm/test_vllm_training.py
 	$(VLLM_BIN)/pytest tests/qtrain/test_rollouts.py tests/qtrain/test_engines.py
+
+# Kills, malformed inputs and memory over a long run: half an hour, and the data and table of docs/reliability.md.
+MEASURED := figures/data/reliability.json
+
+reliability: setup
+	$(BIN)/python tests/qtrain/reliability.py --kills 100 --operations --seed 1 --json $(MEASURED)
+	$(BIN)/python tests/qtrain/malformed.py --cases 500 --seed 1 --json $(MEASURED)
+	$(BIN)/python tests/qtrain/soak.py --steps 2000 --json $(MEASURED)
+	$(BIN)/python -m figures --tables
 
 figures: setup
 	$(BIN)/python -m figures --all

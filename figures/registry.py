@@ -34,6 +34,7 @@ from figures.escape_table import escape_table
 from figures.estimator_table import estimator_table
 from figures.exact_table import exact_accuracy_table, exact_speed_table
 from figures.rate_table import learning_rate_table
+from figures.reliability_table import reliability_table
 from figures.success_table import adam_alike_table, adam_conflict_table, cold_start_table
 
 
@@ -215,4 +216,5 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "estimators": estimator_table,
     "exact_accuracy": exact_accuracy_table,
     "exact_speed": exact_speed_table,
+    "reliability": reliability_table,
 }

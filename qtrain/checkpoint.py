@@ -123,6 +123,8 @@ class Checkpoint:
             _put_back(optimizer, tensors)
             for name, rng in sources.numpy.items():
                 rng.bit_generator.state = self.generators[name]
+                if rng.bit_generator.state != self.generators[name]:
+                    raise ValueError(f"generator {name!r} cannot be in the state given")
         except Exception as error:
             # safetensors, torch and numpy each have their own exceptions for what does not fit.
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__

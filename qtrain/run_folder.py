@@ -93,6 +93,8 @@ class RunFolder:
                 if not isinstance(before, list):
                     raise UserError(f"{self.folder / ENVIRONMENT}: damaged: key 'resumed' is no list")
                 now = {**first, "resumed": [*before, now]}
+                if set(lengths) != set(LOGS):
+                    raise UserError(f"{self.folder}: damaged checkpoint: it is about the logs {', '.join(lengths)}")
             wanted = {self.folder / name: 0 if lengths is None else lengths.get(name, 0) for name in LOGS}
             for path, length in wanted.items():
                 if length and (not path.exists() or path.stat().st_size < length):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 LARGEST = 2**32 - 1
 """What an integer of a configuration may be at most: seeds too fit every generator."""
@@ -13,9 +13,11 @@ class Table(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    @field_validator("*")
+    @field_validator("*", mode="before")
     @classmethod
-    def _not_beyond_any_machine(cls, value: Any) -> Any:
+    def _numbers_that_can_be(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("a truth value is not possible here")
         if isinstance(value, int) and value > LARGEST:
             raise ValueError(f"at most {LARGEST} is possible")
         return value
