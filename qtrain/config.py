@@ -240,7 +240,7 @@ def read_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such configuration; shipped ones: {_shipped()}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a null byte in a name is a ValueError
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     try:
         table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)

@@ -156,10 +156,10 @@ def check_free(folder: Path, config: Config, *, resume: bool = False) -> None:
         UserError: It holds something that is no run, or without `resume` a finished run or checkpoints, or with it a
             run of another configuration.
     """
-    if folder.is_file():
-        raise UserError(f"{folder}: is a file; choose another --out")
     if not folder.exists():
         return
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is a file; choose another --out")
     if not (folder / CONFIG).exists():
         # A kill may have come between the lock and the configuration.
         if {path.name for path in folder.iterdir()} - {LOCK, f".{CONFIG}.partial"}:
@@ -248,15 +248,15 @@ def read_result(folder: Path) -> dict[str, Any]:
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read a log; a last line that an interruption cut short is left out."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    rows = []
+    rows, lines = [], text.splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             rows.append(json.loads(line))
         except (ValueError, RecursionError):
-            if number < len(lines):
+            if number < len(lines) or text.endswith("\n"):
                 raise UserError(f"{path}, line {number}: not JSON; the log is damaged") from None
     return rows
 

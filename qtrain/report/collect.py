@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from qtrain.errors import UserError
 from qtrain.report.names import estimator_name, order, section_name
@@ -56,6 +56,13 @@ class Result(Record):
     mean_log_p: float | None
     diverged_step: int | None
     seconds: float
+
+    @model_validator(mode="after")
+    def _scores_are_numbers(self) -> Self:
+        for name, value in (self.model_extra or {}).items():
+            if name.startswith(("p_at_", "maj_at_")) and not isinstance(value, float | int | None):
+                raise ValueError(f"score {name} is {value!r:.60}")
+        return self
 
     def score(self, name: str) -> float | None:
         """A score by its key, None where the run has none."""

@@ -101,7 +101,7 @@ TEMPLATES = (
     "{{ raise_exception('no') }}", "{{ messages[7].content }}", "{{ messages.append(7) }}", "{{ nothing() }}", "{{ 1 / 0 }}",
     "{{ range(10 ** 9) | list }}", "{{ 'a' * 10 ** 18 }}", "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "{% if %}",
     "{{ " + "(" * 2_000 + "1" + ")" * 2_000 + " }}", "{{ messages | map(attribute='x.y') | list | first }}", "{{ 'x' | int('y') + 'z' }}",
-    "{{ '%d' | format('x') }}", "{{ messages[0]['content'].encode('ascii', 'nothing') }}", "{{ strftime_now(7) }}", "{% for x in 7 %}{% endfor %}",
+    "{{ '%d' | format('x') }}", "{{ messages[0]['content'].encode('nothing') }}", "{{ strftime_now(7) }}", "{% for x in 7 %}{% endfor %}",
 )  # fmt: skip
 """Chat templates that leave the sandbox, or fail in ways that a template can."""
 

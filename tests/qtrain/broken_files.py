@@ -162,7 +162,7 @@ def valid_toml(data: bytes) -> bool:
 def valid_lines(data: bytes) -> bool:
     """JSON lines, whose last may be cut: so ends the log of a run that was killed."""
     lines = data.split(b"\n")
-    return all(map(valid_json, filter(None, lines[:-1]))) if len(lines) > 1 else True
+    return all(map(valid_json, filter(None, lines[:-1])))
 
 
 def tensor_header(data: bytes) -> Any:

@@ -258,7 +258,7 @@ def checkpoint(rng: Rng, here: Path) -> list[str]:
 
 
 STATE_WRONG: tuple[tuple[str, Any], ...] = (
-    ("format", 99), ("format", "1"), ("format", None), ("generators", {}), ("generators", []), ("logs", {"../../passwd": -5}),
+    ("format", 99), ("format", "one"), ("format", None), ("generators", {}), ("generators", []), ("logs", {"../../passwd": -5}),
     ("logs", {"metrics.jsonl": 10**12}), ("logs", {"metrics.jsonl": 10**30}), ("logs", {"../../outside": 3}), ("logs", []), ("state", {}), ("more", 1),
     ("state.step", -1), ("state.step", 7), ("state.step", 10**30), ("state.step", "x"), ("state.first", {}), ("state.last", {}),
     ("state.first", {"p": "x"}), ("state.log_p", "x"), ("state.best_score", [1]), ("state.skipped", -3), ("state.escape_step", 1.5),

@@ -71,8 +71,8 @@ DEEP_KEY = "title" + ".a" * 3_000
 OVERRIDES = (
     "optimizer.lr", "=1", "", "=", " = ", "optimizer.lr.x=1", "name.x=1", ".=1", "..lr=1", "optimizer..lr=1",
     "train.steps=" + "9" * 5_000, "train.steps=0x" + "f" * 500, "optimizer.lr=1e999", "optimizer.lr=-inf", "train.steps=" + "[" * 50_000,
-    "train.steps=" + "{a=" * 5_000, f"{DEEP_KEY}=1", "task.digits='three", "title=\udcff", "model.heads=1979-05-27",
-    "train.seed=\0", "train.steps=1\nname='x'", "title=\"\"\"", "optimizer.lr=true", "model=", "task.name=\udc80",
+    "train.steps=" + "{a=" * 5_000, f"{DEEP_KEY}=1", "task.digits='three", "model.heads=1979-05-27",
+    "train.seed=\0", "train.steps=1\nname='x'", "optimizer.lr=true", "model=", "task.name=\udc80",
 )  # fmt: skip
 
 
