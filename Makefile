@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tiny models: one thread a process is several times faster than two threads that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-slow test-report test-vllm coverage bench lint figures docs clean
+.PHONY: setup demo test test-slow test-report test-vllm coverage bench reliability lint figures docs clean
 
 setup: .venv/.installed
 
@@ -79,6 +79,15 @@ BENCH_BIN := .venv-bench/bin
 # Writes docs/benchmarks.json and docs/benchmarks.md. An interrupted run goes on where it was.
 bench: setup .venv-bench/.installed .venv-vllm/.installed
 	$(BIN)/qtrain bench
+
+# Kills, malformed inputs and memory over a long run: half an hour, and the data and table of docs/reliability.md.
+MEASURED := figures/data/reliability.json
+
+reliability: setup
+	$(BIN)/python tests/qtrain/reliability.py --kills 100 --operations --seed 1 --json $(MEASURED)
+	$(BIN)/python tests/qtrain/malformed.py --cases 500 --seed 1 --json $(MEASURED)
+	$(BIN)/python tests/qtrain/soak.py --steps 2000 --json $(MEASURED)
+	$(BIN)/python -m figures --tables
 
 figures: setup
 	$(BIN)/python -m figures --all

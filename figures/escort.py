@@ -73,7 +73,8 @@ def caption(data: Escort) -> str:
     shares = listed([f"{share:g}" for share in data.a])
     return (
         f"a: lines, the escort distributions t_j ~ a_j^(1/q) of labels with shares {shares}; circles, the minimisers "
-        f"of sum_j a_j (-log_q t_j) that a search over logits finds (relative distance at most {power(max(worst, CLAIMED))}). At "
+        f"of sum_j a_j (-log_q t_j) that a search over logits finds (relative distance at most "
+        f"{power(max(worst, CLAIMED))}). At "
         "q = 1 the minimum is at the data's distribution, as q falls it sharpens to the mode. "
         f"b: what a forecaster with beliefs a gains in expected score log_q by reporting the escort: "
         f"{power(float(data.gains[0]))} at q = 0 and 0 at q = 1 alone."

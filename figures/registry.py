@@ -38,6 +38,7 @@ from figures.escape_table import escape_table
 from figures.estimator_table import estimator_facts, estimator_table
 from figures.exact_table import exact_accuracy_table, exact_speed_table
 from figures.rate_table import learning_rate_table
+from figures.reliability_table import reliability_table
 from figures.report_table import report_speed_table
 from figures.success_table import adam_alike_table, adam_conflict_table, cold_start_table
 from qtheory.estimators import ESTIMATORS
@@ -244,4 +245,5 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "exact_speed": exact_speed_table,
     "report_speed": report_speed_table,
     **{f"estimator_{name}": partial(estimator_facts, name) for name in ESTIMATORS},
+    "reliability": reliability_table,
 }

@@ -34,11 +34,20 @@ def main(words: Sequence[str] | None = None) -> None:
         message = " ".join(str(error).split())
         sys.stderr.write(f"qtrain: {message}\n")
         sys.exit(2)
+    except OSError as error:
+        # What no command could foresee: a name too long for the file system, a disk that fails.
+        sys.stderr.write(f"qtrain: {_short(error.filename)}: {error.strerror or error}; choose another path\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         kept = "finished runs are kept, the same command goes on from there (train: with --resume)"
         sys.stderr.write(f"qtrain: interrupted; {kept}\n")
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _short(name: object) -> str:
+    text = "" if name is None else " ".join(str(name).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 @app.command

@@ -11,7 +11,7 @@ from qtrain.evaluate import Evaluation, evaluate
 from qtrain.model import token_ids
 from qtrain.policy import trained_policy
 from qtrain.precision import autocast, use_float32_head
-from qtrain.run_folder import CONFIG, RESULT, read_json
+from qtrain.run_folder import CONFIG, read_result
 from qtrain.tasks import make_task
 
 Which = Literal["last", "best"]
@@ -24,7 +24,7 @@ def finished_config(run: Path) -> Config:
     Raises:
         UserError: The folder holds none.
     """
-    read_json(run / RESULT, "a finished run")
+    read_result(run)
     return read_config(run / CONFIG)
 
 
@@ -34,8 +34,8 @@ def weights_folder(run: Path, which: Which) -> Path:
     Raises:
         UserError: The best evaluation's weights were not kept.
     """
-    result = read_json(run / RESULT, "a finished run")
-    best = result["best_step"]
+    result = read_result(run)
+    best = result.get("best_step")
     if which == "last" or best == result["steps"]:
         return run
     folder = checkpoint_folder(run, best or 0)

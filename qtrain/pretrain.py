@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import reprlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -150,9 +151,12 @@ def _cached(key: dict, make: Callable[[], tuple[PreTrainedModel, dict]]) -> Base
         write_model(folder, model, {"hash": name, "made_from": key, **about})
     about_path = folder / "base.json"
     try:
-        return Base(folder, json.loads(about_path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        about = json.loads(about_path.read_text(encoding="utf-8"))
+        if not isinstance(about, dict):
+            raise ValueError(f"a JSON object is needed, not {reprlib.repr(about)}")
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{about_path}: not readable ({error}); delete {folder} and run again") from None
+    return Base(folder, about)
 
 
 def write_model(folder: Path, model: PreTrainedModel, about: dict) -> None:

@@ -58,7 +58,7 @@ def train(
     """
     run = RunFolder(folder, config, resume=resume)
     try:
-        return run.result or _Training(config, task, base, run).go(watch)
+        return _Training(config, task, base, run).go(watch) if run.result is None else run.result
     finally:
         run.close()
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Record(BaseModel):
@@ -31,6 +31,13 @@ class Result(Record):
     diverged_step: int | None
     diagnosis: str | None = None
     seconds: float
+
+    @model_validator(mode="after")
+    def _scores_are_numbers(self) -> Self:
+        for name, value in (self.model_extra or {}).items():
+            if name.startswith(("p_at_", "maj_at_")) and not isinstance(value, float | int | None):
+                raise ValueError(f"score {name} is {value!r:.60}")
+        return self
 
     def score(self, name: str) -> float | None:
         """A score by its key, None where the run has none."""

@@ -288,9 +288,35 @@ EXACT = {
 """What `qtheory accuracy` and `qtheory bench` write."""
 
 
+_MADE = {
+    "command": "python tests/qtrain/x.py",
+    "commit": "0123456789ab",
+    "python": "3.11.7",
+    "libraries": {"torch": "2.13.0"},
+    "machine": "x86_64, 2 cores",
+}
+RELIABILITY = {
+    "reliability": {
+        "kills": {
+            "provenance": _MADE, "kills": 9, "identical": 8, "places": {"here": 5, "there": 4}, "operations": 60,
+            "identical_after_operations": 59,
+        },
+        "malformed": {
+            "provenance": _MADE,
+            "rows": [
+                {"kind": "one", "cases": 5, "one_line": 4, "tracebacks": 1, "left_something": 0, "executed": 0},
+                {"kind": "two", "cases": 6, "one_line": 6, "tracebacks": 0, "left_something": 2, "executed": 3},
+            ],
+        },
+        "soak": {"provenance": _MADE, "steps": 40, "slope": -0.125, "step": [1, 20, 40], "mib": [7.0, 8.5, 8.4]},
+    }
+}  # fmt: skip
+"""What the harnesses in tests/qtrain write."""
+
+
 def write_studies(folder: Path, data: dict[str, dict[str, Any]] | None = None) -> Path:
     """Write the data files and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, study in {**(data or studies()), **EXACT}.items():
+    for name, study in {**(data or studies()), **EXACT, **RELIABILITY}.items():
         (folder / f"{name}.json").write_text(json.dumps(study), encoding="utf-8")
     return folder
