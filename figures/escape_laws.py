@@ -123,7 +123,7 @@ def _draw(axes: Axes, line: Line, *, points: bool) -> None:
     if not points:
         axes.plot(line.p0, line.time, label=label, markevery=(round(3 * line.q), 4), **style)
         return
-    axes.plot(line.p0, line.time, label=label, **{**style, "linestyle": ""})
+    axes.plot(line.p0, line.time, label=label, color=style["color"], marker=style["marker"], linestyle="")
     order = np.argsort(line.p0)
     x, y = np.log(line.p0[order]), np.log(line.time)
     axes.plot(np.exp(x), np.exp(y.mean() + line.exponent * (x - x.mean())), color=style["color"])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,6 +16,7 @@ from figures.palette import line_style
 from figures.study_data import DATA, Row, only, read_study
 
 SHOWN = {"garl": "GARL", "paft": "PAFT"}
+DASHES: dict[str, Any] = {name: line_style(name, 0.5)["linestyle"] for name in SHOWN}
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def plot(data: GarlPaft) -> Figure:
         axes.set_title(f"{letter}  q = {q:g}")
     panels[0, 0].set_ylabel("success on held-out prompts")
     handles = [
-        Line2D([], [], color="#222222", linestyle=line_style(name, 0.5)["linestyle"], linewidth=width, label=label)
+        Line2D([], [], color="#222222", linestyle=DASHES[name], linewidth=width, label=label)
         for name, said in SHOWN.items()
         for width, label in ((1.6, f"{said}, p@1"), (0.7, f"{said}, maj@16"))
     ]

@@ -78,9 +78,9 @@ def plot(data: MaxCoefficient) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8))
     for index, run in enumerate(data.runs):
         style = line_style("garl", run.q)
-        marks = {"markevery": (10 + 12 * index, 75), "linewidth": 0.9}
-        left.plot(run.step, run.largest, label=f"q = {run.q:g}", **style, **marks)
-        right.plot(run.step, run.p, **style, **marks)
+        marks = (10 + 12 * index, 75)
+        left.plot(run.step, run.largest, label=f"q = {run.q:g}", markevery=marks, linewidth=0.9, **style)
+        right.plot(run.step, run.p, markevery=marks, linewidth=0.9, **style)
     left.axhline(1, color="#999999", linewidth=0.6, linestyle=":")
     right.axhline(ESCAPED, color="#999999", linewidth=0.6, linestyle=":")
     for axes in (left, right):

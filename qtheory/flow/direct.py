@@ -193,8 +193,10 @@ def _until(
         passed = [_time(states[0, -1], early) if len(states) else math.inf for states in solution.y_events[:count]]
         firsts = np.minimum(firsts, passed)
         together, ended, turned = (states[0] if len(states) else None for states in solution.y_events[count:])
-        if together is not None or ended is not None:
-            return (ended if together is None else together), firsts, together is not None
+        if together is not None:
+            return together, firsts, True
+        if ended is not None:
+            return ended, firsts, False
         assert turned is not None
         state, moving = turned, not moving
 
