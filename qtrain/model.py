@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from transformers.utils import logging
 
 from qtrain.errors import UserError
-from qtrain.model_config import ModelConfig, PretrainedConfig
+from qtrain.model_config import AnyModelConfig, ModelConfig, PretrainedConfig
 from qtrain.tasks.base import END_THINK, Example
 from qtrain.tasks.tokenizer import is_local
 
@@ -48,14 +48,19 @@ def encode_examples(
     return encode(tokenizer, [example.prompt for example in examples]), [[*one, end] for one in answers]
 
 
-def new_model(config: ModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
+def new_model(config: AnyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
     """A model with random weights.
 
     Args:
         config: Its sizes.
         tokenizer: Gives the vocabulary and the special tokens.
         seed: Seeds the weights; the global generator is left as it was.
+
+    Raises:
+        ValueError: It names a pretrained model, which has weights already.
     """
+    if not isinstance(config, ModelConfig):
+        raise ValueError(f"{config.pretrained} is pretrained: load_pretrained reads it")
     ids = token_ids(tokenizer)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # transformers initialises from the global generator alone

@@ -19,7 +19,7 @@ from qtrain.device import find_device
 from qtrain.errors import UserError
 from qtrain.log_weights import row_log_probs
 from qtrain.model import encode, load_pretrained, new_model, token_ids
-from qtrain.model_config import ModelConfig, PretrainedConfig
+from qtrain.model_config import PretrainedConfig
 from qtrain.p0 import move_p0
 from qtrain.tasks import Task
 from qtrain.weights import load_weights, write_weights
@@ -106,7 +106,6 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
 
 def _pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[PreTrainedModel, dict]:
     settings = config.pretrain
-    assert isinstance(config.model, ModelConfig)
     model: PreTrainedModel = new_model(config.model, task.tokenizer, settings.seed)
     model.to(find_device(config.train.device))  # pyright: ignore[reportArgumentType]
     ids = token_ids(task.tokenizer)
