@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tiny models: one thread a process is several times faster than two threads that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test coverage test-vllm lint figures docs clean
+.PHONY: setup demo test test-slow test-report test-vllm coverage bench reliability lint figures docs clean
 
 setup: .venv/.installed
 
@@ -33,7 +33,17 @@ lint: setup
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -m "not slow"
+
+# What documented commands do at small sizes, and the like: minutes.
+test-slow: setup
+	$(BIN)/pytest -n 2 -m slow
+
+# Apart from `test`, as it needs Chromium and its driver, which pip does not install.
+test-report: setup
+	@command -v chromium > /dev/null && command -v chromedriver > /dev/null || \
+		{ echo "test-report: chromium or chromedriver is missing: apt-get install chromium chromium-driver" >&2; exit 2; }
+	$(BIN)/pytest tests/qtrain/test_report_browser.py --browser
 
 # Apart from `test`, as tracing costs the theory's tests as much time again.
 coverage: setup
@@ -58,6 +68,27 @@ test-vllm: .venv-vllm/.installed
 	$(VLLM_BIN)/pytest tests/vllm/test_vllm_training.py
 	$(VLLM_BIN)/pytest tests/qtrain/test_rollouts.py tests/qtrain/test_engines.py
 
+# TRL as users install it, beside this project, in an environment of its own: nothing of it is imported elsewhere.
+BENCH_BIN := .venv-bench/bin
+
+.venv-bench/.installed: pyproject.toml tests/bench/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	$(BENCH_BIN)/python -m pip install --quiet "$(TORCH)" --requirement tests/bench/requirements.txt --editable ".[train]"
+	touch $@
+
+# Writes docs/benchmarks.json and docs/benchmarks.md. An interrupted run goes on where it was.
+bench: setup .venv-bench/.installed .venv-vllm/.installed
+	$(BIN)/qtrain bench
+
+# Kills, malformed inputs and memory over a long run: half an hour, and the data and table of docs/reliability.md.
+MEASURED := figures/data/reliability.json
+
+reliability: setup
+	$(BIN)/python tests/qtrain/reliability.py --kills 100 --operations --seed 1 --json $(MEASURED)
+	$(BIN)/python tests/qtrain/malformed.py --cases 500 --seed 1 --json $(MEASURED)
+	$(BIN)/python tests/qtrain/soak.py --steps 2000 --json $(MEASURED)
+	$(BIN)/python -m figures --tables
+
 figures: setup
 	$(BIN)/python -m figures --all
 
@@ -65,4 +96,4 @@ docs: setup
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf .venv .venv-vllm runs dist docs/_build figures/out .pytest_cache .ruff_cache .hypothesis .coverage .import_linter_cache
+	rm -rf .venv .venv-bench .venv-vllm runs dist docs/_build figures/out .pytest_cache .ruff_cache .hypothesis .coverage .import_linter_cache

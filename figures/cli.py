@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from figures.costs import NAME as COSTS
+from figures.costs import costs, known_costs
 from figures.errors import DataError
 from figures.registry import FIGURES
 from figures.render import METADATA, OUT, TABLES_OUT, figure_files, table_files, write
@@ -44,6 +46,7 @@ def make(
     every: Annotated[bool, Parameter(name="--all", negative=())] = False,
     listing: Annotated[bool, Parameter(name="--list", negative=())] = False,
     tables: Annotated[bool, Flag] = False,
+    measure: Annotated[bool, Parameter(name="--costs", negative=())] = False,
     only: Literal["svg", "pdf", "png"] | None = None,
     out: Path | None = None,
     data: Path = DATA,
@@ -55,12 +58,19 @@ def make(
         every: Make all figures.
         listing: Only say what there is: each figure, its data, the command that makes the data, and its cost.
         tables: Write what the docs include, tables and captions, instead of figures.
+        measure: Make every figure only to measure what it costs, and write figure_costs.json beside the data files.
         only: One kind of file instead of all three.
         out: Folder to write to; by default figures/out, for tables docs/tables.
         data: Where the data files of the studies lie.
     """
     if listing:
         sys.stdout.write(_listing(data))
+        return
+    if measure:
+        if names or every or tables:
+            raise DataError("--costs measures all figures: leave out the names, --all and --tables")
+        write({COSTS: costs(FIGURES, data, _say)}, data)
+        sys.stdout.write(f"{data / COSTS}\n")
         return
     if tables:
         if names or every:
@@ -85,15 +95,17 @@ def _check(name: str, known: Iterable[str]) -> None:
 
 
 def _listing(data: Path) -> str:
-    lines = []
+    lines, seconds = [], known_costs(data)
     for name, entry in FIGURES.items():
         claims = ", ".join(claim.label for claim in CLAIMS.values() if claim.figure == name)
         lines += [name, f"  shows  {entry.shows}", *([f"  claims {claims}"] if claims else [])]
-        lines += ["  data   computed on the spot, in seconds"] * (not entry.studies)
+        lines += ["  data   computed on the spot"] * (not entry.studies)
         lines += [
             f"  data   {data / study}.json, made by `qtrain study {study}`: {_cost(study, data)}"
             for study in entry.studies
         ]
+        took = f"{seconds[name]:.1f} processor seconds" if name in seconds else "not measured yet"
+        lines += [f"  cost   {took}, its data files given" if entry.studies else f"  cost   {took}"]
     return "\n".join(lines) + "\n"
 
 
@@ -103,3 +115,7 @@ def _cost(study: str, data: Path) -> str:
         return "not made yet"
     rows = read_study(study, data).rows
     return f"{len(rows)} runs, {sum(row.seconds for row in rows) / 3600:.1f} hours of one core"
+
+
+def _say(name: str) -> None:
+    sys.stderr.write(f"{name}\n")

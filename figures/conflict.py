@@ -74,6 +74,7 @@ def plot(data: Conflict) -> Figure:
     aligned.set_ylabel(f"its time until P = {DELTA:g}, q = 0")
     aligned.set_title(f"a  beside an easy one (p0 = {EASY:g})")
     aligned.legend(title="slope", title_fontsize=7)
+    easier.set_ylabel(f"time until P = {DELTA:g}")
     for axes, times, p0, name in (
         (easier, data.easier, EASIER, "b  the easier of two"),
         (harder, data.harder, HARDER, "c  the harder of two"),

@@ -16,6 +16,8 @@ from qtheory.claims.thm_3_1 import LABELS, minimiser
 
 FOUND = (0.15, 0.3, 0.5, 0.75, 1.0)
 """Values of q at which the minimiser is searched for."""
+CLAIMED = 1e-5
+"""The distance to which Thm 3.1's check holds the search; what it reaches below that depends on the machine."""
 SHADES = ("#1f3b73", "#3f78b5", "#79b0d6", "#b3b3b3")
 """Answers from frequent to rare: no q, hence none of the palette's colours."""
 
@@ -71,7 +73,8 @@ def caption(data: Escort) -> str:
     shares = listed([f"{share:g}" for share in data.a])
     return (
         f"a: lines, the escort distributions t_j ~ a_j^(1/q) of labels with shares {shares}; circles, the minimisers "
-        f"of sum_j a_j (-log_q t_j) that a search over logits finds (relative distance at most {power(worst)}). At "
+        f"of sum_j a_j (-log_q t_j) that a search over logits finds (relative distance at most "
+        f"{power(max(worst, CLAIMED))}). At "
         "q = 1 the minimum is at the data's distribution, as q falls it sharpens to the mode. "
         f"b: what a forecaster with beliefs a gains in expected score log_q by reporting the escort: "
         f"{power(float(data.gains[0]))} at q = 0 and 0 at q = 1 alone."

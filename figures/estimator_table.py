@@ -1,4 +1,4 @@
-"""Table `estimators`: the registry as the docs show it."""
+"""Tables of the estimators: the registry as the docs show it, and what each one's page says of it."""
 
 from pathlib import Path
 
@@ -26,6 +26,32 @@ def estimator_table(folder: Path = DATA) -> str:
         ],
         numbers=False,
     )
+
+
+def estimator_facts(name: str, folder: Path = DATA) -> str:
+    """One estimator: what it reads, its parameters, target, origin and limits, a line each; `folder` is not read."""
+    del folder
+    one = ESTIMATORS[name]
+    reads = {"log_w": "log-weights of the gold answer", "reward": "rewards of sampled answers"}[one.inputs]
+    extra = [" a generator (it draws at random)"] * one.stochastic + [
+        " the rationales' score norms"
+    ] * one.needs_score_norm
+    parameters = [
+        f"`{key}`" + (" (required)" if parameter.required else f" = {_default(parameter.default)}")
+        for key, parameter in one.parameters.items()
+    ]
+    facts = {
+        "needs": ",".join([reads, *extra]),
+        "parameters": ", ".join(parameters) or "none",
+        "target": _text(one.target),
+        "from": _text(one.paper),
+        "known limits": _text(one.limits),
+    }
+    return table(["", ""], [[f"**{key}**", value] for key, value in facts.items()], numbers=False)
+
+
+def _default(value: object) -> str:
+    return "M" if value is None else str(value).lower() if isinstance(value, bool) else f"{value}"
 
 
 def _text(words: str) -> str:

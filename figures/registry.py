@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,28 @@ from figures import (
     continuum,
     dispersion,
     escape_exponents,
+    escape_laws,
     escape_times,
     escort,
     factorisations,
     floor,
+    garl_paft,
     label_noise,
     learning_rates,
+    max_coefficient,
     saturation,
     trajectories,
     variance,
     warm_start,
 )
 from figures.escape_table import escape_table
-from figures.estimator_table import estimator_table
+from figures.estimator_table import estimator_facts, estimator_table
 from figures.exact_table import exact_accuracy_table, exact_speed_table
 from figures.rate_table import learning_rate_table
+from figures.reliability_table import reliability_table
+from figures.report_table import report_speed_table
 from figures.success_table import adam_alike_table, adam_conflict_table, cold_start_table
+from qtheory.estimators import ESTIMATORS
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,27 @@ FIGURES: Mapping[str, FigureEntry] = {
         escape_exponents.compute,
         escape_exponents.plot,
         escape_exponents.caption,
+    ),
+    "max_coefficient": FigureEntry(
+        "The largest coefficient of each step against the step in a cold start, and the success probability",
+        ("max_coefficient",),
+        max_coefficient.compute,
+        max_coefficient.plot,
+        max_coefficient.caption,
+    ),
+    "garl_paft": FigureEntry(
+        "Success against training step in warm start: GARL against PAFT for three values of q",
+        ("warm_paft",),
+        garl_paft.compute,
+        garl_paft.plot,
+        garl_paft.caption,
+    ),
+    "escape_laws": FigureEntry(
+        "Escape times against p0 with fitted exponents: closed form, path solver, finite M and the transformer",
+        ("escape_exponents",),
+        escape_laws.compute,
+        escape_laws.plot,
+        escape_laws.caption,
     ),
     "continuum": FigureEntry(
         "The losses of the family against the success probability, and the amplification of the gradient of l_0",
@@ -215,4 +243,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "estimators": estimator_table,
     "exact_accuracy": exact_accuracy_table,
     "exact_speed": exact_speed_table,
+    "report_speed": report_speed_table,
+    **{f"estimator_{name}": partial(estimator_facts, name) for name in ESTIMATORS},
+    "reliability": reliability_table,
 }

@@ -25,6 +25,15 @@ class Curve(Record):
 
     step: list[int]
     p_at_1: list[float]
+    maj_at_16: list[float] | None = None
+
+
+class Series(Record):
+    """Metrics of every step of a run, lists of one length; those that `qtrain.studies.SERIES` keeps."""
+
+    step: list[int]
+    max_c: list[float]
+    log_p: list[float]
 
 
 class ScoreNorm(Record):
@@ -82,6 +91,7 @@ class Row(Record):
     prompts: int
     samples: int
     curve: Curve
+    series: Series | None = None
     score_norm: ScoreNorm | None = None
     baseline_gain: BaselineGain | None = None
 

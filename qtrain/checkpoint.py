@@ -66,7 +66,7 @@ def write_checkpoint(
     Raises:
         UserError: It cannot be written; the ones before are whole.
     """
-    parent, name = run / FOLDER, checkpoint_folder(run, state.step).name
+    parent, name = run / FOLDER, _name(state.step)
     partial = parent / f".partial-{name}"
     record = _Record(
         format=FORMAT,
@@ -97,7 +97,7 @@ def write_checkpoint(
 
 def checkpoint_folder(run: Path, step: int) -> Path:
     """Where the checkpoint of a step lies, if it was kept."""
-    return run / FOLDER / f"step-{step:08d}"
+    return run / FOLDER / _name(step)
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,8 @@ class Checkpoint:
             _put_back(optimizer, tensors)
             for name, rng in sources.numpy.items():
                 rng.bit_generator.state = self.generators[name]
+                if rng.bit_generator.state != self.generators[name]:
+                    raise ValueError(f"generator {name!r} cannot be in the state given")
         except Exception as error:
             # safetensors, torch and numpy each have their own exceptions for what does not fit.
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -165,6 +167,8 @@ def _read(folder: Path) -> Checkpoint:
         record = _Record.model_validate(json.loads((folder / STATE).read_text(encoding="utf-8")))
         if record.format != FORMAT:
             raise ValueError(f"its format is {record.format}, and this version reads {FORMAT}")
+        if folder.name != _name(record.state.step):
+            raise ValueError(f"its state is that of step {record.state.step}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         said = str(error).splitlines() or [type(error).__name__]
         reason = "state.json is not in order" if isinstance(error, ValidationError) else said[0]
@@ -172,6 +176,10 @@ def _read(folder: Path) -> Checkpoint:
             f"{folder}: damaged checkpoint: {reason}; delete this folder, and --resume goes on from the one before"
         ) from None
     return Checkpoint(folder, record.state, record.logs, record.generators)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 def _steps(parent: Path) -> dict[int, Path]:
@@ -207,7 +215,11 @@ def _put_back(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> N
         wanted = parameters[int(number)].shape
         if value.shape not in (wanted, torch.Size()):
             raise ValueError(f"{key} has shape {tuple(value.shape)} instead of {tuple(wanted)}")
+        if value.dtype != torch.float32:
+            raise ValueError(f"{key} is {value.dtype} instead of torch.float32")
         state.setdefault(int(number), {})[name] = value
+    if len({frozenset(one) for one in state.values()}) > 1 or len(state) not in (0, len(parameters)):
+        raise ValueError("some of the optimiser's tensors are missing, or there are too many")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 

@@ -16,7 +16,7 @@ from qtrain.errors import UserError
 from qtrain.estimator_choice import EstimatorChoice
 from qtrain.pretrain import get_base
 from qtrain.progress import Board, Report
-from qtrain.run_folder import COMPARISON, CONFIG, ENVIRONMENT, RESULT, environment, read_json, write_json
+from qtrain.run_folder import COMPARISON, CONFIG, ENVIRONMENT, RESULT, environment, read_json, read_result, write_json
 from qtrain.tasks import make_task
 from qtrain.train import train
 
@@ -129,7 +129,7 @@ def _finished(one: Cell) -> dict[str, Any] | None:
         return None
     if read_json(one.folder / CONFIG, "a run folder") != one.config.as_table():
         raise UserError(f"{one.folder}: holds a run of another configuration; choose another --out or delete it")
-    return read_json(one.folder / RESULT, "a finished run")
+    return read_result(one.folder)
 
 
 _reports: Any = None

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import reprlib
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -9,7 +10,6 @@ from typing import Any, Literal, get_args
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from qtheory.estimators import ESTIMATORS
-from qtrain.device import DeviceName
 from qtrain.errors import UserError, did_you_mean
 from qtrain.estimator_choice import EstimatorChoice
 from qtrain.model_config import AnyModelConfig, LoraConfig, ModelConfig, PretrainedConfig, model_class, model_config
@@ -112,7 +112,7 @@ class TrainConfig(Table):
     gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     kl: float | None = Field(default=None, gt=0)
-    device: DeviceName = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class EvalConfig(Table):
@@ -255,11 +255,11 @@ def read_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such configuration; shipped ones: {_shipped()}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a null byte in a name is a ValueError
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     try:
         table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError alone: a number of thousands of digits
         raise UserError(f"{path}: not valid {path.suffix.lstrip('.').upper() or 'TOML'}: {error}") from None
     if not isinstance(table, dict):
         raise UserError(f"{path}: a table of settings is needed, not a {type(table).__name__}")
@@ -290,7 +290,7 @@ def _one_line(error: ValidationError, table: dict[str, Any]) -> str:
         return f"key {key!r} is missing; add it"
     message = first["msg"].removeprefix("Value error, ")
     # What two keys together break has no place of its own, and names both.
-    return f"{key} = {first['input']!r}: {message}" if key else message
+    return f"{key} = {reprlib.repr(first['input'])}: {message}" if key else message
 
 
 def _valid_keys(place: list[str], table: dict[str, Any]) -> list[str]:
@@ -323,6 +323,8 @@ def _toml_value(text: str) -> Any:
         return tomllib.loads(f"v = {'0' + text if text.startswith('.') else text}")["v"]
     except tomllib.TOMLDecodeError:
         return text
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"override with the value {text[:20]!r}...: not valid TOML: {error}") from None
 
 
 def _shipped() -> str:

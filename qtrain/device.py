@@ -6,10 +6,8 @@ import torch
 
 from qtrain.errors import UserError
 
-DeviceName = Literal["auto", "cpu", "cuda"]
 
-
-def find_device(name: DeviceName) -> torch.device:
+def find_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     """The device of `train.device`; auto is the GPU where there is one.
 
     Raises:

@@ -10,7 +10,8 @@ from qtrain.errors import UserError
 from qtrain.evaluate import Evaluation, evaluate
 from qtrain.model import token_ids
 from qtrain.policy import trained_policy
-from qtrain.run_folder import CONFIG, RESULT, read_json
+from qtrain.precision import autocast, use_float32_head
+from qtrain.run_folder import CONFIG, read_result
 from qtrain.tasks import make_task
 
 Which = Literal["last", "best"]
@@ -23,7 +24,7 @@ def finished_config(run: Path) -> Config:
     Raises:
         UserError: The folder holds none.
     """
-    read_json(run / RESULT, "a finished run")
+    read_result(run)
     return read_config(run / CONFIG)
 
 
@@ -33,8 +34,8 @@ def weights_folder(run: Path, which: Which) -> Path:
     Raises:
         UserError: The best evaluation's weights were not kept.
     """
-    result = read_json(run / RESULT, "a finished run")
-    best = result["best_step"]
+    result = read_result(run)
+    best = result.get("best_step")
     if which == "last" or best == result["steps"]:
         return run
     folder = checkpoint_folder(run, best or 0)
@@ -44,7 +45,7 @@ def weights_folder(run: Path, which: Which) -> Path:
 
 
 def evaluate_run(run: Path, which: Which, config: Config, *, seed: int) -> Evaluation:
-    """Evaluate a run's weights.
+    """Evaluate a run's weights, in the type that it trained in.
 
     Args:
         run: The run folder.
@@ -54,4 +55,8 @@ def evaluate_run(run: Path, which: Which, config: Config, *, seed: int) -> Evalu
     """
     task = make_task(config.task, config.data)
     model = trained_policy(config, task, weights_folder(run, which))
-    return evaluate(make_engine(config.rollout, model, token_ids(task.tokenizer)), task, config, seed=seed)
+    if config.train.dtype == "bfloat16":
+        use_float32_head(model)
+    engine = make_engine(config.rollout, model, token_ids(task.tokenizer))
+    with autocast(config.train.dtype, model.device):
+        return evaluate(engine, task, config, seed=seed)

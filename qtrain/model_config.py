@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qtrain.errors import UserError
 from qtrain.table import Table
@@ -19,6 +19,12 @@ class ModelConfig(Table):
     head_dim: int = Field(default=16, ge=2, multiple_of=2)
     max_positions: int = Field(default=64, ge=8)
     tied_embeddings: bool = False
+
+    @model_validator(mode="after")
+    def _heads_share_keys_evenly(self) -> "ModelConfig":
+        if self.heads % self.key_value_heads:
+            raise ValueError(f"heads={self.heads}: a multiple of key_value_heads={self.key_value_heads} is needed")
+        return self
 
 
 class PretrainedConfig(Table):

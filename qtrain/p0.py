@@ -48,8 +48,8 @@ def move_p0(model: PreTrainedModel, task: Task, config: Config) -> dict:
         why = "embeddings are tied" if len(first) == 1 else "its gold answers begin with different tokens"
         raise UserError(f"pretrain.p0={wanted:g}: p0 cannot be set here, {why}; remove the key")
     states = _AnswerStates(model, task, rollouts)
-    direction_D = torch.linalg.lstsq(*states.least_squares()).solution[:, 0]
     weight_VD = model.get_output_embeddings().weight.data  # pyright: ignore[reportOptionalMemberAccess]
+    direction_D = torch.linalg.lstsq(*states.least_squares()).solution[:, 0].to(weight_VD.device)
     token = first.pop()
 
     def excess(offset: float) -> float:
@@ -94,9 +94,12 @@ class _AnswerStates:
         self.states_NTD, self.answer_NT = states_NTD, part_NT == ANSWER
 
     def least_squares(self) -> tuple[Tensor, Tensor]:
-        """Design and target whose solution is 1 where an answer begins and 0 elsewhere, both kinds of equal weight."""
+        """Design and target whose solution is 1 where an answer begins and 0 elsewhere, both kinds of equal weight.
+
+        On the CPU, whose solver stands states that do not span their space; CUDA's has no such driver.
+        """
         one, zero = len(self.begin_KD) ** -0.5, len(self.elsewhere_KD) ** -0.5
-        design_KD = torch.cat([one * self.begin_KD, zero * self.elsewhere_KD])
+        design_KD = torch.cat([one * self.begin_KD, zero * self.elsewhere_KD]).cpu()
         target_K1 = torch.zeros(len(design_KD), 1)
         target_K1[: len(self.begin_KD)] = one
         return design_KD, target_K1

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import reprlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import torch
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
 from qtrain.config import Config, config_hash
+from qtrain.device import find_device
 from qtrain.errors import UserError
 from qtrain.log_weights import row_log_probs
 from qtrain.model import encode, load_pretrained, new_model, token_ids
@@ -68,7 +70,8 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
     once. A pretrained model is taken as it is.
 
     Args:
-        config: Its `task`, `model`, `pretrain` and, for p0, `rollout` budgets decide the base.
+        config: Its `task`, `model`, `pretrain` and, for p0, `rollout` budgets decide the base, which is made on
+            `train.device`.
         task: Built from `config`.
         progress: Told about each pre-training step.
     """
@@ -94,6 +97,7 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
 
     def make() -> tuple[PreTrainedModel, dict]:
         model = base.load(config, task)
+        model.to(find_device(config.train.device))  # pyright: ignore[reportArgumentType]
         about = {key: value for key, value in base.about.items() if key not in ("hash", "made_from")}
         return model, {**about, **move_p0(model, task, config)}
 
@@ -103,7 +107,8 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
 def _pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[PreTrainedModel, dict]:
     settings = config.pretrain
     assert isinstance(config.model, ModelConfig)
-    model = new_model(config.model, task.tokenizer, settings.seed)
+    model: PreTrainedModel = new_model(config.model, task.tokenizer, settings.seed)
+    model.to(find_device(config.train.device))  # pyright: ignore[reportArgumentType]
     ids = token_ids(task.tokenizer)
     rng = np.random.default_rng([settings.seed, FORMAT])
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=(0.9, 0.95), weight_decay=0.01)
@@ -146,9 +151,12 @@ def _cached(key: dict, make: Callable[[], tuple[PreTrainedModel, dict]]) -> Base
         write_model(folder, model, {"hash": name, "made_from": key, **about})
     about_path = folder / "base.json"
     try:
-        return Base(folder, json.loads(about_path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        about = json.loads(about_path.read_text(encoding="utf-8"))
+        if not isinstance(about, dict):
+            raise ValueError(f"a JSON object is needed, not {reprlib.repr(about)}")
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{about_path}: not readable ({error}); delete {folder} and run again") from None
+    return Base(folder, about)
 
 
 def write_model(folder: Path, model: PreTrainedModel, about: dict) -> None:

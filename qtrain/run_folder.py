@@ -3,9 +3,13 @@
 import json
 import os
 import platform
+import reprlib
 import shlex
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +18,7 @@ from qtrain.config import Config
 from qtrain.disk import Lock, append, writing
 from qtrain.errors import UserError
 
-CONFIG, ENVIRONMENT, DATA, METRICS, EVALS, SAMPLES, SKIPPED, RESULT = (
+CONFIG, ENVIRONMENT, DATA, METRICS, EVALS, SAMPLES, SKIPPED, WARNINGS, RESULT = (
     "config.json",
     "environment.json",
     "data.json",
@@ -22,10 +26,15 @@ CONFIG, ENVIRONMENT, DATA, METRICS, EVALS, SAMPLES, SKIPPED, RESULT = (
     "evals.jsonl",
     "samples.jsonl",
     "skipped.jsonl",
+    "warnings.jsonl",
     "result.json",
 )
 
-LOGS = (METRICS, EVALS, SAMPLES, SKIPPED)
+LOGS = (METRICS, EVALS, SAMPLES, SKIPPED, WARNINGS)
+
+RESULT_KEYS = ("estimator", "q", "seed", "p0", "steps", "escape_step", "diverged_step", "seconds")
+"""What every result has besides its scores."""
+
 LOCK = ".lock"
 
 TIMINGS = ("seconds", "tokens_per_second")
@@ -57,13 +66,14 @@ class RunFolder:
     def __init__(self, folder: Path, config: Config, *, resume: bool = False) -> None:
         self.folder, self._logs = folder, dict[str, BinaryIO]()
         check_free(folder, config, resume=resume)
+        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(folder / LOCK)
         try:
             # Another process may have come first.
             check_free(folder, config, resume=resume)
-            self.result = read_json(folder / RESULT, "a finished run") if (folder / RESULT).exists() else None
+            self.result = read_result(folder) if (folder / RESULT).exists() else None
             if self.result is None:
                 with writing(folder):
                     write_json(folder / CONFIG, config.as_table())
@@ -82,17 +92,25 @@ class RunFolder:
             UserError: A log is shorter than that, or the folder cannot be written.
         """
         with writing(self.folder):
-            for name in LOGS:
-                path, length = self.folder / name, 0 if lengths is None else lengths.get(name, 0)
+            now = {**environment(), **found}
+            if lengths is not None:
+                first = read_object(self.folder / ENVIRONMENT, "a run folder")
+                before = first.get("resumed", [])
+                if not isinstance(before, list):
+                    raise UserError(f"{self.folder / ENVIRONMENT}: damaged: key 'resumed' is no list")
+                now = {**first, "resumed": [*before, now]}
+                if set(lengths) != set(LOGS):
+                    raise UserError(f"{self.folder}: damaged checkpoint: it is about the logs {', '.join(lengths)}")
+            wanted = {self.folder / name: 0 if lengths is None else lengths.get(name, 0) for name in LOGS}
+            for path, length in wanted.items():
                 if length and (not path.exists() or path.stat().st_size < length):
                     raise UserError(f"{path}: shorter than at the last checkpoint; bring it back, or begin another run")
+            # Only now, with everything in order, is anything changed.
+            for path, length in wanted.items():
+                name = path.name
                 log = self._logs[name] = path.open("r+b" if length else "wb", buffering=0)
                 log.truncate(length)
                 log.seek(length)
-            now = {**environment(), **found}
-            if lengths is not None:
-                first = read_json(self.folder / ENVIRONMENT, "a run folder")
-                now = {**first, "resumed": [*first.get("resumed", []), now]}
             write_json(self.folder / ENVIRONMENT, now)
 
     def write_data(self, data: dict[str, Any]) -> None:
@@ -114,6 +132,25 @@ class RunFolder:
         with writing(self.folder / name):
             append(self._logs[name], json.dumps(values))
 
+    @contextmanager
+    def keeping_warnings(self, step: Callable[[], int]) -> Iterator[None]:
+        """Append each warning that is shown inside to the log of warnings, and show it as before.
+
+        Python shows one from the same line with the same text once; a resumed run may show it again.
+
+        Args:
+            step: The step that a warning falls into.
+        """
+        with warnings.catch_warnings():
+            show = warnings.showwarning
+
+            def keep(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+                self.log(WARNINGS, step=step(), category=category.__name__, message=str(message))
+                show(message, category, *where, **more)
+
+            warnings.showwarning = keep
+            yield
+
     def lengths(self) -> dict[str, int]:
         """Length of each log in bytes, once they are on the disk.
 
@@ -131,9 +168,19 @@ class RunFolder:
             write_json(self.folder / RESULT, result)
 
     def close(self) -> None:
-        """Close the logs and let others in; without a result the run counts as interrupted."""
+        """Close the logs and let others in; without a result the run counts as interrupted.
+
+        A folder made for a run that then could not begin goes: it would only stand in the way.
+        """
+        begun = any(log.tell() for log in self._logs.values())
         for log in self._logs.values():
             log.close()
+        if self._made and not begun and self.result is None:
+            for name in (*LOGS, DATA, ENVIRONMENT, CONFIG, LOCK):
+                (self.folder / name).unlink(missing_ok=True)
+            for path in self._made:
+                with suppress(OSError):  # somebody else's files are in it
+                    path.rmdir()
         self._lock.release()
 
 
@@ -144,10 +191,10 @@ def check_free(folder: Path, config: Config, *, resume: bool = False) -> None:
         UserError: It holds something that is no run, or without `resume` a finished run or checkpoints, or with it a
             run of another configuration.
     """
-    if folder.is_file():
-        raise UserError(f"{folder}: is a file; choose another --out")
     if not folder.exists():
         return
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is a file; choose another --out")
     if not (folder / CONFIG).exists():
         # A kill may have come between the lock and the configuration.
         if {path.name for path in folder.iterdir()} - {LOCK, f".{CONFIG}.partial"}:
@@ -163,7 +210,7 @@ def check_free(folder: Path, config: Config, *, resume: bool = False) -> None:
 
 
 def _check_same(there: Any, here: dict[str, Any], folder: Path) -> None:
-    before, now = _flat(there), _flat(here)
+    before, now = flat(there), flat(here)
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
         key = changed[0]
@@ -173,10 +220,11 @@ def _check_same(there: Any, here: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _flat(table: Any, prefix: str = "") -> dict[str, Any]:
+def flat(table: Any, prefix: str = "") -> dict[str, Any]:
+    """A table of tables as one, with dotted keys."""
     if not isinstance(table, dict):
         return {prefix.rstrip("."): table}
-    return {key: value for name, part in table.items() for key, value in _flat(part, f"{prefix}{name}.").items()}
+    return {key: value for name, part in table.items() for key, value in flat(part, f"{prefix}{name}.").items()}
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -200,22 +248,51 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path.parent}: is not {what} ({path.name} is missing)") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
+
+
+def read_object(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON file of a run that holds one object.
+
+    Args:
+        path: The file.
+        what: As in `read_json`.
+
+    Raises:
+        UserError: It is missing, not JSON, or holds something else.
+    """
+    value = read_json(path, what)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: damaged: a JSON object is needed, not {reprlib.repr(value)}")
+    return value
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Read the result of a finished run.
+
+    Raises:
+        UserError: There is none, or it lacks what every result has.
+    """
+    result = read_object(folder / RESULT, "a finished run")
+    missing = [key for key in RESULT_KEYS if key not in result]
+    if missing:
+        raise UserError(f"{folder / RESULT}: damaged: key {missing[0]!r} is missing; delete {folder} and run again")
+    return result
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read a log; a last line that an interruption cut short is left out."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-    rows = []
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    rows, lines = [], text.splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             rows.append(json.loads(line))
-        except ValueError:
-            if number < len(lines):
+        except (ValueError, RecursionError):
+            if number < len(lines) or text.endswith("\n"):
                 raise UserError(f"{path}, line {number}: not JSON; the log is damaged") from None
     return rows
 

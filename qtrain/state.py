@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, field_validator
 
 
 class RunState(BaseModel):
@@ -27,17 +27,24 @@ class RunState(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
-    step: int = 0
+    step: NonNegativeInt = 0
     first: dict[str, float]
     last: dict[str, float]
     log_p: float
     measured_at: float = math.inf
     escape_step: int | None = None
-    skipped: int = 0
-    failing: int = 0
-    best_step: int | None = None
+    skipped: NonNegativeInt = 0
+    failing: NonNegativeInt = 0
+    best_step: NonNegativeInt | None = None
     best_score: tuple[float, float] = (-math.inf, -math.inf)
     seconds: float = 0.0
+
+    @field_validator("first", "last")
+    @classmethod
+    def _scores(cls, scores: dict[str, float]) -> dict[str, float]:
+        if "p" not in scores:
+            raise ValueError("scores without p")
+        return scores
 
 
 @dataclass(frozen=True)

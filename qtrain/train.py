@@ -58,7 +58,7 @@ def train(
     """
     run = RunFolder(folder, config, resume=resume)
     try:
-        return run.result or _Training(config, task, base, run).go(watch)
+        return _Training(config, task, base, run).go(watch) if run.result is None else run.result
     finally:
         run.close()
 
@@ -96,10 +96,11 @@ class _Training:
         state, model = self.state, self.parts.model
         diagnosis = None
         try:
-            for step in range(state.step + 1, self.config.train.steps + 1):
-                if self._step(step, watch):
-                    break
-            self._evaluate()
+            with self.run.keeping_warnings(lambda: state.step):
+                for step in range(state.step + 1, self.config.train.steps + 1):
+                    if self._step(step, watch):
+                        break
+                self._evaluate()
         except Diverged as error:
             # A result like any other: a scan over learning rates meets it. Its scores are unknown, not zero.
             diagnosis = str(error)

@@ -43,6 +43,11 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     path = folder / "model.safetensors"
     try:
         found = load_file(path)
+        wanted = model.state_dict()
+        for name, tensor in found.items():
+            # torch would convert them without a word, whatever is lost.
+            if name in wanted and tensor.dtype != wanted[name].dtype:
+                raise ValueError(f"{name} is {tensor.dtype} instead of {wanted[name].dtype}")
         missing = sorted(trained_weights(model).keys() - found.keys())
         if missing:
             raise ValueError(f"{missing[0]} is missing")

@@ -1,4 +1,4 @@
-"""What all tests share: real records where the checkout has them beside it, and Hypothesis settings."""
+"""What all tests share: real records where the checkout has them, groups that are left out, Hypothesis settings."""
 
 from pathlib import Path
 
@@ -23,14 +23,27 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The tests that drive a browser run where they are asked for: `make test` needs no Chromium."""
+    parser.addoption("--browser", action="store_true", help="run the tests marked `browser`, and no others")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without the folder, leave out the tests that read it; with it they must run."""
-    if SHARED_DATA is None:
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("shared")])
-        items[:] = [item for item in items if not item.get_closest_marker("shared")]
+    """Leave out the tests that read the folder where it is not; with it they must run. Likewise those in a browser."""
+    browser = config.getoption("browser")
+    left_out = [
+        item
+        for item in items
+        if (SHARED_DATA is None and item.get_closest_marker("shared"))
+        or bool(item.get_closest_marker("browser")) != browser
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say so where tests were left out."""
     if SHARED_DATA is None:
         terminalreporter.write_line("shared/data is not here: the tests marked `shared` were left out")
+    if not config.getoption("browser"):
+        terminalreporter.write_line("the tests marked `browser` were left out: `make test-report` runs them")

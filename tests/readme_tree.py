@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[1]
 START, STOP = "<!-- tree: python tests/readme_tree.py -->\n", "<!-- end of tree -->\n"
 WIDTH = 30
 REST = """\
-Makefile                      setup, demo, test, coverage, test-vllm, lint, figures, docs, clean: each works by itself.
+Makefile                      setup, demo, test, coverage, test-vllm, bench, lint, figures, docs, clean: each by itself.
 docs/                         Getting started, results, estimators, API (`make docs`).
 tests/                        The laws over the registry, independent references, the commands as a user runs them.
 """
@@ -18,15 +18,19 @@ def tree() -> str:
     lines = []
     for top in ("qtheory", "qtrain", "figures"):
         lines.append(_line(f"{top}/", ROOT / top / "__init__.py"))
-        folders = sorted(path.parent for path in (ROOT / top).glob("*/__init__.py"))
-        lines += _files(ROOT / top, "  ")
-        for folder in folders:
-            lines.append(_line(f"  {folder.name}/", folder / "__init__.py"))
-            lines += _files(folder, "    ")
+        lines += _files(ROOT / top, "  ") + _folders(ROOT / top, "  ")
         if top == "qtrain":
             configs = ", ".join(sorted(path.stem for path in (ROOT / top / "configs").glob("*.toml")))
             lines.append(f"{'  configs/':<{WIDTH}}Shipped configurations: {configs}.")
     return "\n".join(lines) + "\n" + REST
+
+
+def _folders(folder: Path, indent: str) -> list[str]:
+    lines = []
+    for inner in sorted(path.parent for path in folder.glob("*/__init__.py")):
+        lines.append(_line(f"{indent}{inner.name}/", inner / "__init__.py"))
+        lines += _files(inner, indent + "  ") + _folders(inner, indent + "  ")
+    return lines
 
 
 def _files(folder: Path, indent: str) -> list[str]:

@@ -72,11 +72,13 @@ def check_lower(names: Sequence[str] = tuple(FAMILIES)) -> Evidence:
     )
 
 
+@functools.cache
 def log_times(name: str) -> np.ndarray:
     """(6, 5) log T_q of a family from LOG_P0."""
     return log_family_times(family(name), LOG_P0, DELTA, Q.tolist(), rtol=1e-10)
 
 
+@functools.cache
 def score_norms(name: str) -> tuple[float, float]:
     """The smallest and the largest ||s||^2 at points of a family's paths from LOG_P0 to DELTA."""
     one = family(name)

@@ -7,7 +7,8 @@ With T the plug-in, x_m = s w_m, e_m = e^(-x_m) and r_m = 1 - (1 + x_m) e_m, the
 
 over draws k and n other than m, from (S - w_n)^-q = (1/Gamma(q)) int s^(q-1) e^(-s S) (1 + x_n + r_n e^(x_n)) ds, whose
 second term is q w_n S^(-q-1). c and R are of order 1/M, so that nothing of order 1 is subtracted. The second moments of
-R are double sums over the lattice, over the ways in which the draws of two such sums coincide.
+R are double sums over the lattice, over the ways in which the draws of two such sums coincide. What is summed there is
+the task's alone: M weights it, so that it is made once for all sizes.
 """
 
 import numpy as np
@@ -37,10 +38,7 @@ def jackknife_moments(t: Transforms, plug_in: PlugIn, q: np.ndarray, size: np.nd
     own = np.where(size > 1, _own(q, np.maximum(size, 2)), 0.0)
     other = np.where(size > 1, np.exp(q * np.log1p(-1 / np.maximum(size, 2))), 0.0)
     mean = _remainder_mean(t, q, size)
-    product, square = np.zeros(len(q)), np.zeros(len(q))
-    for count in np.unique(size[size > 1]):
-        cells = size == count
-        product[cells], square[cells] = _remainder_products(t, q[cells], float(count))
+    product, square = _remainder_products(t, q, size)
     covariance = product - np.sum(plug_in.mean * mean, -1)
     variance = (1 + own) ** 2 * plug_in.variance + 2 * (1 + own) * other * covariance
     variance += other**2 * (square - np.sum(mean**2, -1))
@@ -72,11 +70,12 @@ def _remainder_mean(t: Transforms, q: np.ndarray, size: np.ndarray) -> np.ndarra
     return two @ (t.gradient * left_out[:, None]) - one @ curvature
 
 
-def _remainder_products(t: Transforms, q: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
-    """E<T, R> and E||R||^2, (C,) each, at one M > 1."""
-    rule = weights(t.v, q, np.full(len(q), np.log(size)), np.zeros((len(q), len(t.v))), t.far)
+def _remainder_products(t: Transforms, q: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """E<T, R> and E||R||^2, (C,) each; 0 for M = 1."""
+    rule = weights(t.v, q, np.log(size), np.zeros((len(q), len(t.v))), t.far)
     level = np.sqrt((t.reach**2 * t.decay**2 * t.prior) @ np.sum(t.f**2, -1))
-    sizes = rule * level * np.exp(max(size - 4, 0) * t.log_phi)
+    sizes = rule * level * np.exp(np.maximum(size - 4, 0)[:, None] * t.log_phi)
+    sizes[size == 1] = 0.0
     kept = np.flatnonzero(np.any(sizes > _NEGLIGIBLE * sizes.max(-1, keepdims=True), axis=0))
     rule = rule[:, kept]
     remainder_rule = np.where(kept == 0, 0.0, rule)
@@ -85,10 +84,20 @@ def _remainder_products(t: Transforms, q: np.ndarray, size: float) -> tuple[np.n
     rows = max(1, _CHUNK // max(1, len(kept)))
     for start in range(0, len(kept), rows):
         part = slice(start, start + rows)
-        mixed, own = pairs.kernels(part, size)
-        product += np.sum((rule[:, part] @ mixed) * remainder_rule, -1)
-        square += np.sum((remainder_rule[:, part] @ own) * remainder_rule, -1)
+        log_phi, mixed, own = pairs.kernels(part)
+        for count in np.unique(size[size > 1]):
+            cells = size == count
+            ways = [_ways(count, drawn) * np.exp(max(count - drawn, 0) * log_phi) for drawn in (1, 2, 3, 4)]
+            product[cells] += np.sum((rule[cells, part] @ _combined(ways, mixed)) * remainder_rule[cells], -1)
+            square[cells] += np.sum((remainder_rule[cells, part] @ _combined(ways, own)) * remainder_rule[cells], -1)
     return product, square
+
+
+def _combined(ways: list[np.ndarray], kernels: list[np.ndarray]) -> np.ndarray:
+    total = ways[0] * kernels[0]
+    for way, kernel in zip(ways[1:], kernels[1:], strict=False):
+        total += way * kernel
+    return total
 
 
 class _Pairs:
@@ -105,28 +114,41 @@ class _Pairs:
         # Only products of scores count: with fewer rationales than parameters, fewer columns do.
         self.f = np.asarray(np.linalg.qr(t.f.T, mode="r")).T if t.f.shape[1] > t.f.shape[0] else t.f
 
-    def kernels(self, part: slice, size: float) -> tuple[np.ndarray, np.ndarray]:
-        """Integrands (N', N) of E<T, R> and, to be summed with equal weights on both sides, of E||R||^2."""
+    def kernels(self, part: slice) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+        """What the integrands of E<T, R> and of E||R||^2 weight by the ways in which 1, 2, ... draws make them.
+
+        Args:
+            part: Nodes s.
+
+        Returns:
+            Log phi (N', N) at s + s', three kernels (N', N) for E<T, R>, and four for E||R||^2, these to be summed with
+            equal weights on both sides.
+        """
         e, u, c, r = (a[part] * self.prior for a in (self.decay, self.weighted, self.curved, self.left_out))
         fall = self.falls[part].sum(-1)[:, None] + self.decay[part] @ self.falls.T
         log_phi = log_mean(fall, e @ self.decay.T)
-        one, two, three, four = (_ways(size, drawn) * np.exp(max(size - drawn, 0) * log_phi) for drawn in (1, 2, 3, 4))
         first, second, both = r @ self.decay.T, e @ self.left_out.T, r @ self.left_out.T
         norm = np.sum(self.f**2, -1)
         same, curved = (u * norm) @ self.weighted.T, (c * norm) @ self.weighted.T
-        mixed = one * ((u * norm) @ self.curved.T) - two * same * second
-        own = one * ((c * norm) @ self.curved.T) - 2 * two * curved * second
-        own += same * (two * both + three * first * second)
-        apart = three * both + four * first * second  # weights of <A, A'>
+        sums = np.zeros((8, *first.shape))
+        left, right = np.concatenate([u, c]), np.concatenate([self.decay, self.left_out])
+        other_left, other_right = np.concatenate([e, r]), np.concatenate([self.weighted, self.curved])
         for column in self.f.T:
-            a, a_curved = (u * column) @ self.decay.T, (c * column) @ self.decay.T
-            b, b_curved = (e * column) @ self.weighted.T, (e * column) @ self.curved.T
-            lost, lost_curved = (u * column) @ self.left_out.T, (c * column) @ self.left_out.T
-            other = (r * column) @ self.weighted.T
-            mixed += two * (a * b_curved - lost * b) - three * second * a * b
-            own += two * (a_curved * b_curved + lost * other - 2 * lost_curved * b) + apart * a * b
-            own += three * (first * lost * b + second * a * other - 2 * second * a_curved * b)
-        return mixed, own
+            ours, theirs = (left * column) @ right.T, (other_left * column) @ other_right.T
+            (a, lost), (a_curved, lost_curved) = (np.hsplit(half, 2) for half in np.vsplit(ours, 2))
+            (b, b_curved), (other, _) = (np.hsplit(half, 2) for half in np.vsplit(theirs, 2))
+            pairs = ((a, b), (a, b_curved), (lost, b), (a_curved, b_curved), (lost, other), (lost_curved, b))
+            for total, (x, y) in zip(sums, (*pairs, (a, other), (a_curved, b)), strict=True):
+                total += x * y
+        ab, ab_curved, lost_b, curved_curved, lost_other, lost_curved_b, a_other, curved_b = sums
+        mixed = [(u * norm) @ self.curved.T, ab_curved - lost_b - same * second, -second * ab]
+        own = [
+            (c * norm) @ self.curved.T,
+            same * both - 2 * curved * second + curved_curved + lost_other - 2 * lost_curved_b,
+            same * first * second + both * ab + first * lost_b + second * (a_other - 2 * curved_b),
+            first * second * ab,
+        ]
+        return log_phi, mixed, own
 
 
 def _ways(size: float, drawn: int) -> float:

@@ -44,7 +44,7 @@ def moments(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = Non
 
     Forms on the likelihood weights: "plugin", gbar/wbar^q (Eq 9); "rloo", with the leave-one-out baseline (Alg. 1,
     Prop 6.2); "paft" (Alg. 2, Prop D.3, D.4); and without a baseline "jackknife" and "delta" (QC-2) and "u_series"
-    (QC-3), the last at a cost of M^3 for M up to 256. On 0/1 rewards of sampled answers: "grpo", "dr_grpo",
+    (QC-3), the last at a cost of M^2 for M up to 4096. On 0/1 rewards of sampled answers: "grpo", "dr_grpo",
     "reward_rloo", "maxrl", "star", whose cost grows as sqrt(M) at most; q only says against which loss their bias is
     taken.
 
@@ -71,7 +71,7 @@ def moments(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = Non
         TypeError: q or the multiplier is no number, or M or K no integer.
         ValueError: q outside [0, 1]; M or K below 1, or K with another form than "paft"; a multiplier that is not
             finite or with another form than "rloo"; shapes that do not broadcast; an unknown form; P = 0; "rloo" with
-            E[prior_score] not 0 or weights spread over more than 1e300; "u_series" with M above 256; a reward form
+            E[prior_score] not 0 or weights spread over more than 1e300; "u_series" with M above 4096; a reward form
             where a certain answer has a score.
     """
     known_form(form, FORMS)

@@ -3,8 +3,9 @@
 The estimate (1/M) sum_m g_m a_m, a_m = sum_(k<M) b_k E_k of the other draws' complements u = 1 - w, b_k = (q)_k/k!, has
 the mean G sum_(k<M) b_k (1-P)^k, G = grad l_0: the series of P^-q cut off, whose rest is P^-q I_(1-P)(M, q), a
 regularised incomplete beta function. Two draws' coefficients share the other N = M - 2: with E_k of those,
-a_1 = alpha + u_2 beta. As E[E_k E_l] = (1-P)^(k+l) sum_j p_j (E[u^2]/(1-P)^2)^j, p_j the hypergeometric chance that k
-and l draws of N share j, covariances are sums of positive terms.
+a_1 = alpha + u_2 beta. Their covariances are those of Hoeffding's decomposition: E_k is the sum over j of
+C(k, j) (1-P)^(k-j) H_j, H_j the mean of products of j centred complements, uncorrelated, of variance Var(u)^j/C(N, j).
+So Cov(a.E, b.E) = sum_j A_j B_j, A_j = (Var(u)^j/C(N, j))^(1/2) sum_k a_k C(k, j) (1-P)^(k-j), sums of positive terms.
 """
 
 import numpy as np
@@ -13,7 +14,8 @@ from scipy.special import betainc, betaincc, gammaln
 from qtheory.exact.plugin import PlugIn
 from qtheory.tasks.finite import FiniteTask
 
-LARGEST = 256
+LARGEST = 4096
+_CHUNK = 1_000_000  # numbers in one temporary array
 _HALF = 0.5
 
 
@@ -29,13 +31,13 @@ def u_series_moments(task: FiniteTask, q: np.ndarray, size: np.ndarray) -> PlugI
         Moments of the C cells, in natural units.
 
     Raises:
-        ValueError: P = 0, or M above 256.
+        ValueError: P = 0, or M above 4096.
     """
     if task.log_p == -np.inf:
         raise ValueError("every log_w is -inf: give one a finite value, as P = 0 has no gradient to estimate")
     if size.max(initial=1) > LARGEST:
         raise ValueError(
-            f"M is {int(size.max())} with form 'u_series': its variance takes M^3 steps; M may be at most {LARGEST}"
+            f"M is {int(size.max())} with form 'u_series': its variance takes M^2 steps; M may be at most {LARGEST}"
         )
     prior = np.exp(task.log_prior)
     prior = prior / prior.sum()
@@ -50,21 +52,23 @@ def u_series_moments(task: FiniteTask, q: np.ndarray, size: np.ndarray) -> PlugI
 
     means, biases, variances = np.zeros((len(q), len(gradient))), np.zeros((len(q), len(gradient))), np.zeros(len(q))
     for m in np.unique(size.astype(int)):
-        others, rest = _covariances(absent, variance, m - 1), _covariances(absent, variance, max(m - 2, 0))
-        for cell in np.flatnonzero(size == m):
-            b = _series(q[cell], m)
-            amplification = b @ absent ** np.arange(m)
-            means[cell] = gradient * amplification
-            biases[cell] = -gradient * _rest(q[cell], m, float(prior @ w), absent)
-            variances[cell] = (own * amplification**2 + (own + length) * (b @ others @ b)) / m
-            if m > 1:
-                share = np.arange(m) / (m - 1)
-                alpha, beta = (b * (1 - share))[:-1], (b * share)[1:]
-                level = beta @ absent ** np.arange(m - 1)
-                pairs = length * (alpha @ rest @ alpha) + (along @ along) * (beta @ rest @ beta)
-                pairs += 2 * (gradient @ along) * (alpha @ rest @ beta)
-                pairs += 2 * (gradient @ cross) * level * amplification + (cross @ cross) * level**2
-                variances[cell] += (1 - 1 / m) * pairs
+        cells = np.flatnonzero(size == m)
+        b = np.stack([_series(one, m) for one in q[cells]])
+        amplification = b @ absent ** np.arange(m)
+        means[cells] = amplification[:, None] * gradient
+        left = [_rest(one, m, float(prior @ w), absent) for one in q[cells]]
+        biases[cells] = -np.array(left)[:, None] * gradient
+        others = np.sum(_components(absent, variance, b) ** 2, -1)
+        variances[cells] = (own * amplification**2 + (own + length) * others) / m
+        if m > 1:
+            share = np.arange(m) / (m - 1)
+            alpha, beta = (b * (1 - share))[:, :-1], (b * share)[:, 1:]
+            level = beta @ absent ** np.arange(m - 1)
+            one, two = np.split(_components(absent, variance, np.concatenate([alpha, beta])), 2)
+            pairs = length * np.sum(one**2, -1) + (along @ along) * np.sum(two**2, -1)
+            pairs += 2 * (gradient @ along) * np.sum(one * two, -1)
+            pairs += 2 * (gradient @ cross) * level * amplification + (cross @ cross) * level**2
+            variances[cells] += (1 - 1 / m) * pairs
     return PlugIn(means, biases, variances + np.sum(means**2, -1), variances)
 
 
@@ -83,24 +87,22 @@ def _rest(q: float, size: int, p: float, absent: float) -> float:
     return float(p**-q * betaincc(q, size, p))
 
 
-def _covariances(mean: float, variance: float, draws: int) -> np.ndarray:
-    """Cov(E_k, E_l) over N draws, (N + 1, N + 1), from the mean 1 - P and the variance of u."""
-    total = np.zeros((draws + 1, draws + 1))
-    if mean == 0 or variance == 0:
-        return total
-    log_ratio, log_mean = np.log1p(variance / mean**2), np.log(mean)
-    log_factorial = gammaln(np.arange(draws + 1) + 1.0)
-    left, right = np.ogrid[: draws + 1, : draws + 1]
-    # C(k, j) C(N-k, l-j)/C(N, l) is a product of this and of three factorials that depend on j.
-    orders = log_factorial[:, None] + log_factorial + log_factorial[::-1, None] + log_factorial[::-1]
-    orders = orders - log_factorial[-1] + (left + right) * log_mean
-    for shared in range(1, draws + 1):
-        here, there = left[shared:], right[:, shared:]
-        fits = here + there - shared <= draws
-        away = np.where(fits, draws - here - there + shared, 0)
-        log_chance = orders[shared:, shared:] - log_factorial[shared] - log_factorial[away]
-        log_chance = log_chance - log_factorial[here - shared] - log_factorial[there - shared]
-        # Log of (E[u^2]/E[u]^2)^j - 1, which may be no float.
-        gain = shared * log_ratio + np.log(-np.expm1(-shared * log_ratio))
-        total[shared:, shared:] += np.where(fits, np.exp(np.where(fits, log_chance + gain, -np.inf)), 0.0)
-    return total
+def _components(mean: float, variance: float, series: np.ndarray) -> np.ndarray:
+    """The A_j, (C, N), j from 1, of sums over k <= N of coefficients (C, N + 1) times E_k of N draws.
+
+    The draws' complements have this mean and variance.
+    """
+    draws = series.shape[1] - 1
+    if mean == 0 or variance == 0 or draws == 0:
+        return np.zeros((len(series), draws))
+    log_mean, log_factorial = np.log(mean), gammaln(np.arange(draws + 1) + 1.0)
+    k, found = np.arange(draws + 1), np.zeros((len(series), draws))
+    rows = max(1, _CHUNK // (draws + 1))
+    for start in range(1, draws + 1, rows):
+        j = np.arange(start, min(start + rows, draws + 1))[:, None]
+        # Half the log of Var(u)^j/C(N, j), of which j's own factorials and those of C(k, j) are parts.
+        log_size = (j * np.log(variance) - log_factorial[draws] - log_factorial[j] + log_factorial[draws - j]) / 2
+        away = np.maximum(k - j, 0)
+        log_term = log_size + log_factorial[k] - log_factorial[away] + away * log_mean
+        found[:, j[:, 0] - 1] = series @ np.where(k >= j, np.exp(np.where(k >= j, log_term, -np.inf)), 0.0).T
+    return found

@@ -4,9 +4,14 @@ The variable sigma runs with the logarithm of time while the flow rests and with
 while it moves: with t = t0 (e^lambda - 1) and rho = ||v|| ||S||, ||S|| the norm of all scores,
 d sigma = (1/(t + t0) + rho) dt. So neither a long plateau nor the blow-up at an escape, which at q = 0 is over
 within a fraction p0 of the time it took, needs small steps; both are a few units of sigma.
+
+Where a flow has come to rest between examples that pull it apart, rho is the length of a vector that is rounding: it
+has a kink at the point of rest, on which the solver's steps would shrink away. There the logarithm of time alone is
+the variable, until the flow moves again.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +24,8 @@ from qtheory.flow.velocity import LogP, Scores, Velocity
 _EARLY = 1e-3  # t0, in units of the time in which some log P could move by 1 from where it starts
 _STRIDE = 4.0  # the largest step of sigma: LSODA's stiff steps otherwise shoot far beyond an escape
 _LONGEST = 1e6  # of sigma: a flow that settles or escapes needs a few hundred
+_AT_REST, _MOVING = 1e-2, 1.0  # rho (t + t0), nats of log P by the time's doubling, at which the variable changes
+_EVALUATIONS = 30_000  # of the velocity in a span, seconds: a flow needs one to some thousands
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,10 @@ class _Event:
 
     def __call__(self, _: float, y: np.ndarray) -> float:
         return float(self.function(y))
+
+
+class _Stuck(Exception):
+    """The solver does not get on; why."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,8 @@ def escape(
 
     Raises:
         ValueError: A target or a horizon out of range, or steps that do not increase from above 0.
-        RuntimeError: The solver gave up.
+        RuntimeError: The solver gave up, within 30000 evaluations of the velocity between two steps: a flow at rest so
+            long that the rounding of its velocity counts, or one that neither rests nor escapes.
     """
     begin = np.asarray(theta, dtype=float)
     if not -math.inf < target < 0:
@@ -129,33 +141,64 @@ def _until(
     """
     log_early, over = math.log(early), math.log(early + span[1]) - math.log(early)
     last = float(np.nextafter(span[1], span[0]))  # at the span's end the velocity may already have jumped
+    moving, evaluations, come = True, 0, (span[0], 0.0)
 
-    def rate(_: float, y: np.ndarray) -> np.ndarray:
-        # Trial states may lie anywhere, and beyond the span's end nothing matters.
+    def at(y: np.ndarray) -> tuple[np.ndarray, float, float]:
+        """The velocity, t + t0 and rho; trial states may lie anywhere, and beyond the span's end nothing matters."""
         theta, shifted = y[:-1], math.exp(log_early + min(max(y[-1], -1.0), over + 1))
         v = velocity(theta, min(max(shifted - early, span[0]), last))
+        return v, shifted, _norm(v) * _norm(scores(theta))
+
+    def rate(_: float, y: np.ndarray) -> np.ndarray:
+        nonlocal evaluations, come
+        v, shifted, rho = at(y)
+        evaluations, come = evaluations + 1, (shifted - early, _norm(v))
+        if evaluations > _EVALUATIONS:
+            raise _Stuck(f"{_EVALUATIONS} evaluations were not enough.")
         rest = 1 / shifted
-        slowness = 1 / (rest + _norm(v) * _norm(scores(theta)))
+        slowness = 1 / (rest + rho) if moving else shifted
         return np.append(v * slowness, rest * slowness)
 
     def above(y: np.ndarray) -> np.ndarray:
         return np.asarray(log_p(y[:-1]), dtype=float) - target
+
+    def turn(y: np.ndarray) -> float:
+        _, shifted, rho = at(y)
+        return _AT_REST - shifted * rho if moving else shifted * rho - _MOVING
 
     count = len(above(state))
     events: list[Callable[[float, np.ndarray], float]] = [
         *(_Event(lambda y, i=i: above(y)[i], terminal=False) for i in range(count)),
         _Event(lambda y: np.min(above(y))),
         _Event(lambda y: y[-1] - over),
+        _Event(turn),
     ]
     rtol, atol = tolerances
-    solution = solve_ivp(
-        rate, (0.0, _LONGEST), state, method="LSODA", rtol=rtol, atol=atol, max_step=_STRIDE, events=events
-    )
-    if solution.status != 1:
-        raise RuntimeError(f"the flow was not solved up to time {span[1]:.6g}: {solution.message}")
-    done = len(solution.y_events[count]) > 0
-    firsts = [_time(states[0, -1], early) if len(states) else math.inf for states in solution.y_events[:count]]
-    return solution.y_events[count if done else count + 1][0], np.array(firsts), done
+    firsts = np.full(count, math.inf)
+    while True:
+        try:
+            with warnings.catch_warnings(action="error", category=UserWarning):  # LSODA's way to say why it ends
+                solution = solve_ivp(
+                    rate, (0.0, _LONGEST), state, method="LSODA", rtol=rtol, atol=atol, max_step=_STRIDE, events=events
+                )
+            if solution.status != 1:
+                raise _Stuck(solution.message)
+        except (_Stuck, UserWarning, ValueError) as error:
+            if isinstance(error, ValueError) and "different signs" not in str(error):
+                raise  # the velocity's own; that one is solve_ivp's, of an event among rounding
+            raise RuntimeError(
+                f"the flow was not solved up to time {span[1]:.6g}: near time {come[0]:.4g}, at the speed "
+                f"{come[1]:.3g}, the solver says: {error} A nearer horizon leaves the flow sooner"
+            ) from None
+        passed = [_time(states[0, -1], early) if len(states) else math.inf for states in solution.y_events[:count]]
+        firsts = np.minimum(firsts, passed)
+        together, ended, turned = (states[0] if len(states) else None for states in solution.y_events[count:])
+        if together is not None:
+            return together, firsts, True
+        if ended is not None:
+            return ended, firsts, False
+        assert turned is not None
+        state, moving = turned, not moving
 
 
 def _time(log_ratio: float, early: float) -> float:

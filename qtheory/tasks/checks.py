@@ -72,7 +72,9 @@ def parameters(value: Any, dimension: int) -> np.ndarray:
         raise TypeError(f"theta is of {kind}: pass a numpy array of float64")
     if value.ndim == 0 or value.shape[-1] != dimension:
         raise ValueError(f"theta has shape {value.shape}: the last axis must hold the model's {dimension} parameters")
-    refuse(np, "theta", value, ~np.isfinite(value), "a parameter must be finite")
+    # Flows come here at every step: where nothing is wrong nothing more is computed.
+    if not (finite := np.isfinite(value)).all():
+        refuse(np, "theta", value, ~finite, "a parameter must be finite")
     return value
 
 

@@ -24,11 +24,11 @@ def log_sigmoid(x: np.ndarray) -> np.ndarray:
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities (..., K) of logits (..., K), to relative precision even where a probability is near 1."""
-    top = np.argmax(logits, axis=-1, keepdims=True)
-    shift = logits - np.take_along_axis(logits, top, axis=-1)
-    is_top = np.arange(logits.shape[-1]) == top
+    shift = logits - logits.max(-1, keepdims=True)
+    terms = np.exp(shift).reshape(-1, logits.shape[-1])
     # The largest term of the sum is 1: log1p of the others keeps what they add to it.
-    return shift - np.log1p(np.where(is_top, 0.0, np.exp(shift)).sum(-1, keepdims=True))
+    terms[np.arange(len(terms)), terms.argmax(-1)] = 0.0
+    return shift - np.log1p(terms.sum(-1)).reshape(*logits.shape[:-1], 1)
 
 
 def softmax_score(log_probability: np.ndarray) -> np.ndarray:

@@ -1,21 +1,27 @@
 """The engine `transformers`: the trained model itself, with one KV cache for sampling and for scoring y*.
 
-The prompt runs once and its cache is repeated M times. A rationale ends at the END_THINK it samples; one that spends
-its budget gets END_THINK forced, which is no choice of the model and therefore has no score term. The gold answer is
-then teacher-forced on the same cache, which is cut back before an answer is sampled.
+Each prompt runs once and lies in memory once. A rationale ends at the END_THINK it samples; one that spends its budget
+gets END_THINK forced, which is no choice of the model and therefore has no score term. The gold answer is then
+teacher-forced on the same cache, and an answer sampled in its place. Rows that have ended leave the batch.
 """
 
 from collections.abc import Sequence
-from inspect import signature
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from qtrain.config import RolloutConfig
 from qtrain.engines.base import Diverged, Group, Rationales
+from qtrain.engines.sampling import draw, sampling_probabilities
+from qtrain.engines.shared_prompt import SharedPromptCache, shared_prompt_attention
 from qtrain.model import TokenIds
+
+LOGITS_AT_ONCE = 2**26
+"""Bounds the logits of one forward pass over given answers: 256 MB. Attention's scores are bounded likewise."""
+
+LEAVE = 1 / 8
+"""The share of the batch that must have ended before it is packed anew: moving the cache is not free."""
 
 
 class TransformersEngine:
@@ -42,151 +48,139 @@ class TransformersEngine:
         """Nothing is kept between groups."""
 
 
-def sampling_probabilities(logits_NV: Tensor, config: RolloutConfig) -> Tensor:
-    """The distribution that tokens are drawn from, (N, V): temperature, then top-k, then top-p, as vLLM has them.
-
-    Top-k keeps ties with the k-th token; top-p keeps the token at which the sum reaches it.
-    """
-    if config.temperature != 1:
-        logits_NV = logits_NV / config.temperature
-    if config.top_k is not None and config.top_k < logits_NV.shape[1]:
-        kth_N1 = logits_NV.topk(config.top_k, dim=1).values[:, -1:]
-        logits_NV = logits_NV.masked_fill(logits_NV < kth_N1, -torch.inf)
-    p_NV = logits_NV.softmax(-1)
-    if config.top_p < 1:
-        sorted_NV, order_NV = p_NV.sort(dim=1, descending=True)
-        before_NV = sorted_NV.cumsum(1) - sorted_NV
-        p_NV = torch.zeros_like(p_NV).scatter(1, order_NV, sorted_NV.masked_fill(before_NV >= config.top_p, 0))
-        p_NV = p_NV / p_NV.sum(1, keepdim=True)
-    return p_NV
-
-
 class _CachedGroup:
-    """N rows on one cache: feeds tokens, keeps mask and positions of rows of unequal length."""
+    """N = B * M rows on one cache."""
 
     def __init__(
         self, model: PreTrainedModel, ids: TokenIds, prompts: Sequence[Sequence[int]], config: RolloutConfig
     ) -> None:
         self.model, self.ids, self.config = model, ids, config
-        lengths_B = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
-        width = int(lengths_B.max())
-        # On the left, so that every row's last prompt token stands in the last column.
-        tokens_BS = torch.tensor(
-            [[ids.pad] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=model.device
-        )
-        column_S = torch.arange(width, device=model.device)
-        mask_BS = column_S >= width - lengths_B[:, None]
-        self.cache = DynamicCache(config=model.config)
-        # Transformers renames it within version 5; the old name warns where there is the new one.
-        self.cache_argument = "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
-        self.mask_NT = mask_BS
-        self.length_N = torch.zeros_like(lengths_B)
-        self.logits_NV = self._feed(tokens_BS, mask_BS)[:, -1]
-        self.cache.batch_repeat_interleave(config.samples)
-        self.mask_NT = self.mask_NT.repeat_interleave(config.samples, dim=0)
-        self.length_N = self.length_N.repeat_interleave(config.samples)
-        self.logits_NV = self.logits_NV.repeat_interleave(config.samples, dim=0)
-        self.closed = False
-        """Whether END_THINK is fed, and `logits_NV` is of the answer's first token."""
+        with shared_prompt_attention(model):
+            self.cache = SharedPromptCache(model, prompts, config.samples, ids.pad)
+        _check_finite(self.cache.logits_BV)
+        self.logits_NV = self.cache.logits_BV.repeat_interleave(config.samples, dim=0)
+        self.rows = len(self.logits_NV)
+        self.fed_N = [0] * self.rows
+        """Tokens behind its prompt that a row has in the cache."""
+        self.pending: list[list[int]] = []
+        """Those that it has still to be fed before its answer."""
 
     def rationales(self, generator: torch.Generator, *, score_norms: bool) -> Rationales:
         """Sample up to the rationale budget."""
-        sampled = self._sample(self.ids.end_think, self.config.rationale_budget, generator, score_norms=score_norms)
-        return Rationales(sampled.tokens, sampled.log_p, sampled.unfinished_N.cpu(), sampled.score_norm_sq_N)
+        stop = self.ids.end_think
+        sampled = self._sample(stop, self.config.rationale_budget, generator, score_norms=score_norms)
+        # The last token sampled is not fed yet; after one that is not END_THINK that one is forced.
+        self.pending = [[stop] if row[-1] == stop else [row[-1], stop] for row in sampled.tokens]
+        self.fed_N = [len(row) - 1 for row in sampled.tokens]
+        return sampled
+
+    def score(self, answers: Sequence[list[int]]) -> Tensor:
+        """Teacher-force END_THINK and an answer on every row; the cache then goes on behind END_THINK."""
+        device = self.logits_NV.device
+        # The last token of an answer is predicted and need not be fed.
+        fed = [pending + answer[:-1] for pending, answer in zip(self.pending, answers, strict=True)]
+        width = max(map(len, fed))
+        tokens_NT = torch.tensor([row + [self.ids.pad] * (width - len(row)) for row in fed], device=device)
+        aims = [[-1] * (len(pending) - 1) + answer for pending, answer in zip(self.pending, answers, strict=True)]
+        aim_NT = torch.tensor([(aim + [-1] * width)[:width] for aim in aims], device=device)
+        start_N = torch.tensor(self.fed_N, device=device)
+        first_N = torch.tensor([len(pending) - 1 for pending in self.pending], device=device)
+        end = max(self.fed_N) + width
+        self.cache.reserve(end)
+        log_w, first = [], []
+        with shared_prompt_attention(self.model):
+            for rows in self._blocks(width, end):
+                logits_nTV = self.cache.feed(tokens_NT[rows], start_N[rows], end, rows)
+                _check_finite(logits_nTV)
+                aim_nT = aim_NT[rows]
+                aimed_nT = logits_nTV.gather(-1, aim_nT.clamp(min=0)[..., None])[..., 0]
+                log_p_nT = (aimed_nT - logits_nTV.logsumexp(-1)).double()
+                log_w.append((log_p_nT * (aim_nT >= 0)).sum(1).cpu())
+                first.append(logits_nTV[torch.arange(len(logits_nTV), device=device), first_N[rows]])
+        self.logits_NV = torch.cat(first)
+        self.fed_N = [fed + len(pending) for fed, pending in zip(self.fed_N, self.pending, strict=True)]
+        self.pending = []
+        return torch.cat(log_w)
 
     def answers(self, generator: torch.Generator) -> list[list[int]]:
         """Sample up to the answer budget behind END_THINK, which `score` fed if it was called."""
-        if not self.closed:
-            end_think_N1 = torch.full_like(self.length_N[:, None], self.ids.end_think)
-            self.logits_NV = self._feed(end_think_N1, torch.ones_like(end_think_N1, dtype=torch.bool))[:, -1]
-            self.closed = True
+        if self.pending:
+            self.score([[]] * self.rows)
         return self._sample(self.ids.end, self.config.answer_budget, generator, score_norms=False).tokens
 
-    def score(self, answers: Sequence[list[int]]) -> Tensor:
-        """Teacher-force END_THINK and an answer on every row; afterwards the cache ends at END_THINK."""
-        device = self.logits_NV.device
-        lengths_N = torch.tensor([len(answer) for answer in answers], device=device)
-        width = int(lengths_N.max())
-        target_NA = torch.tensor(
-            [list(answer) + [self.ids.pad] * (width - len(answer)) for answer in answers], device=device
-        )
-        mask_NA = torch.arange(width, device=device) < lengths_N[:, None]
-        end_think_N1 = torch.full_like(target_NA[:, :1], self.ids.end_think)
-        # The last answer token is predicted and need not be fed, so the fed columns have the targets' mask.
-        logits_NAV = self._feed(torch.cat([end_think_N1, target_NA[:, :-1]], 1), mask_NA)
-        log_p_NA = logits_NAV.log_softmax(-1).gather(-1, target_NA[..., None])[..., 0].double()
-        self._cut(width - 1, mask_NA[:, 1:])
-        self.logits_NV = logits_NAV[:, 0]
-        self.closed = True
-        return (log_p_NA * mask_NA).sum(1).cpu()
+    def _blocks(self, width: int, end: int) -> list[slice]:
+        """All rows, in pieces small enough for one forward pass: of whole prompts, or of one."""
+        heads, vocabulary = self.model.config.num_attention_heads, self.logits_NV.shape[1]
+        scores = heads * (int(self.cache.length_B.max()) + end)
+        most = max(1, LOGITS_AT_ONCE // (width * max(vocabulary, scores)))
+        samples = self.config.samples
+        if most >= samples:
+            most = most // samples * samples
+            return [slice(first, min(first + most, self.rows)) for first in range(0, self.rows, most)]
+        return [
+            slice(prompt + first, prompt + min(first + most, samples))
+            for prompt in range(0, self.rows, samples)
+            for first in range(0, samples, most)
+        ]
 
-    def _feed(self, tokens_NT: Tensor, mask_NT: Tensor) -> Tensor:
-        """Run the model on further tokens of every row; masked ones are not seen by later tokens.
+    def _sample(self, stop: int, budget: int, generator: torch.Generator, *, score_norms: bool) -> Rationales:
+        """Sample a row each until `stop` or the budget.
 
-        Returns:
-            float32 logits at the tokens fed, (N, T, V); for the prompt, at its last token alone.
-
-        Raises:
-            Diverged: A logit is not finite.
+        All random numbers are drawn at once, so that a row's tokens depend on no other row: not on when it ends, nor
+        on which of them are still in the batch.
         """
-        first = self.cache.get_seq_length() == 0
-        if not first:
-            self.mask_NT = torch.cat([self.mask_NT, mask_NT], dim=1)
-        positions_NT = (self.length_N[:, None] + mask_NT.cumsum(1) - 1).clamp(min=0)
-        self.length_N = self.length_N + mask_NT.sum(1)
-        output = self.model(
-            input_ids=tokens_NT,
-            attention_mask=None if bool(self.mask_NT.all()) else self.mask_NT,
-            position_ids=positions_NT,
-            use_cache=True,
-            logits_to_keep=1 if first else 0,
-            **{self.cache_argument: self.cache},
+        device, rows = self.logits_NV.device, self.rows
+        uniform_tN = torch.rand(budget, rows, generator=generator, dtype=torch.float64, device=device)
+        token_Nt = torch.zeros(rows, budget, dtype=torch.long, device=device)
+        log_p_Nt = torch.zeros(rows, budget, device=device)
+        length_N = torch.full((rows,), budget, device=device)
+        norm_sq_N = torch.zeros(rows, dtype=torch.float64, device=device)
+        order_N = torch.arange(rows, device=device)  # rows by their place in the cache; the first n are in the batch
+        row_n, open_n, logits_nV = order_N, torch.ones(rows, dtype=torch.bool, device=device), self.logits_NV
+        place = 0
+        base = 0 if not any(self.fed_N) else torch.tensor(self.fed_N, device=device)
+        with shared_prompt_attention(self.model):
+            for place in range(budget):
+                log_p_nV = logits_nV.log_softmax(-1)
+                token_n = draw(sampling_probabilities(logits_nV, self.config), uniform_tN[place, row_n])
+                log_p_n = log_p_nV.gather(1, token_n[:, None])[:, 0]
+                token_Nt[row_n, place], log_p_Nt[row_n, place] = token_n, log_p_n
+                if score_norms:
+                    p_nV = log_p_nV.exp()
+                    # ||e_token - p||^2
+                    norm_sq_n = 1 - 2 * log_p_n.exp() + p_nV.square().sum(1)
+                    norm_sq_N[row_n] += (norm_sq_n * open_n).double()
+                # What a row that has ended samples on until it leaves the batch is not read.
+                ends_n = open_n & (token_n == stop)
+                length_N[row_n[ends_n]] = place + 1
+                open_n = open_n & ~ends_n
+                left = int(open_n.sum())
+                if left == 0 or place + 1 == budget:
+                    break
+                end = place + max(self.fed_N) + 1
+                if left <= (1 - LEAVE) * len(open_n):
+                    index_n = torch.cat([open_n.nonzero()[:, 0], (~open_n).nonzero()[:, 0]])
+                    self.cache.reorder(index_n, left, end - 1)
+                    order_N[: len(index_n)] = order_N[: len(index_n)][index_n]
+                    row_n, token_n, open_n = order_N[:left], token_n[index_n[:left]], open_n[index_n[:left]]
+                start = base + place if isinstance(base, int) else base[row_n] + place
+                logits_nV = self.cache.feed(token_n[:, None], start, end, slice(0, len(row_n)))[:, -1]
+                _check_finite(logits_nV)
+            self.cache.reorder(order_N.argsort(), rows, place + max(self.fed_N))
+        forced_N = length_N == budget
+        forced_N &= token_Nt[:, -1] != stop
+        tokens, log_p = (
+            [row[:length] for row, length in zip(of_Nt.tolist(), length_N.tolist(), strict=True)]
+            for of_Nt in (token_Nt, log_p_Nt)
         )
-        logits_NTV = output.logits.float()
-        if not logits_NTV.isfinite().all():
-            raise Diverged("the model's logits are not finite: its weights have diverged; lower the learning rate")
-        return logits_NTV
-
-    def _cut(self, columns: int, mask_NT: Tensor) -> None:
-        """Forget the last columns, whose mask is given."""
-        if columns:
-            self.cache.crop(-columns)
-            self.mask_NT = self.mask_NT[:, :-columns]
-            self.length_N = self.length_N - mask_NT.sum(1)
-
-    def _sample(self, stop: int, budget: int, generator: torch.Generator, *, score_norms: bool) -> "_Sampled":
-        """Sample up to `budget` tokens a row. The stop token is kept in the row and not fed to the cache."""
-        logits_NV = self.logits_NV
-        active_N = torch.ones(len(logits_NV), dtype=torch.bool, device=logits_NV.device)
-        columns, alive, log_p, norm_sq = [], [], [], []
-        for _ in range(budget):
-            token_N = torch.multinomial(sampling_probabilities(logits_NV, self.config), 1, generator=generator)[:, 0]
-            log_p_N = logits_NV.gather(1, token_N[:, None])[:, 0] - logits_NV.logsumexp(1)
-            if score_norms:
-                p_NV = logits_NV.softmax(-1)
-                p_token_N = p_NV.gather(1, token_N[:, None])[:, 0]
-                # ||e_token - p||^2
-                norm_sq.append(((1 - 2 * p_token_N + p_NV.square().sum(1)) * active_N).double())
-            columns.append(token_N)
-            alive.append(active_N)
-            log_p.append(log_p_N)
-            active_N = active_N & (token_N != stop)
-            if not active_N.any():
-                break
-            fed_N = torch.where(active_N, token_N, self.ids.pad)
-            logits_NV = self._feed(fed_N[:, None], active_N[:, None])[:, -1]
-        lengths_N = torch.stack(alive, 1).sum(1).tolist()
-        rows, log_p_rows = (
-            [row[:length] for row, length in zip(torch.stack(columns_, 1).tolist(), lengths_N, strict=True)]
-            for columns_ in (columns, log_p)
-        )
-        return _Sampled(rows, log_p_rows, active_N, torch.stack(norm_sq).sum(0).cpu() if score_norms else None)
+        return Rationales(tokens, log_p, forced_N.cpu(), norm_sq_N.cpu() if score_norms else None)
 
 
-class _Sampled(NamedTuple):
-    """N sampled rows, the log-probabilities of their tokens, where no stop token came, and squared scores."""
+def _check_finite(logits: Tensor) -> None:
+    """Smallest and largest are NaN where any is, and cheaper than asking each.
 
-    tokens: list[list[int]]
-    log_p: list[list[float]]
-    unfinished_N: Tensor
-    score_norm_sq_N: Tensor | None
+    Raises:
+        Diverged: A logit is not finite.
+    """
+    if not torch.stack([logits.amin(), logits.amax()]).isfinite().all():
+        raise Diverged("the model's logits are not finite: its weights have diverged; lower the learning rate")

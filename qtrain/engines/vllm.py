@@ -49,9 +49,8 @@ class VllmEngine:
     def take_weights(self, model: PreTrainedModel) -> None:
         """Copy this model's weights and forget every cached prefix, which the old weights made."""
         self._wake()
-        named = list(plain_weights(model))
         with failures("failed"):
-            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(named)})
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(list(plain_weights(model)))})
             if model.config.tie_word_embeddings:
                 self.llm.apply_model(_refresh_output)
             if not self.llm.reset_prefix_cache():

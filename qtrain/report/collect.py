@@ -1,13 +1,25 @@
 """Reads comparisons and single runs from disk into checked records."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from qtrain.errors import UserError
 from qtrain.report.names import estimator_name, order, section_name
+from qtrain.report.records import (
+    Environment,
+    Eval,
+    Metric,
+    Record,
+    Result,
+    Run,
+    Sample,
+    Section,
+    Skipped,
+    Warned,
+    columns,
+)
 from qtrain.run_folder import (
     COMPARISON,
     CONFIG,
@@ -16,6 +28,8 @@ from qtrain.run_folder import (
     METRICS,
     RESULT,
     SAMPLES,
+    SKIPPED,
+    WARNINGS,
     read_json,
     read_jsonl,
 )
@@ -35,110 +49,6 @@ CONFIG_KEYS: dict[str, type | tuple[type, ...]] = {
     "train.steps": int,
 }
 """What the page says of a configuration."""
-
-
-class Record(BaseModel):
-    """A JSON object of a run: the named fields are checked, others (scores depend on the task) are kept."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class Result(Record):
-    """result.json: what the run came to. Scores are None where it diverged."""
-
-    estimator: str
-    q: float | None
-    seed: int
-    p0: float
-    steps: int
-    escape_step: int | None
-    p_at_1: float | None
-    mean_log_p: float | None
-    diverged_step: int | None
-    seconds: float
-
-    def score(self, name: str) -> float | None:
-        """A score by its key, None where the run has none."""
-        return self.model_dump().get(name)
-
-
-class Metric(Record):
-    """A line of metrics.jsonl: P is the mean w of a training batch."""
-
-    step: int
-    p: float
-
-
-class Eval(Record):
-    """A line of evals.jsonl."""
-
-    step: int
-    p_at_1: float
-
-
-class Sample(Record):
-    """A line of samples.jsonl: what the model said to one held-out prompt."""
-
-    step: int
-    prompt: str
-    gold: str
-    easy: bool = False
-    rationale: str
-    forced: bool = False
-    answer: str
-    log_w: float
-    success: bool
-
-
-class Environment(Record):
-    """environment.json: what made the numbers."""
-
-    command: str
-    commit: str
-    python: str
-    libraries: dict[str, str]
-    machine: str
-    threads: str | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run folder."""
-
-    folder: Path
-    config: dict[str, Any]
-    environment: Environment
-    result: Result
-    metrics: list[Metric]
-    evals: list[Eval]
-    samples: list[Sample]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A comparison, or a single run, of the page.
-
-    Attributes:
-        title: Its name in words.
-        folder: As the user gave it.
-        config: The configuration that all its runs share; of a single run the whole one.
-        environment: Of the command that made it.
-        runs: Estimators in the order of the tables (GRPO first, then by q), seeds ascending.
-    """
-
-    title: str
-    folder: Path
-    config: dict[str, Any]
-    environment: Environment
-    runs: list[Run]
-
-    @property
-    def by_estimator(self) -> dict[str, list[Run]]:
-        """The runs of each estimator, in the order of the tables."""
-        groups: dict[str, list[Run]] = {}
-        for run in self.runs:
-            groups.setdefault(run.result.estimator, []).append(run)
-        return groups
 
 
 def read_section(folder: Path) -> Section:
@@ -194,9 +104,11 @@ def _run(folder: Path) -> Run:
         _config(folder),
         _record(Environment, folder / ENVIRONMENT),
         _record(Result, folder / RESULT),
-        _records(Metric, folder / METRICS),
-        _records(Eval, folder / EVALS),
+        columns(_records(Metric, folder / METRICS)),
+        columns(_records(Eval, folder / EVALS)),
         _records(Sample, folder / SAMPLES),
+        _records(Skipped, folder / SKIPPED) if (folder / SKIPPED).exists() else None,
+        _records(Warned, folder / WARNINGS) if (folder / WARNINGS).exists() else None,
     )
 
 

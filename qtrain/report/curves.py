@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qtrain.report.collect import Run
+from qtrain.report.measures import Measure
+from qtrain.report.records import Points, Run
+from qtrain.report.reduce import edges
 
 SMOOTHING = 0.1
-"""Batch P is averaged over steps up to this share of the step earlier and later: an even width on a log axis."""
+"""Batches are averaged over steps up to this share of the step earlier and later: an even width on a log axis."""
 
 
 @dataclass(frozen=True)
@@ -20,41 +22,49 @@ class Curve:
         mean: (S,).
         low: (S,).
         high: (S,).
+        seeds: (S,) how many reached the step.
     """
 
     steps: NDArray[np.float64]
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    seeds: NDArray[np.int64]
 
 
-def success_curve(runs: list[Run]) -> Curve:
-    """p@1 on held-out prompts against the step: arithmetic mean over the seeds that reached the step."""
-    return _over_seeds([{one.step: one.p_at_1 for one in run.evals} for run in runs], logarithmic=False)
+def mean_curve(runs: list[Run], measure: Measure) -> Curve:
+    """The mean over the seeds that reached the step.
+
+    Arithmetic, or geometric for what lives on a log axis; numbers of training batches are smoothed. Of a long log not
+    every step is there.
+    """
+    series = [measure.points(run) for run in runs]
+    if measure.source == "metrics":
+        union = np.unique(np.concatenate([steps for steps, _ in series]))
+        centres = union[edges(len(union))]
+        series = [_smoothed(one, centres) for one in series]
+    if measure.logarithmic:
+        # What underflowed to zero has no place on a log axis.
+        series = [Points(steps[values > 0], values[values > 0]) for steps, values in series]
+    return _over_seeds(series, logarithmic=measure.logarithmic)
 
 
-def probability_curve(runs: list[Run]) -> Curve:
-    """P of the training batches against the step, smoothed: geometric mean over the seeds, for a log axis."""
-    return _over_seeds([_smoothed(run) for run in runs], logarithmic=True)
+def _smoothed(points: Points, centres: NDArray[np.float64]) -> Points:
+    """Means around those centres that are steps of the series."""
+    steps, values = points
+    centres = np.intersect1d(centres, steps, assume_unique=True)
+    first = np.searchsorted(steps, centres * (1 - SMOOTHING) - 1e-9)
+    last = np.searchsorted(steps, centres * (1 + SMOOTHING) + 1e-9, side="right")
+    means = [values[begin:end].mean() for begin, end in zip(first, last, strict=True)]
+    return Points(centres, np.array(means, dtype=float))
 
 
-def _smoothed(run: Run) -> dict[int, float]:
-    """P by step. What underflowed to zero or is unknown has no place on a log axis and is left out."""
-    steps = np.array([one.step for one in run.metrics], dtype=float)
-    p = np.array([one.p for one in run.metrics], dtype=float)
-    smooth: dict[int, float] = {}
-    for step in steps:
-        near = p[np.abs(steps - step) <= SMOOTHING * step]
-        value = near[np.isfinite(near)].mean() if np.isfinite(near).any() else 0.0
-        if value > 0:
-            smooth[int(step)] = float(value)
-    return smooth
-
-
-def _over_seeds(series: list[dict[int, float]], *, logarithmic: bool) -> Curve:
-    steps = sorted(set().union(*series))
-    pools = [np.array([one[step] for one in series if step in one]) for step in steps]
-    means = [float(np.exp(np.log(pool).mean()) if logarithmic else pool.mean()) for pool in pools]
-    bounds = [(float(pool.min()), float(pool.max())) for pool in pools]
-    low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
-    return Curve(np.array(steps, dtype=float), np.array(means), low, high)
+def _over_seeds(series: list[Points], *, logarithmic: bool) -> Curve:
+    steps = np.unique(np.concatenate([steps for steps, _ in series]))
+    table = np.full((len(series), len(steps)), np.nan)
+    for row, one in zip(table, series, strict=True):
+        row[np.searchsorted(steps, one.steps)] = np.log(one.values) if logarithmic else one.values
+    low, high, mean = (how(table, axis=0) for how in (np.nanmin, np.nanmax, np.nanmean)) if len(steps) else [steps] * 3
+    if logarithmic:
+        low, high, mean = np.exp(low), np.exp(high), np.exp(mean)
+    return Curve(steps, mean, low, high, np.isfinite(table).sum(0))

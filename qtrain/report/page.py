@@ -1,43 +1,27 @@
-"""The page: sections, their tables, pictures, texts and provenance, through a template that escapes everything."""
+"""The page: sections, their tables, curves, texts and provenance, through a template that escapes everything."""
 
 import json
 from dataclasses import dataclass
-from itertools import groupby
 
 import jinja2
 from markupsafe import Markup
 
-from qtrain.report.collect import Environment, Run, Sample, Section
+from qtrain.report.charts import Line, chart_data, lines, reduced
 from qtrain.report.curves import SMOOTHING
-from qtrain.report.names import estimator_name
-from qtrain.report.plots import section_svg
+from qtrain.report.differences import Difference, differences
+from qtrain.report.intervals import LEVEL
+from qtrain.report.measures import SOURCES
+from qtrain.report.notices import Notice, notices, unlogged
 from qtrain.report.prose import intro
+from qtrain.report.records import Environment, Section
+from qtrain.report.reduce import GROUPS, LONGEST
+from qtrain.report.samples import sample_data
+from qtrain.report.scripts import data_element, policy, script_elements
 from qtrain.report.summary import ResultTable, result_table
-from qtrain.report.text import number, shortened, visible
+from qtrain.report.text import shortened, visible
 from qtrain.run_folder import ESCAPED
 
 TEMPLATE = "template.html.j2"
-
-
-@dataclass(frozen=True)
-class SampleTable:
-    """Texts of one evaluation, grouped by prompt; `right` and `total` count the hard prompts where there are any."""
-
-    step: int
-    right: int
-    total: int
-    prompts: list[list[Sample]]
-
-
-@dataclass(frozen=True)
-class SampleView:
-    """Texts of one run: before training and, where it got that far, at its last evaluation."""
-
-    name: str
-    seed: int
-    diverged_step: int | None
-    before: SampleTable
-    after: SampleTable | None
 
 
 @dataclass(frozen=True)
@@ -49,9 +33,15 @@ class SectionView:
     intro: str
     seeds: int
     table: ResultTable
-    svg: Markup
-    alt: str
-    samples: list[SampleView]
+    lines: list[Line]
+    measures: list[tuple[str, list[tuple[int, str]]]]
+    shown: list[int]
+    reduced: bool
+    sample_runs: list[str]
+    all_samples: bool
+    data: list[Markup]
+    notices: list[Notice]
+    unlogged: int
     environments: list[Environment]
     config: str
 
@@ -72,49 +62,55 @@ def render_page(sections: list[Section], command: str) -> str:
         # What stands in a run folder is whatever a model said: no string reaches the page unseen.
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
-    templates.filters |= {"shortened": shortened, "number": number}
+    templates.filters["shortened"] = shortened
     return templates.get_template(TEMPLATE).render(
         views=[_view(section, f"s{index}") for index, section in enumerate(sections, start=1)],
+        differences=_differences(sections),
         command=command,
+        policy=policy(),
+        scripts=script_elements(),
         escaped=ESCAPED,
         smoothing=SMOOTHING,
+        level=LEVEL,
+        longest=LONGEST,
+        groups=sum(GROUPS),
     )
 
 
 def _view(section: Section, name: str) -> SectionView:
-    names = ", ".join(map(estimator_name, section.by_estimator))
+    common, series = chart_data(section)
+    said = sample_data(section)
+    measures = [
+        (words, [(index, one["label"]) for index, one in enumerate(common["measures"]) if one["source"] == source])
+        for source, words in SOURCES.items()
+    ]
     return SectionView(
         id=name,
         section=section,
         intro=intro(section),
         seeds=len({run.result.seed for run in section.runs}),
         table=result_table(section),
-        svg=Markup(section_svg(section, name)),  # drawn here; names in it are glyph outlines
-        alt=f"Success p@1 and batch P against the training step for {names}; the numbers are in the table.",
-        samples=[_samples(name, runs[0]) for name, runs in section.by_estimator.items() if runs[0].samples],
+        lines=lines(section),
+        measures=[group for group in measures if group[1]],
+        shown=common["first"],
+        reduced=reduced(section),
+        sample_runs=said["runs"] if said else [],
+        all_samples=said is None or said["all"],
+        data=[
+            data_element(f"{name}-curves", common),
+            *(data_element(f"{name}-m{index}", one) for index, one in enumerate(series)),
+            *([data_element(f"{name}-samples", said)] if said else []),
+        ],
+        notices=notices(section),
+        unlogged=unlogged(section),
         environments=_environments(section),
         config=json.dumps(section.config, indent=2, ensure_ascii=False),
     )
 
 
-def _samples(estimator: str, run: Run) -> SampleView:
-    """The texts of one run; those of the other seeds stay in their folders."""
-    steps = sorted({sample.step for sample in run.samples})
-    tables = [_sample_table(run, step) for step in dict.fromkeys((steps[0], steps[-1]))]
-    return SampleView(
-        estimator_name(estimator),
-        run.result.seed,
-        run.result.diverged_step,
-        tables[0],
-        tables[1] if len(tables) > 1 else None,
-    )
-
-
-def _sample_table(run: Run, step: int) -> SampleTable:
-    samples = [sample for sample in run.samples if sample.step == step]
-    counted = [sample for sample in samples if not sample.easy] or samples
-    pools = [list(pool) for _, pool in groupby(samples, key=lambda sample: (sample.prompt, sample.gold))]
-    return SampleTable(step, sum(sample.success for sample in counted), len(counted), pools)
+def _differences(sections: list[Section]) -> list[Difference]:
+    """None where there is one run alone."""
+    return differences(sections) if sum(len(section.runs) for section in sections) > 1 else []
 
 
 def _environments(section: Section) -> list[Environment]:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import matplotlib as mpl
-from matplotlib.colors import to_hex
+import numpy as np
+from matplotlib.colors import to_hex, to_rgb
 
 from qtrain.report.names import PAFT_FAMILY, split
 
@@ -43,3 +44,26 @@ def line_style(estimator: str, q: float | None) -> LineStyle:
     color = to_hex(mpl.colormaps["viridis"](LIGHTEST * q))
     dashes = (0, (1, 1.3)) if name in PAFT_FAMILY else "-"
     return LineStyle(color, dashes, MARKERS[round(4 * q)])
+
+
+DARK_PAPER = "#16181a"
+"""The page's background in dark mode."""
+READABLE = 4.5
+"""Contrast that WCAG asks of text; a thin line is no easier to see."""
+
+
+def on_dark(color: str) -> str:
+    """The same hue on dark paper: mixed with white until it can be seen."""
+    mixed = (to_hex((1 - share) * np.array(to_rgb(color)) + share) for share in np.linspace(0, 1, 101))
+    return next(one for one in mixed if contrast(one, DARK_PAPER) >= READABLE)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, from 1 to 21, as WCAG 2 defines it."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(color: str) -> float:
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in to_rgb(color)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))

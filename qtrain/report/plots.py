@@ -1,9 +1,8 @@
-"""The pictures: two panels per section for the page (SVG), one panel per section for the overview (PNG)."""
+"""The picture beside the page: one panel of success per section, as PNG."""
 
 import io
 import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import matplotlib as mpl
@@ -11,74 +10,45 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from qtrain.report.collect import Run, Section
-from qtrain.report.curves import Curve, probability_curve, success_curve
+from qtrain.report.curves import Curve, mean_curve
+from qtrain.report.measures import SUCCESS
 from qtrain.report.names import short_name
 from qtrain.report.palette import LineStyle, line_style
 from qtrain.report.prose import conditions
+from qtrain.report.records import Run, Section
 from qtrain.report.text import visible
-from qtrain.run_folder import ESCAPED
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same bytes on every machine
-    "font.size": 9,
+    "font.size": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#555555",
     "axes.labelcolor": "#222222",
     "axes.titlelocation": "left",
-    "axes.titlesize": 10,
+    "axes.titlesize": 11.5,
     "axes.titlepad": 10,
     "axes.grid": True,
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.6,
     "xtick.color": "#555555",
     "ytick.color": "#555555",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "qcontinuum",
 }
-OVERVIEW_STYLE: dict[Any, Any] = STYLE | {"font.size": 10.5, "axes.titlesize": 11.5}
 STEP_LABEL = "training step (log axis beyond the first mark)"
 LABEL_INCHES = 0.2
 """Least distance between two labels at the curves' ends."""
 AXIS_SHARE = 0.82
 """About what titles and step labels leave of a panel's height to its axis."""
 DIVERGED = "#c1121f"
-
-CurveOf = Callable[[list[Run]], Curve]
-
-
-def section_svg(section: Section, prefix: str) -> str:
-    """The two panels of a section: success, and P of the training batches.
-
-    Args:
-        section: What to draw.
-        prefix: Put before every id, so that several pictures can stand in one page.
-
-    Returns:
-        An <svg> element.
-    """
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 3.9), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        _success_panel(left, section)
-        left.set_title("success on held-out prompts, p@1")
-        _draw(right, section, probability_curve, markers=False)
-        right.set_yscale("log")
-        right.set_title("P of the training batches (log axis)")
-        right.axhline(ESCAPED, color="#777777", linewidth=0.8, linestyle=":")
-        right.text(0.01, ESCAPED * 1.15, "escape", transform=right.get_yaxis_transform(), fontsize="small")
-        _label_ends(right, section, probability_curve)
-        svg = io.StringIO()
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    return _inline(svg.getvalue(), prefix)
+LONGEST_NAME = 24
+"""Characters of a name; longer ones would leave no room for the axes."""
 
 
 def overview_png(sections: list[Section]) -> bytes:
     """One panel of success per section, three side by side; 1600 x 900 pixels up to two rows of them."""
     columns = min(3, len(sections))
     rows = math.ceil(len(sections) / columns)
-    with mpl.rc_context(OVERVIEW_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12.8, 7.2 * max(1, rows / 2)), dpi=125, layout="constrained")
         panels = list(figure.subplots(rows, columns, squeeze=False).flat)
         for section, axes in zip(sections, panels, strict=False):
@@ -94,28 +64,28 @@ def overview_png(sections: list[Section]) -> bytes:
 
 
 def _success_panel(axes: Axes, section: Section) -> None:
-    _draw(axes, section, success_curve, markers=True)
-    highest = max((one.p_at_1 for run in section.runs for one in run.evals), default=0.0)
+    _draw(axes, section)
+    highest = max((float(SUCCESS.points(run).values.max(initial=0.0)) for run in section.runs), default=0.0)
     top = 1.0 if highest > 0.5 else max(0.05, 1.2 * highest)
     axes.set_ylim(-0.02 * top, top * 1.02)
-    _label_ends(axes, section, success_curve)
+    _label_ends(axes, section)
 
 
-def _draw(axes: Axes, section: Section, curve_of: CurveOf, *, markers: bool) -> None:
-    for style, _, runs, curve in _curves(section, curve_of):
+def _draw(axes: Axes, section: Section) -> None:
+    for style, _, runs, curve in _curves(section):
         axes.plot(
             curve.steps,
             curve.mean,
             color=style.color,
             linestyle=style.dashes,
             linewidth=1.8,
-            marker=style.marker if markers else None,
+            marker=style.marker,
             markersize=4,
         )
         axes.fill_between(curve.steps, curve.low, curve.high, color=style.color, alpha=0.16, linewidth=0)
         if any(run.result.diverged_step is not None for run in runs):
             axes.plot(curve.steps[-1], curve.mean[-1], color=DIVERGED, marker="X", markersize=9)
-    _step_axis(axes, [int(step) for *_, curve in _curves(section, curve_of) for step in curve.steps])
+    _step_axis(axes, [int(step) for *_, curve in _curves(section) for step in curve.steps])
 
 
 def _step_axis(axes: Axes, steps: list[int]) -> None:
@@ -138,18 +108,18 @@ def step_ticks(first: int, last: int) -> list[int]:
     return [0, *ticks, *([last] if last > ticks[-1] else [])]
 
 
-def _curves(section: Section, curve_of: CurveOf) -> Iterator[tuple[LineStyle, str, list[Run], Curve]]:
+def _curves(section: Section) -> Iterator[tuple[LineStyle, str, list[Run], Curve]]:
     """Style, name, runs and curve of each estimator that has a curve at all."""
     for estimator, runs in section.by_estimator.items():
-        curve = curve_of(runs)
+        curve = mean_curve(runs, SUCCESS)
         if len(curve.steps):
-            yield line_style(estimator, runs[0].result.q), visible(short_name(estimator)), runs, curve
+            yield line_style(estimator, runs[0].result.q), visible(short_name(estimator))[:LONGEST_NAME], runs, curve
 
 
-def _label_ends(axes: Axes, section: Section, curve_of: CurveOf) -> None:
+def _label_ends(axes: Axes, section: Section) -> None:
     """Write each estimator's name beside the end of its curve, moved apart where ends meet."""
     axes.set_ylim(axes.get_ylim())  # limits are lazy, and the places below need them settled
-    ends = [(_share_of_axis(axes, curve.mean[-1]), style, name) for style, name, _, curve in _curves(section, curve_of)]
+    ends = [(_share_of_axis(axes, curve.mean[-1]), style, name) for style, name, _, curve in _curves(section)]
     ends.sort(key=lambda end: end[0])  # stable: equal ends keep the table's order, upwards
     places = spread([end[0] for end in ends], LABEL_INCHES / _inches(axes))
     for (height, style, name), place in zip(ends, places, strict=True):
@@ -189,11 +159,3 @@ def _ink(style: LineStyle) -> str:
     while 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.4:
         red, green, blue = 0.9 * red, 0.9 * green, 0.9 * blue
     return to_hex((red, green, blue))
-
-
-def _inline(svg: str, prefix: str) -> str:
-    """An SVG file as an element of a page: no prolog, no metadata, ids of its own, styles that stay inside."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = svg.replace("*{stroke-linejoin", "svg *{stroke-linejoin")
-    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)

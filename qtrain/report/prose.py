@@ -1,6 +1,6 @@
 """What a section shows, in words from its configuration."""
 
-from qtrain.report.collect import Section
+from qtrain.report.records import Section
 from qtrain.report.text import scientific
 
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}

@@ -1,21 +1,20 @@
 """The rows of a section's table: one per estimator, over its seeds."""
 
-import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from qtrain.report.collect import Result, Section
+from qtrain.report.intervals import Interval, log_mean_interval, mean_interval
+from qtrain.report.measures import PERCENT
 from qtrain.report.names import estimator_name
+from qtrain.report.records import Result, Section
 from qtrain.report.text import number, scientific
-
-PERCENT = re.compile(r"(p|maj)_at_(\d+)(_easy)?")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of the table, and the range over seeds where there are several."""
+    """A number of the table, and what is known of its spread over several seeds."""
 
     value: str
     spread: str = ""
@@ -45,7 +44,7 @@ def result_table(section: Section) -> ResultTable:
         section: Its runs give one row per estimator. Scores are means over the seeds that did not diverge.
     """
     scores = _scores(section.runs[0].result)
-    columns = ["P before", "steps", "escape step", *(heading for _, heading in scores), "seconds"]
+    columns = ["seeds", "P before", "steps", "escape step", *(heading for _, heading in scores), "seconds"]
     return ResultTable(
         columns,
         [_row(name, [run.result for run in runs], scores) for name, runs in section.by_estimator.items()],
@@ -67,35 +66,49 @@ def _row(estimator: str, results: list[Result], scores: list[tuple[str, str]]) -
         at = ", ".join(map(str, diverged))
         count = "" if len(results) == 1 else f"{len(diverged)} of {len(results)} "
         note = f"{count}diverged at step {at}"
-    percent = partial(number, form=".1f")
     return Row(
         estimator_name(estimator),
         note,
         [
-            _cell([result.p0 for result in results], scientific),
-            _cell([result.steps for result in results], partial(number, form=".0f")),
+            Cell(str(len(results))),
+            _before([result.p0 for result in results]),
+            _ranged([result.steps for result in results]),
             _escape_cell([result.escape_step for result in results]),
-            *(
-                _cell([result.score(key) for result in results], partial(number, form=".2f"))
-                if key == "mean_log_p"
-                else _cell([_percent(result.score(key)) for result in results], percent, unit="%")
-                for key, _ in scores
-            ),
-            _cell([result.seconds for result in results], partial(number, form=".0f")),
+            *(_score(key, [result.score(key) for result in results]) for key, _ in scores),
+            _ranged([result.seconds for result in results]),
         ],
     )
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+def _before(values: list[float]) -> Cell:
+    """The geometric mean: P spans orders of magnitude. Where it is 0, the arithmetic one, without an interval."""
+    if min(values) <= 0:
+        return Cell(scientific(statistics.fmean(values)))
+    return Cell(scientific(statistics.geometric_mean(values)), _interval(log_mean_interval(values), scientific))
 
 
-def _cell(values: Sequence[float | None], form: Callable[[float], str], *, unit: str = "") -> Cell:
+def _score(key: str, values: Sequence[float | None]) -> Cell:
     known = [value for value in values if value is not None]
     if not known:
         return Cell(number(None, ""))
-    words = [form(statistics.fmean(known)), form(min(known)), form(max(known))]
-    return Cell(words[0] + unit, _range(words[1], words[2]))
+    if key == "mean_log_p":
+        form = partial(number, form=".2f")
+        return Cell(form(statistics.fmean(known)), _interval(mean_interval(known, most=0.0), form))
+    form, percents = partial(number, form=".1f"), [100 * value for value in known]
+    return Cell(f"{form(statistics.fmean(percents))}%", _interval(mean_interval(percents, least=0.0, most=100.0), form))
+
+
+def _interval(found: Interval | None, form: Callable[[float], str]) -> str:
+    """Breaks, where a column is narrow, behind the comma. None where it is shorter than what the form shows."""
+    if found is None or form(found.low) == form(found.high):
+        return ""
+    return f"[{form(found.low)}, {form(found.high)}]"
+
+
+def _ranged(values: Sequence[float]) -> Cell:
+    """The mean, and the range where there is one."""
+    form = partial(number, form=".0f")
+    return Cell(form(statistics.fmean(values)), _range(form(min(values)), form(max(values))))
 
 
 def _range(low: str, high: str) -> str:

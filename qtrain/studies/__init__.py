@@ -14,6 +14,9 @@ from qtrain.studies.cold_start import cold_start
 from qtrain.studies.common_factor import common_factor
 from qtrain.studies.escape_exponents import escape_exponents
 from qtrain.studies.learning_rates import best_learning_rates, learning_rates
+from qtrain.studies.max_coefficient import SERIES as MAX_COEFFICIENT_SERIES
+from qtrain.studies.max_coefficient import max_coefficient
+from qtrain.studies.warm_paft import warm_paft
 
 STUDIES: dict[str, Callable[[Sequence[int], Path], list[Cell]]] = {
     "cold_start": cold_start,
@@ -25,4 +28,9 @@ STUDIES: dict[str, Callable[[Sequence[int], Path], list[Cell]]] = {
     "adam_epsilon": adam_epsilon,
     "common_factor": common_factor,
     "baseline": baseline,
+    "max_coefficient": max_coefficient,
+    "warm_paft": warm_paft,
 }
+
+SERIES: dict[str, tuple[str, ...]] = {"max_coefficient": MAX_COEFFICIENT_SERIES}
+"""Metrics that a study's data file keeps of every step; of the others it keeps evaluations alone."""

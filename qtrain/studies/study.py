@@ -8,7 +8,7 @@ from typing import Any
 from qtrain.compare import Cell, run_cells
 from qtrain.errors import UserError, did_you_mean
 from qtrain.run_folder import EVALS, METRICS, environment, read_jsonl, write_json
-from qtrain.studies import STUDIES
+from qtrain.studies import SERIES, STUDIES
 
 
 def run_study(
@@ -25,9 +25,10 @@ def run_study(
 
     Returns:
         The data: `study`, `about`, `provenance`, `rows`. A row has the run's result, its varied settings (`optimizer`,
-        `lr`, `eps`, `p0_wanted`, `variant`, `relative_weights`), `curve` (lists of step, p_at_1, p, mean_log_p from the
-        evaluations) and, where they were measured, `score_norm` (lists of log_p and norm_sq) and `baseline_gain` (lists
-        of step, p and what `qtrain.baseline_gain` returns).
+        `lr`, `eps`, `p0_wanted`, `variant`, `relative_weights`), `curve` (lists of step, p_at_1, maj_at_k, p,
+        mean_log_p from the evaluations), `series` (lists of the metrics in SERIES, of every step) where the study has
+        them and, where they were measured, `score_norm` (lists of log_p and norm_sq) and `baseline_gain` (lists of
+        step, p and what `qtrain.baseline_gain` returns).
 
     Raises:
         UserError: Unknown study, or a folder that cannot be used.
@@ -42,7 +43,7 @@ def run_study(
         "study": name,
         "about": (STUDIES[name].__doc__ or "").strip(),
         "provenance": started,
-        "rows": [_row(one, result) for one, result in zip(cells, results, strict=True)],
+        "rows": [_row(one, result, SERIES.get(name, ())) for one, result in zip(cells, results, strict=True)],
     }
     write_json(output, data)
     return data
@@ -58,10 +59,11 @@ def _check_output(output: Path) -> None:
         raise UserError(f"{output}: cannot be written; choose another --output")
 
 
-def _row(one: Cell, result: dict[str, Any]) -> dict[str, Any]:
+def _row(one: Cell, result: dict[str, Any], series: Sequence[str]) -> dict[str, Any]:
     config = one.config
     evals = read_jsonl(one.folder / EVALS)
-    names = [name for name in ("step", "p_at_1", "p", "mean_log_p") if name in evals[0]]
+    names = ("step", "p_at_1", f"maj_at_{config.eval.samples}", "p", "mean_log_p")
+    names = [name for name in names if name in evals[0]]
     row = {
         **_rounded(result),
         "optimizer": config.optimizer.name,
@@ -75,6 +77,8 @@ def _row(one: Cell, result: dict[str, Any]) -> dict[str, Any]:
         "curve": {name: [_short(entry[name]) for entry in evals] for name in names},
     }
     metrics = read_jsonl(one.folder / METRICS)
+    if series:
+        row["series"] = {name: [_short(entry[name]) for entry in metrics] for name in ("step", *series)}
     measured = [entry for entry in metrics if "score_norm_sq" in entry]
     if measured:
         row["score_norm"] = {

@@ -7,8 +7,10 @@ from typing import NamedTuple
 from qtrain.errors import UserError, did_you_mean
 from qtrain.tasks.base import Example, Task, TaskConfig
 from qtrain.tasks.digit_sum import DigitSum, DigitSumConfig
+from qtrain.tasks.multi_hop import MultiHop, MultiHopConfig
 from qtrain.tasks.qa import QATask
 from qtrain.tasks.qa_config import FinQAConfig, HotPotQAConfig, MuSiQueConfig, PairsConfig
+from qtrain.tasks.random_words import RandomWords, RandomWordsConfig
 
 __all__ = ["TASKS", "Example", "Task", "TaskConfig", "make_task"]
 
@@ -23,6 +25,8 @@ class TaskEntry(NamedTuple):
 
 TASKS: dict[str, TaskEntry] = {
     "digit_sum": TaskEntry(DigitSumConfig, DigitSum, reads_data=False),
+    "multi_hop": TaskEntry(MultiHopConfig, MultiHop, reads_data=False),
+    "random_words": TaskEntry(RandomWordsConfig, RandomWords, reads_data=False),
     "finqa": TaskEntry(FinQAConfig, QATask, reads_data=True),
     "hotpotqa": TaskEntry(HotPotQAConfig, QATask, reads_data=True),
     "musique": TaskEntry(MuSiQueConfig, QATask, reads_data=True),

@@ -8,7 +8,6 @@ warm   the data set's template around both, as the user's turn of the tokenizer'
 from collections.abc import Callable
 from typing import Literal
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.errors import UserError
@@ -40,8 +39,9 @@ def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, 
         chat = tokenizer.apply_chat_template(
             [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=True
         )
-    except (TemplateError, TypeError, ValueError) as error:
-        raise UserError(f"task.tokenizer: its chat template fails: {' '.join(str(error).split())[:200]}") from None
+    except Exception as error:  # whatever the operations in a template raise, MemoryError and RecursionError too
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"task.tokenizer: its chat template fails: {reason}") from None
     # Some templates open the thinking themselves, some leave it to the model.
     opened = str(chat).rstrip()
     return opened if opened.endswith(THINK) else f"{chat}{THINK}"

@@ -24,10 +24,12 @@ def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrain
     if folder is None:
         return byte_tokenizer()
     try:
+        local = is_local(str(folder))
+        if local:
+            # Where it is missing the library would try older formats, some of them pickles read by other packages.
+            (folder / "tokenizer.json").read_bytes()
         # The class is named here: AutoTokenizer would offer to run a class that the folder itself brings.
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(
-            folder, revision=revision or "main", local_files_only=is_local(str(folder))
-        )
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, revision=revision or "main", local_files_only=local)
     except Exception as error:  # the library's own, json's, and a bare Exception from the Rust side
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"task.tokenizer={str(folder)!r}: no tokenizer can be read from it: {reason}") from None

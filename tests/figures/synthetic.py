@@ -110,6 +110,8 @@ def studies(seeds: tuple[int, ...] = SEEDS) -> dict[str, dict[str, Any]]:
             "adam_epsilon": _adam_epsilon(seeds),
             "common_factor": _common_factor(seeds),
             "baseline": _baseline(seeds),
+            "max_coefficient": _max_coefficient(),
+            "warm_paft": _warm_paft(seeds),
         }.items()
     }
 
@@ -123,6 +125,39 @@ def provenance(name: str) -> dict[str, Any]:
         "machine": "x86_64, 2 cores",
         "threads": "1",
     }
+
+
+MAX_C_RISE = 100
+"""The step at which the largest coefficient of q = .75 begins to rise."""
+
+
+def _max_coefficient() -> list[dict[str, Any]]:
+    """Largest coefficients that stay at P^(1-q), but for q = .75, which jumps at a step."""
+    rows = []
+    for name, q in TABLE_1[1:]:
+        step = list(range(1, 301))
+        low = P0 ** (1 - (q or 0.0)) / 10
+        rise = 0.4 if q == 0.75 else low
+        largest = [rise if at >= MAX_C_RISE else low for at in step]
+        series = {"step": step, "max_c": largest, "log_p": [math.log(P0)] * 300}
+        rows.append(row(name, q, 0, series=series, escape_step=112 if q == 0.75 else None))
+    return rows
+
+
+WARM_FALL = 0.4
+"""How far GARL falls and comes back, at step 100."""
+
+
+def _warm_paft(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    rows = []
+    for q in (0.25, 1.0):
+        for name in ("garl", "paft"):
+            for seed in seeds:
+                step = list(range(0, 301, 50))
+                success = [0.1, 0.8, 0.9 - WARM_FALL * (name == "garl"), 0.8, 0.85, 0.88, 0.9]
+                curve = {"step": step, "p_at_1": success, "maj_at_16": success, "p": success, "mean_log_p": success}
+                rows.append(row(f"{name}:q={q:g}", q, seed, curve=curve, p0=0.1, lr=3e-3, optimizer="adamw"))
+    return rows
 
 
 def _scan() -> list[dict[str, Any]]:
@@ -253,9 +288,35 @@ EXACT = {
 """What `qtheory accuracy` and `qtheory bench` write."""
 
 
+_MADE = {
+    "command": "python tests/qtrain/x.py",
+    "commit": "0123456789ab",
+    "python": "3.11.7",
+    "libraries": {"torch": "2.13.0"},
+    "machine": "x86_64, 2 cores",
+}
+RELIABILITY = {
+    "reliability": {
+        "kills": {
+            "provenance": _MADE, "kills": 9, "identical": 8, "places": {"here": 5, "there": 4}, "operations": 60,
+            "identical_after_operations": 59,
+        },
+        "malformed": {
+            "provenance": _MADE,
+            "rows": [
+                {"kind": "one", "cases": 5, "one_line": 4, "tracebacks": 1, "left_something": 0, "executed": 0},
+                {"kind": "two", "cases": 6, "one_line": 6, "tracebacks": 0, "left_something": 2, "executed": 3},
+            ],
+        },
+        "soak": {"provenance": _MADE, "steps": 40, "slope": -0.125, "step": [1, 20, 40], "mib": [7.0, 8.5, 8.4]},
+    }
+}  # fmt: skip
+"""What the harnesses in tests/qtrain write."""
+
+
 def write_studies(folder: Path, data: dict[str, dict[str, Any]] | None = None) -> Path:
     """Write the data files and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, study in {**(data or studies()), **EXACT}.items():
+    for name, study in {**(data or studies()), **EXACT, **RELIABILITY}.items():
         (folder / f"{name}.json").write_text(json.dumps(study), encoding="utf-8")
     return folder

@@ -36,6 +36,19 @@ def test_list_names_data_command_and_cost(
     assert "`qtrain study cold_start`: not made yet" in capsys.readouterr().out
 
 
+def test_costs_are_measured_and_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--list", "--data", str(tmp_path)])
+    assert capsys.readouterr().out.count("cost   not measured yet") == len(FIGURES)
+    monkeypatch.setattr("figures.cli.FIGURES", {"continuum": FIGURES["continuum"]})
+    monkeypatch.chdir(tmp_path)
+    main(["--costs", "--data", str(tmp_path)])
+    assert capsys.readouterr().out == f"{tmp_path / 'figure_costs.json'}\n"
+    main(["--list", "--data", str(tmp_path)])
+    assert " processor seconds" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -45,6 +58,7 @@ def test_list_names_data_command_and_cost(
         (["zzz"], "unknown figure 'zzz'; there are cold_start, learning_rates, escape_exponents"),
         (["--tables", "--all"], "--tables writes all tables: leave out the names and --all"),
         (["--tables", "cold_start"], "--tables writes all tables"),
+        (["--costs", "--all"], "--costs measures all figures"),
         (["--al"], "--al"),
         (["--all", "--data", "nowhere"], "nowhere/cold_start.json: missing; `qtrain study cold_start` makes it"),
         (["--tables", "--data", "nowhere"], "missing; `qtrain study"),

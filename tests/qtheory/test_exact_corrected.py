@@ -195,5 +195,5 @@ def test_the_mean_alone():
 
 
 def test_the_u_series_refuses_large_pools():
-    with pytest.raises(ValueError, match=r"M is 257 with form 'u_series'.*at most 256"):
-        moments(random_task(np.random.default_rng(1), 3, 2), 0.5, np.array([3, 257]), "u_series")
+    with pytest.raises(ValueError, match=r"M is 4097 with form 'u_series'.*at most 4096"):
+        moments(random_task(np.random.default_rng(1), 3, 2), 0.5, np.array([3, 4097]), "u_series")

@@ -12,6 +12,7 @@ from scipy.special import expit
 
 from qtheory.escape import hard_time, mean_power, sigmoid_time
 from qtheory.flow import Stepwise, escape, velocity
+from qtheory.tasks import AngledSigmoids
 
 Q = (0.0, 0.25, 0.5, 0.75, 1.0)
 ONE = logistic([[1.0]])
@@ -123,6 +124,27 @@ def test_ends_that_are_no_escape():
     # Two examples of opposite scores and equal P: the flow rests where it is.
     model = logistic([[1.0], [-1.0]])
     assert np.isinf(escape(velocity(*model, 0.5), *model, [0.0], math.log(0.6), 1e6).time).all()
+
+
+@pytest.mark.parametrize("q", [0.25, 0.75, 1.0])
+@pytest.mark.parametrize("starts", [(1e-2, 1e-3), (0.5, 0.01)])
+def test_two_opposite_examples_rest_where_their_pulls_are_equal(q, starts):
+    pair = AngledSigmoids(np.array([[1.0, -1.0], [-1.0, 1.0]]), np.log(starts))
+    examples = pair.score, pair.log_p
+    flow = escape(velocity(*examples, q), *examples, np.zeros(2), math.log(0.999999), 1e12)
+    pulls = np.exp((1 - q) * flow.log_p) * -np.expm1(flow.log_p)
+    assert flow.end == 1e12
+    if q > 0.5:  # at a smaller q the weaker one's pull is so small that 1e12 is not long
+        assert pulls[0] == pytest.approx(pulls[1], rel=1e-9)
+    # What the one gains in its logit the other loses.
+    logits = flow.log_p - np.log(-np.expm1(flow.log_p))
+    assert logits.sum() == pytest.approx(logit(np.array(starts)).sum(), rel=1e-9)
+
+
+def test_a_flow_on_which_the_solver_does_not_get_on_is_given_up(monkeypatch):
+    monkeypatch.setattr("qtheory.flow.direct._EVALUATIONS", 100)
+    with pytest.raises(RuntimeError, match=r"near time .* the solver says: 100 evaluations were not enough. A nearer"):
+        escape(velocity(*ONE, 0.5), *ONE, [logit(1e-6)], math.log(0.5), 1e12)
 
 
 def test_a_flow_that_neither_settles_nor_escapes_is_given_up(monkeypatch):

@@ -1,11 +1,15 @@
-"""Records of the three data sets in their layouts, and files of them, shared by the tests of the data path."""
+"""Records of the data sets in their layouts, files of them, and a tiny pretrained model, shared by several tests."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
 from qtrain.data import DATA_SETS
 from qtrain.tasks import make_task, task_config
+from qtrain.tasks.byte_tokenizer import byte_tokenizer
 from qtrain.tasks.qa import QATask
 
 
@@ -110,3 +114,27 @@ def build(name: str, data: Path | None, **settings: Any) -> QATask:
     task = make_task(task_config({"name": name, **settings}), data)
     assert isinstance(task, QATask)
     return task
+
+
+def tiny_model(folder: Path) -> Path:
+    """A model folder as transformers writes it: a tokenizer, tied embeddings, more rows of them than tokens."""
+    if folder.exists():
+        return folder
+    tokenizer = byte_tokenizer()
+    shape = Qwen3Config(
+        vocab_size=len(tokenizer) + 5,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        initializer_range=0.3,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        Qwen3ForCausalLM(shape).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from reliability_data import write_part
 
 from qtrain.config import Config
 from qtrain.pretrain import Base, get_base
@@ -167,6 +168,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100, help="kills at random moments")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--operations", action="store_true", help="also kill once at every operation on a file")
+    parser.add_argument("--json", type=Path, help="write the counts into this data file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name).resolve()
@@ -188,13 +190,18 @@ def main() -> None:
         sys.stdout.write(f"{places.total()} runs killed at a random moment: {identical} ended bit-identical\n")
         for place, count in places.most_common():
             sys.stdout.write(f"  {count:4d} {place}\n")
+        same = number = 0
         if arguments.operations:
-            same = number = 0
             while kill_at_operation(configs[0], base, work / f"operation-{number}", number + 1):
                 finish(configs[0], base, work / f"operation-{number}")
                 same += content(work / f"operation-{number}") == wanted[0]
                 number += 1
             sys.stdout.write(f"{number} runs killed at one operation on a file each: {same} ended bit-identical\n")
+        if arguments.json:
+            counts = {"kills": places.total(), "identical": identical, "places": dict(places.most_common())}
+            counts |= {"operations": number, "identical_after_operations": same}
+            write_part(arguments.json, "kills", {"seed": arguments.seed, **counts})
+        sys.exit((identical, same) != (places.total(), number))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtrain.report import report_command
+from qtrain.report.scripts import script_elements
 
 CONFIG: dict[str, Any] = {
     "name": "cold_start",
@@ -47,6 +48,8 @@ def write_run(
     seconds: float = 30.0,
     name: str = "cold_start",
     scores: dict[str, float] | None = None,
+    skipped: Sequence[Mapping[str, Any]] = (),
+    warned: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """A run folder in the real file formats. Returns the row that comparison.json gives it."""
     folder.mkdir(parents=True)
@@ -55,15 +58,16 @@ def write_run(
     scores = {"p_at_1": p_at_1[-1], "p_at_16": 0.75, "maj_at_16": 0.625, "mean_log_p": -1.5, "p": 0.1} | (scores or {})
     shown = dict.fromkeys(scores) if diverged_step else scores
     first = {"estimator": estimator, "q": q, "seed": seed, "p0": p0, "steps": 40, "escape_step": escape_step}
-    result = first | shown | {"diverged_step": diverged_step, "seconds": seconds}
+    result = first | shown | {"best_step": 20, "diverged_step": diverged_step, "seconds": seconds}
     evals = [{"step": 20 * index} | scores | {"p_at_1": value} for index, value in enumerate(p_at_1)]
     metrics = [{"step": index, "p": value, "ess": 9.0} for index, value in enumerate(p, start=1)]
     texts = [{"step": step, **SAMPLE, **sample} for step in (0, 40) for sample in samples]
     for file, value in {"config": config, "environment": ENVIRONMENT, "result": result}.items():
         (folder / f"{file}.json").write_text(json.dumps(value, indent=1) + "\n")
-    for file, rows in {"evals": evals, "metrics": metrics, "samples": texts}.items():
+    logs = {"evals": evals, "metrics": metrics, "samples": texts, "skipped": skipped, "warnings": warned}
+    for file, rows in logs.items():
         (folder / f"{file}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return {key: value for key, value in result.items() if key not in ("p", "p_easy", "diverged_step")}
+    return {key: value for key, value in result.items() if key not in ("p", "p_easy", "best_step", "diverged_step")}
 
 
 def write_comparison(folder: Path, rows: list[dict[str, Any]], *, name: str = "cold_start") -> Path:
@@ -76,10 +80,12 @@ def write_comparison(folder: Path, rows: list[dict[str, Any]], *, name: str = "c
 
 
 class Page(HTMLParser):
-    """Collects what a browser would see: elements, attributes, the text, and the cells of the result tables."""
+    """Collects what a browser would see: elements, attributes, text, the tables' cells, the JSON for the scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.data: dict[str, Any] = {}
+        self.block = ""
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
         self.rows: list[list[str]] = []
@@ -89,24 +95,32 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
+        self.block = str(dict(attrs)["id"]) if tag == "script" else ""
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th") and self.rows:
             self.rows[-1].append("")
             self.in_cell = True
-        if tag == "span" and self.rows and self.rows[-1]:
+        if tag == "span" and self.in_cell and self.rows[-1]:
             self.rows[-1][-1] += "|"
 
     def handle_endtag(self, tag: str) -> None:
+        self.block = ""
         self.in_cell = self.in_cell and tag not in ("td", "th")
 
     def handle_data(self, data: str) -> None:
+        if self.block:
+            self.data[self.block] = json.loads(data)
+            return
         self.text += data.replace("\N{NO-BREAK SPACE}", " ")
         if self.rows and self.rows[-1] and self.in_cell:
             self.rows[-1][-1] += data.strip().replace("\N{NO-BREAK SPACE}", " ")
 
 
 def report(*runs: Path, output: Path | None = None) -> str:
+    """The page without its scripts, whose element the policy's hashes name; the library's is 5 MB long."""
     output = output or runs[0].parent / "page.html"
     report_command(runs, output)
-    return output.read_text(encoding="utf-8")
+    text = output.read_text(encoding="utf-8")
+    assert text.count(script_elements()) == 1
+    return text.replace(script_elements(), "")

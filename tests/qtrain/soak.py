@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from reliability import TINY
+from reliability_data import write_part
 
 from qtrain.config import Config
 from qtrain.pretrain import get_base
@@ -27,7 +28,9 @@ def main() -> None:
     """Print the memory at four moments, and the slope over the second half."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=2000)
-    steps = parser.parse_args().steps
+    parser.add_argument("--json", type=Path, help="write the measurement into this data file")
+    arguments = parser.parse_args()
+    steps = arguments.steps
     torch.set_num_threads(1)
     # The testbed's model and batch, with checkpoints and evaluations as often as a user would have them.
     table = {**TINY, "model": {}, "task": {"name": "digit_sum"}, "rollout": {}, "eval": {"every": 100}}
@@ -48,6 +51,9 @@ def main() -> None:
     at = ", ".join(f"{memory[mark]:.1f} at {mark + 1}" for mark in marks)
     sys.stdout.write(f"{result['steps']} steps in {result['seconds']:.0f} s; MiB: {at}\n")
     sys.stdout.write(f"second half: {slope:+.2f} MiB a thousand steps\n")
+    if arguments.json:
+        points = {"step": [mark + 1 for mark in marks], "mib": [round(memory[mark], 1) for mark in marks]}
+        write_part(arguments.json, "soak", {"steps": steps, "slope": float(slope), **points})
 
 
 if __name__ == "__main__":

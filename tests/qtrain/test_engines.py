@@ -15,7 +15,8 @@ from qtrain.cli import main
 from qtrain.config import Config, RolloutConfig
 from qtrain.engines import check_engine, make_engine
 from qtrain.engines.mismatch import EngineMismatch, mismatch, score, self_check
-from qtrain.engines.transformers import TransformersEngine, sampling_probabilities
+from qtrain.engines.sampling import sampling_probabilities
+from qtrain.engines.transformers import TransformersEngine
 from qtrain.errors import UserError
 from qtrain.model import TokenIds, encode_examples, token_ids
 from qtrain.rollouts import Rollouts, roll_out
@@ -107,7 +108,8 @@ def test_the_self_check_covers_the_first_batch_and_then_one_prompt(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = self_check(model, ids, rollouts, config.rollout, step=1)
-    assert 0 < found["mismatch_mean"] <= found["mismatch_largest"] < 1e-5
+    # Rounding: each is up to 1e-5 from float64, as this model's logits are large.
+    assert 0 < found["mismatch_mean"] <= found["mismatch_largest"] < 2e-5
     assert 0 < found["mismatch_log_w"] < 1e-4
     assert rollouts.rationale_log_p is not None
     # A difference in the last row alone: seen in the first step, whose whole batch is compared, not in the others.

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from qa_cases import RECORDS
+from qa_cases import RECORDS, tiny_model
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, Qwen3ForCausalLM
-from transformers import Qwen3Config as Shape
 
 from qtrain.checkpoint import write_checkpoint
 from qtrain.cli import main
@@ -38,25 +37,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def pretrained(folder: Path) -> Path:
-    """A model folder as transformers writes it, with a tokenizer, tied embeddings and more rows than tokens."""
-    tokenizer = byte_tokenizer()
-    shape = Shape(
-        vocab_size=len(tokenizer) + 5,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-        initializer_range=0.3,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        Qwen3ForCausalLM(shape).save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    return folder / "model"
+    """A model folder as transformers writes it."""
+    return tiny_model(folder / "model")
 
 
 @pytest.fixture

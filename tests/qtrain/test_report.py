@@ -1,21 +1,22 @@
 """The report: numbers equal hand-computed ones, prose comes from the configuration, errors take one line."""
 
+import base64
+import hashlib
 import json
 import math
+import re
 import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from report_cases import CONFIG, ENVIRONMENT, Page, report, write_comparison, write_run
+from report_cases import CONFIG, ENVIRONMENT, SAMPLE, Page, report, write_comparison, write_run
 
 from qtrain.cli import main
 from qtrain.errors import UserError
-from qtrain.report.collect import read_section
-from qtrain.report.curves import probability_curve, success_curve
 from qtrain.report.names import estimator_name, short_name
-from qtrain.report.palette import line_style
+from qtrain.report.palette import DARK_PAPER, READABLE, contrast, line_style, on_dark
 from qtrain.report.plots import spread, step_ticks
 from qtrain.report.text import LONGEST, number, scientific, shortened, visible
 
@@ -35,38 +36,23 @@ def comparison(tmp_path: Path) -> Path:
 
 
 def test_table_holds_hand_computed_numbers(comparison: Path) -> None:
+    """Intervals by hand: two seeds have t = 12.7062 and the standard error half their distance."""
     rows = Page(report(comparison)).rows[:3]
     assert rows[0] == [
-        "estimator", "P before", "steps", "escape step", "p@1", "p@16", "maj@16", "mean log P", "seconds"
+        "estimator", "seeds", "P before", "steps", "escape step", "p@1", "p@16", "maj@16", "mean log P", "seconds"
     ]  # fmt: skip
-    assert rows[1][:5] == ["GRPO", "6.0e−7|5.0e−7 to 7.0e−7", "40", "none of 2", "0.0%"]
+    assert rows[1][:6] == ["GRPO", "2", "5.9e−7|[7.0e−8, 5.0e−6]", "40", "none of 2", "0.0%"]
     assert rows[2] == [
-        "GARL, q = 0.75", "6.0e−7|5.0e−7 to 7.0e−7", "40", "6.5|3 to 10", "60.0%|50.0 to 70.0", "75.0%",
-        "75.0%|62.5 to 87.5", "−1.00|−1.50 to −0.50", "36|30 to 41",
+        "GARL, q = 0.75", "2", "5.9e−7|[7.0e−8, 5.0e−6]", "40", "6.5|3 to 10", "60.0%|[0.0, 100.0]", "75.0%",
+        "75.0%|[0.0, 100.0]", "−1.00|[−7.35, 0.00]", "36|30 to 41",
     ]  # fmt: skip
 
 
-def test_curves_are_means_over_seeds(comparison: Path) -> None:
-    runs = read_section(comparison).by_estimator["garl:q=0.75"]
-    success = success_curve(runs)
-    assert success.steps.tolist() == [0, 20, 40]
-    assert success.mean.tolist() == pytest.approx([0, 0.3, 0.6])
-    assert (success.low.tolist(), success.high.tolist()) == ([0, 0.2, 0.5], [0, 0.4, 0.7])
-    assert probability_curve(runs).mean.tolist() == pytest.approx([2e-6, 2e-3, 0.2])  # sqrt(1e-6 * 4e-6), ...
-
-
-def test_zero_probability_is_left_out_of_the_log_axis(comparison: Path) -> None:
-    curve = probability_curve(read_section(comparison).by_estimator["grpo"])
-    assert curve.mean.tolist() == pytest.approx([1e-6, 1e-6, 1e-6])
-
-
-def test_batch_noise_is_averaged_within_a_tenth_of_the_step(tmp_path: Path) -> None:
-    p = tuple(1e-3 * (1 + index % 2) for index in range(20))  # odd steps 1e-3, even steps 2e-3
-    write_run(tmp_path / "run", "garl:q=1", q=1.0, p=p)
-    curve = probability_curve(read_section(tmp_path / "run").runs)
-    assert curve.mean[8] == pytest.approx(1e-3)  # step 9 stands alone
-    assert curve.mean[9] == pytest.approx(4e-3 / 3)  # steps 9 to 11
-    assert curve.mean[19] == pytest.approx(5e-3 / 3)  # steps 18 to 20
+def test_one_seed_has_no_interval_and_the_page_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", "garl:q=1", q=1.0)
+    page = Page(report(tmp_path / "run"))
+    assert "One seed: there are no confidence intervals" in page.text
+    assert page.rows[1] == ["GARL, q = 1", "1", "5.0e−7", "40", "3", "50.0%", "75.0%", "62.5%", "−1.50", "30"]
 
 
 def test_prose_comes_from_the_configuration(comparison: Path) -> None:
@@ -96,16 +82,31 @@ def test_every_commit_of_a_resumed_comparison_is_named(comparison: Path) -> None
 def test_page_is_self_contained(comparison: Path) -> None:
     page = Page(report(comparison))
     names = {name for name, _ in page.elements}
-    assert {"svg", "table", "details", "summary"} <= names
-    assert not names & {"script", "iframe", "object", "embed", "link", "img", "form", "base"}
-    for _, attributes in page.elements:
+    assert {"form", "table", "details", "summary"} <= names
+    assert not names & {"iframe", "object", "embed", "link", "img", "base"}
+    for name, attributes in page.elements:
+        if name == "script":
+            assert attributes["type"] == "application/json"
         for key, value in attributes.items():
             assert not key.startswith("on")
-            if key in ("href", "src", "xlink:href"):
+            if key in ("href", "src", "xlink:href", "action", "formaction"):
                 assert value is not None
                 assert value.startswith("#")
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
+
+
+def test_policy_lets_the_pages_own_scripts_run_and_nothing_else(comparison: Path, tmp_path: Path) -> None:
+    report(comparison)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    blocks = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(block.encode()).digest()).decode() for block in blocks]
+    policy = next(a["content"] or "" for name, a in Page(report(comparison)).elements if a.get("http-equiv"))
+    assert len(blocks) == 3
+    assert re.findall(r"'sha256-([^']+)'", policy) == hashes
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe-eval" not in policy
+    assert "script-src 'unsafe-inline'" not in policy
 
 
 def test_ids_stay_unique_with_several_sections(comparison: Path, tmp_path: Path) -> None:
@@ -117,18 +118,69 @@ def test_ids_stay_unique_with_several_sections(comparison: Path, tmp_path: Path)
     assert targets <= set(ids)
 
 
-def test_success_is_told_in_words(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=({"success": True}, {}, {"forced": True}))
-    text = Page(report(tmp_path / "run")).text
-    assert text.count("✓ right") == 2
-    assert text.count("wrong") == 4
-    assert "1 of 3 right at step 0, 1 of 3 at step 40" in text
-    assert text.count("(end forced)") == 2
+def test_sample_browser_gets_every_run_and_three_evaluations_of_it(comparison: Path) -> None:
+    rows = [{"step": step, **SAMPLE, "answer": f"at {step}"} for step in (0, 10, 20, 30, 40)]
+    rows[1] |= {"success": True}
+    rows[2] |= {"success": True, "forced": True, "log_w": -math.inf, "rationale_coefficient": -0.5}
+    (comparison / "b" / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = Page(report(comparison))
+    data = page.data["s1-samples"]
+    names = [name.replace("\N{NO-BREAK SPACE}", " ") for name in data["runs"]]
+    assert names == ["GRPO, seed 0", "GRPO, seed 1", "GARL, q = 0.75, seed 0", "GARL, q = 0.75, seed 1"]
+    mine = [sample for sample in data["samples"] if sample["run"] == 2]
+    assert [(one["when"], one["answer"]) for one in mine] == [("before", "at 0"), ("best", "at 20"), ("last", "at 40")]
+    assert [one.get("success", False) for one in mine] == [False, True, False]
+    assert (mine[1]["log_w"], mine[1]["rationale_coefficient"], mine[1]["forced"]) == ("−inf", "−0.5", True)
+    assert "rationale_coefficient" not in mine[0]
+    assert "The others are in the run folders" in page.text
 
 
-def test_infinite_log_w_can_be_shown(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=({"log_w": -math.inf},))
-    assert "−∞" in Page(report(tmp_path / "run")).text
+def test_all_samples_are_there_where_runs_have_no_more(comparison: Path) -> None:
+    assert "The others are in the run folders" not in Page(report(comparison)).text
+
+
+def test_warnings_skipped_steps_and_divergence_are_listed(tmp_path: Path) -> None:
+    out = tmp_path / "c"
+    warned = [{"step": step, "category": "EngineMismatch", "message": "far off <b>"} for step in (3, 9)]
+    skipped = [{"step": 5, "reason": "the loss is nan", "prompt": "1="}]
+    rows = [
+        write_run(out / "a", "garl:q=1", q=1.0, seed=0, warned=warned, skipped=skipped),
+        write_run(out / "b", "garl:q=1", q=1.0, seed=1, diverged_step=17, escape_step=None, p_at_1=(0.0,)),
+    ]
+    found = json.loads((out / "b" / "result.json").read_text()) | {"diagnosis": "3 steps in a row"}
+    (out / "b" / "result.json").write_text(json.dumps(found))
+    (out / "b" / "warnings.jsonl").unlink()
+    page = Page(report(write_comparison(out, rows)))
+    table = page.rows[page.rows.index(["run", "what", "times", "steps", "message"]) :][1:4]
+    assert table == [
+        ["GARL, q = 1, seed 0", "skipped step", "1", "5", "the loss is nan"],
+        ["GARL, q = 1, seed 0", "EngineMismatch", "2", "3 to 9", "far off <b>"],
+        ["GARL, q = 1, seed 1", "diverged", "1", "17", "3 steps in a row"],
+    ]
+    assert "1 of 2 runs kept no log of warnings" in page.text
+
+
+def test_no_warning_is_told_too(comparison: Path, tmp_path: Path) -> None:
+    write_run(tmp_path / "run", "garl:q=1", q=1.0)
+    text = Page(report(comparison, tmp_path / "run")).text
+    assert "No run diverged, or skipped a step, or showed a warning." in text
+    assert "The run neither diverged, nor skipped a step, nor showed a warning." in text
+
+
+def test_configurations_are_held_against_each_other(comparison: Path, tmp_path: Path) -> None:
+    write_run(tmp_path / "run", "paft:q=0.75", q=0.75, seed=4)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["optimizer"] |= {"lr": 0.5, "new": None}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    page = Page(report(comparison, tmp_path / "run"))
+    place = next(index for index, row in enumerate(page.rows) if row[0] == "key")
+    assert page.rows[place + 1 :] == [
+        ["estimator", "grpo, garl:q=0.75", "paft:q=0.75"],
+        ["optimizer.lr", "0.002", "0.5"],
+        ["optimizer.new", "–", "null"],
+        ["pretrain.seed", "0, 1", "4"],
+        ["train.seed", "0, 1", "4"],
+    ]
 
 
 def test_equal_input_gives_equal_bytes(comparison: Path, tmp_path: Path) -> None:
@@ -157,24 +209,22 @@ def test_diverged_runs_say_so_and_their_scores_are_left_out(tmp_path: Path) -> N
     ]
     rows = Page(report(write_comparison(out, rows))).rows
     assert rows[1][0] == "STaR|2 of 2 diverged at step 5, 8"
-    assert rows[1][3:8] == ["none of 2", "–", "–", "–", "–"]
+    assert rows[1][4:9] == ["none of 2", "–", "–", "–", "–"]
     assert rows[2][0] == "GARL, q = 1|1 of 2 diverged at step 17"
-    assert rows[2][3:5] == ["3|1 of 2", "50.0%"]
+    assert rows[2][4:6] == ["3|1 of 2", "50.0%"]
 
 
 def test_run_that_diverged_at_once(tmp_path: Path) -> None:
     write_run(tmp_path / "run", "garl:q=1", q=1.0, p=(), p_at_1=(0.0,), escape_step=None, diverged_step=1)
     page = Page(report(tmp_path / "run"))
     assert page.rows[1][0] == "GARL, q = 1|diverged at step 1"
-    assert page.rows[1][4] == "–"
+    assert page.rows[1][5] == "–"
 
 
-def test_easy_prompts_are_told_apart_and_not_counted(tmp_path: Path) -> None:
-    samples = ({"success": True}, {}, {"easy": True, "prompt": "T1=", "success": True})
-    write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=samples)
-    text = Page(report(tmp_path / "run")).text
-    assert "1 of 2 right at step 0, 1 of 2 at step 40" in text
-    assert text.count("T1= (easy)") == 2
+def test_easy_prompts_are_told_apart(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=({}, {"easy": True, "prompt": "T1="}))
+    samples = Page(report(tmp_path / "run")).data["s1-samples"]["samples"]
+    assert [(one["prompt"], one.get("easy", False)) for one in samples[:2]] == [("33447=", False), ("T1=", True)]
 
 
 def test_single_run_and_mixture(tmp_path: Path) -> None:
@@ -183,7 +233,7 @@ def test_single_run_and_mixture(tmp_path: Path) -> None:
     assert "Cold start: RB-RLOO, GARL at q = 0, seed 0" in page.text
     assert "One run on task digit_sum" in page.text
     assert page.rows[0][-2:] == ["p@1 easy", "seconds"]
-    assert page.rows[1][3] == "none"
+    assert page.rows[1][4] == "none"
     assert page.rows[1][-2] == "96.0%"
 
 
@@ -219,6 +269,8 @@ def damage(path: Path, content: str | None) -> None:
         ("a/metrics.jsonl", '{"step": 1}\n', "metrics.jsonl, line 1: damaged: key 'p'"),
         ("a/evals.jsonl", "x\ny\n", "evals.jsonl, line 1: not JSON"),
         ("a/samples.jsonl", "3\n", "samples.jsonl, line 1: damaged"),
+        ("a/warnings.jsonl", '{"step": 1}\n', "warnings.jsonl, line 1: damaged: key 'category'"),
+        ("a/skipped.jsonl", "{}\n", "skipped.jsonl, line 1: damaged: key 'step'"),
     ],
 )
 def test_damaged_folders_get_one_line(comparison: Path, file: str, content: str | None, words: str) -> None:
@@ -290,6 +342,14 @@ def test_styles_tell_estimators_apart() -> None:
     assert len(set(styles)) == len(styles)
     lightness = [sum(int(style.color[i : i + 2], 16) for i in (1, 3, 5)) for style in styles[1:6]]
     assert lightness[0] == min(lightness)
+
+
+def test_dark_colours_can_be_seen_on_dark_paper() -> None:
+    assert contrast("#ffffff", "#000000") == pytest.approx(21)  # WCAG's own examples of its formula
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+    styles = [line_style(word, q) for word, q in [("grpo", None), *((f"garl:q={q}", q) for q in (0, 0.25, 0.5, 1.0))]]
+    assert min(contrast(on_dark(style.color), DARK_PAPER) for style in styles) >= READABLE
+    assert len({on_dark(style.color) for style in styles}) == len(styles)
 
 
 def test_step_ticks() -> None:

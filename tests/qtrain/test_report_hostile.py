@@ -26,7 +26,18 @@ def test_model_output_stays_text(tmp_path: Path) -> None:
     write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=hostile)
     plain, page = Page(report(tmp_path / "tame")), Page(report(tmp_path / "run"))
     assert [(name, set(a)) for name, a in page.elements] == [(name, set(a)) for name, a in plain.elements]
-    assert [page.text.count(text) for text in HOSTILE] == [8] * len(HOSTILE)  # four fields, before and after
+    said = [one[field] for one in page.data["s1-samples"]["samples"] for field in fields]
+    assert [said.count(text) for text in HOSTILE] == [8] * len(HOSTILE)  # four fields, before and after
+
+
+def test_no_text_ends_the_data_it_stands_in(tmp_path: Path) -> None:
+    texts = ({"rationale": "</script><script>alert(1)</script><!-- <script>"}, {"rationale": "\u2028\u2029"})
+    write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=texts)
+    page = report(tmp_path / "run")
+    block = page[page.index('id="s1-samples">') :].split(">", 1)[1].split("</script>", 1)[0]
+    assert "<" not in block
+    assert block.isascii()
+    assert json.loads(block)["samples"][0]["rationale"] == texts[0]["rationale"]
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
@@ -35,18 +46,31 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     for folder, text in zip(folders, names, strict=True):
         write_comparison(folder, [write_run(folder / "run", text, q=None, name=text)], name=text)
     page = Page(report(*folders))
-    assert "script" not in {name for name, _ in page.elements}
+    assert {a["type"] for name, a in page.elements if name == "script"} == {"application/json"}
     assert not any(key.startswith("on") for _, attributes in page.elements for key in attributes)
     for text in names:
         assert text in page.text
+
+
+def test_hostile_logs_stay_text(tmp_path: Path) -> None:
+    """Names of numbers, reasons and messages come from files too."""
+    warned, skipped = {"step": 1, "category": HOSTILE[0], "message": HOSTILE[1]}, {"step": 2, "reason": HOSTILE[2]}
+    write_run(tmp_path / "run", "garl:q=1", q=1.0, scores={HOSTILE[0]: 1.0}, warned=[warned], skipped=[skipped])
+    page = Page(report(tmp_path / "run"))
+    assert {a["type"] for name, a in page.elements if name == "script"} == {"application/json"}
+    assert "img" not in {name for name, _ in page.elements}
+    for text in HOSTILE[:3]:
+        assert text in page.text
+    assert f"{HOSTILE[0]}, held-out prompts" in [one["label"] for one in page.data["s1-curves"]["measures"]]
 
 
 def test_unseen_characters_are_written_out(tmp_path: Path) -> None:
     said = {"rationale": "a\x00b\ud800c\u202ed\x1b[31m", "answer": "e\rf\u200bg"}
     write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=(said,))
     page = report(tmp_path / "run")
-    assert "a⟨U+0000⟩b⟨U+D800⟩c⟨U+202E⟩d⟨U+001B⟩[31m" in page
-    assert "e⟨U+000D⟩f⟨U+200B⟩g" in page
+    first = Page(page).data["s1-samples"]["samples"][0]
+    assert first["rationale"] == "a⟨U+0000⟩b⟨U+D800⟩c⟨U+202E⟩d⟨U+001B⟩[31m"
+    assert first["answer"] == "e⟨U+000D⟩f⟨U+200B⟩g"
     assert not set(page) & {"\x00", "\u202e", "\x1b", "\r", "\u200b"}
 
 

@@ -8,7 +8,8 @@ from vllm_pair import Pair
 from qtrain.config import RolloutConfig
 from qtrain.engines.base import Diverged
 from qtrain.engines.mismatch import EngineMismatch, mismatch, self_check
-from qtrain.engines.transformers import TransformersEngine, sampling_probabilities
+from qtrain.engines.sampling import sampling_probabilities
+from qtrain.engines.transformers import TransformersEngine
 from qtrain.engines.vllm import VllmEngine
 from qtrain.errors import UserError
 from qtrain.model import encode_examples, new_model

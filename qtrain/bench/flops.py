@@ -1,0 +1,28 @@
+"""Floating-point operations that an update needs, and the share of a card's peak that it reaches."""
+
+from qtrain.bench.workload import Shape
+
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+"""Operations a second in bfloat16 without sparsity, the maker's figures for SXM cards, by a part of the name."""
+
+
+def update_flops(shape: Shape) -> float:
+    """Forward and backward of one group, two operations a multiplication: the prompt once, causal attention halved.
+
+    The backward pass counts twice the forward pass; recomputing, norms and the optimizer count nothing.
+    """
+    size = shape.model
+    attention = size.heads * size.head_dim
+    layer = size.width * (2 * attention + 2 * size.key_value_heads * size.head_dim + 3 * size.intermediate)
+    scored = shape.samples * shape.completion
+    tokens = shape.prompt + scored
+    pairs = shape.prompt * (shape.prompt + 1) / 2
+    pairs += shape.samples * (shape.completion * shape.prompt + shape.completion * (shape.completion + 1) / 2)
+    forward = size.layers * (2 * layer * tokens + 4 * attention * pairs) + 2 * size.width * size.vocabulary * scored
+    return 3.0 * forward
+
+
+def utilisation(shape: Shape, seconds: float, card: str) -> float | None:
+    """The share of the card's peak; None for a card whose peak is not known here."""
+    peak = next((value for name, value in PEAKS.items() if name in card), None)
+    return None if peak is None else update_flops(shape) / seconds / peak

@@ -1,0 +1,58 @@
+"""Runs of one configuration in this process, one after the other, as a comparison's folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qtrain.compare import cells_of, row
+from qtrain.config import Config
+from qtrain.pretrain import get_base
+from qtrain.progress import Board, Report
+from qtrain.run_folder import COMPARISON, CONFIG, ENVIRONMENT, EVALS, METRICS, environment, read_jsonl, write_json
+from qtrain.studies.shipped import choices
+from qtrain.tasks import make_task
+from qtrain.train import train
+
+CURVE = ("step", "p_at_1", "p", "mean_log_p")
+
+
+def compared(config: Config, estimators: Sequence[str], out: Path) -> list[dict[str, Any]]:
+    """Train each estimator from one base, going on from the last checkpoints, and write `comparison.json` into `out`.
+
+    A GPU is one device: the worker processes of `qtrain.compare` would share it.
+
+    Returns:
+        The runs' results, each with `curve` (lists of CURVE over the evaluations) and `tokens_per_second` (sampled
+        tokens over the seconds of all steps).
+
+    Raises:
+        UserError: A folder holds something else, or a run cannot be made.
+    """
+    cells = cells_of(config, choices(*estimators), [0], out)
+    task, results = make_task(config.task, config.data), []
+    with Board(config.name, total=len(cells)) as board:
+        for one in cells:
+
+            def pretraining(step: int, steps: int, loss: float) -> None:
+                board.show(Report("base", step, steps, f"loss {loss:.3f}", done=step == steps))
+
+            def training(step: int, metrics: dict[str, float], _: object, label: str = one.label) -> None:
+                board.show(Report(label, step, config.train.steps, f"P {metrics['p']:.1e}"))
+
+            base = get_base(one.config, task, progress=pretraining)
+            results.append(train(one.config, task, base, one.folder, watch=training, resume=True))
+            board.show(Report(one.label, config.train.steps, config.train.steps, "done", done=True))
+            board.cell_done()
+    write_json(out / CONFIG, config.as_table())
+    write_json(out / ENVIRONMENT, environment())
+    write_json(out / COMPARISON, [row(result) for result in results])
+    return [{**result, **_measured(one.folder)} for one, result in zip(cells, results, strict=True)]
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    evals, steps = read_jsonl(folder / EVALS), read_jsonl(folder / METRICS)
+    names = [name for name in CURVE if name in evals[0]]
+    return {
+        "curve": {name: [entry[name] for entry in evals] for name in names},
+        "tokens_per_second": sum(one["tokens"] for one in steps) / sum(one["seconds"] for one in steps),
+    }

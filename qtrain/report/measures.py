@@ -1,0 +1,89 @@
+"""What runs log, as curves: which numbers there are, how they are called, and which live on a log axis."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from qtrain.report.records import Points, Run
+
+LABELS = {
+    "p": "P",
+    "p_easy": "P, easy prompts",
+    "log_p": "log P, nats",
+    "mean_log_p": "mean log P, nats",
+    "mean_log_p_easy": "mean log P, easy prompts, nats",
+    "log_w_min": "smallest log w, nats",
+    "log_w_max": "largest log w, nats",
+    "ess": "effective sample size",
+    "gradient_norm": "gradient norm",
+    "max_rationale_coefficient": "largest rationale coefficient",
+    "max_answer_coefficient": "largest answer coefficient",
+    "rationale_tokens": "tokens a rationale",
+    "forced": "share of rationales cut",
+    "lr": "learning rate",
+    "kl": "KL to the base, nats",
+    "score_norm_sq": "squared norm of the score",
+    "max_c": "largest c_m / M^q",
+    "seconds": "seconds a step",
+    "tokens_per_second": "tokens a second",
+    "mismatch_mean": "engine's mismatch, mean nats a token",
+    "mismatch_largest": "engine's mismatch, largest, nats",
+    "mismatch_log_w": "engine's mismatch in log w, nats",
+}
+SOURCES = {"evals": "held-out prompts", "metrics": "training batches"}
+"""What the numbers of a log are about."""
+LOGARITHMIC = {"p", "p_easy", "gradient_norm", "max_rationale_coefficient", "max_answer_coefficient", "score_norm_sq"}
+"""Of the training batches: what spans orders of magnitude."""
+PERCENT = re.compile(r"(p|maj)_at_(\d+)(_easy)?")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that runs log against the step.
+
+    Attributes:
+        source: Held-out evaluations, or training batches, which are noisy.
+        key: Its name in the log.
+    """
+
+    source: Literal["evals", "metrics"]
+    key: str
+
+    @property
+    def label(self) -> str:
+        """Its name in words, with what it is about."""
+        return f"{self._name}, {SOURCES[self.source]}"
+
+    @property
+    def _name(self) -> str:
+        if found := PERCENT.fullmatch(self.key):
+            return f"{found[1]}@{found[2]}{', easy prompts' if found[3] else ''}"
+        return LABELS.get(self.key, self.key.replace("_", " "))
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether it lives on a log axis, and seeds enter by their geometric mean."""
+        return self.source == "metrics" and self.key in LOGARITHMIC
+
+    def points(self, run: Run) -> Points:
+        """What the run has of it."""
+        return (run.evals if self.source == "evals" else run.metrics).get(self.key, NOTHING)
+
+
+SUCCESS, BATCH_P = Measure("evals", "p_at_1"), Measure("metrics", "p")
+NOTHING = Points(np.empty(0), np.empty(0))
+
+
+def measures(runs: Sequence[Run]) -> list[Measure]:
+    """Everything that some run logs: of evaluations first, each in the order of the logs."""
+    return list(
+        dict.fromkeys(
+            [
+                *(Measure("evals", key) for run in runs for key in run.evals),
+                *(Measure("metrics", key) for run in runs for key in run.metrics),
+            ]
+        )
+    )

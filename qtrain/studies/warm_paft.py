@@ -1,0 +1,19 @@
+"""Study `warm_paft`: the paper's Fig 4, GARL against PAFT in warm start, at the rate at which GARL falls here.
+
+At a third of that rate no run of the study `baseline` falls, so that there is nothing for PAFT to be steadier than.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qtrain.compare import Cell, cells_of
+from qtrain.studies.shipped import choices, shipped_config
+
+Q = (".25", ".75", "1")
+LR = 3e-3
+
+
+def warm_paft(seeds: Sequence[int], folder: Path) -> list[Cell]:
+    """`warm_start.toml` at LR x GARL and PAFT x q x seeds."""
+    config = shipped_config("warm_start").with_values({"optimizer.lr": LR, "eval.every": 10})
+    return cells_of(config, choices(*(f"{name}:q={q}" for q in Q for name in ("garl", "paft"))), seeds, folder)

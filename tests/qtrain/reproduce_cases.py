@@ -1,0 +1,55 @@
+"""A pretrained model in small, and official files in small, for the tests of `qtrain reproduce`."""
+
+from pathlib import Path
+
+import torch
+from qa_cases import RECORDS, write_array, write_lines
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from qtrain.data import DATA_SETS
+from qtrain.tasks.byte_tokenizer import byte_tokenizer
+
+TEMPLATE = "{% for m in messages %}<user>{{ m['content'] }}</user>{% endfor %}"
+"""A chat template; qtrain opens the thinking itself."""
+
+TINY = [
+    *("train.steps=2", "train.dtype=float32", "train.gradient_checkpointing=false", "train.micro_batch_tokens=none"),
+    *("train.checkpoint_every=1", "optimizer.lr=1e-3", "rollout.engine=transformers", "rollout.prompts=2"),
+    *("rollout.samples=3", "rollout.rationale_budget=4", "rollout.answer_budget=4"),
+    *("eval.every=1", "eval.prompts=2", "eval.samples=2"),
+]
+"""Overrides that make a cell's run take a second."""
+
+
+def pretrained_folder(folder: Path) -> Path:
+    """Random weights and a byte tokenizer as transformers writes them."""
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(folder)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        Qwen3ForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def official_files(folder: Path, name: str) -> Path:
+    """FOLDER/NAME with four training records, four validation and four test ones; returns FOLDER."""
+    make, files = RECORDS[name], DATA_SETS[name].files
+    (folder / name).mkdir(parents=True)
+    for first, file in enumerate(files.values()):
+        # Each record on a page of its own, so that both halves of dev have some.
+        pages = range(10 * first + 1, 10 * first + 5)
+        records = [make(n, page=f"ABC/2010/page_{n}.pdf") if name == "finqa" else make(n) for n in pages]
+        (write_lines if name == "musique" else write_array)(folder / name / file, records)
+    return folder
