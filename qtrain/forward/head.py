@@ -1,4 +1,4 @@
-"""Log-probabilities at the output matrix, chunk by chunk: what is kept grows neither with vocabulary nor with length.
+"""Log-probabilities at the output matrix, chunk by chunk: nothing grows with vocabulary times length.
 
 The gradient is computed along with them, since the coefficients are known by then: a chunk's logits are there once, for
 three products of matrices in all and never a fourth.
@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 
 from qtrain.errors import UserError
 
-CHUNK_BYTES = 2**26
-"""Of a chunk's logits, which are there twice."""
+CHUNK_BYTES, CHUNK_TOKENS = 2**25, 128
+"""Of a chunk's logits, which are there twice; and its fewest tokens, below which products of matrices become slow."""
 
 
 def output_matrix(model: PreTrainedModel) -> nn.Linear:
@@ -87,5 +87,5 @@ def _chunk(head: nn.Linear, states_CD: Tensor, target_C: Tensor) -> tuple[Tensor
 
 
 def _chunks(head: nn.Linear, *tensors: Tensor) -> "list[tuple[Tensor, ...]]":
-    size = max(1, CHUNK_BYTES // (4 * head.out_features))
+    size = max(CHUNK_TOKENS, CHUNK_BYTES // (4 * head.out_features))
     return list(zip(*(tensor.split(size) for tensor in tensors), strict=True)) if len(tensors[0]) else []

@@ -17,11 +17,12 @@ def log_probs_alone(
     """Of one row log p(z|x) and log p(y|x, z), token by token, differentiable."""
     row = prompt + rationale + [ids.end_think] * forced + answer
     log_p = model(input_ids=torch.tensor([row]), use_cache=False).logits[0].float().log_softmax(-1)
-    zero, behind = log_p.sum() * 0, len(prompt) + len(rationale) + forced
-    return (
-        sum((log_p[len(prompt) - 1 + place, token] for place, token in enumerate(rationale)), zero),
-        sum((log_p[behind - 1 + place, token] for place, token in enumerate(answer)), zero),
-    )
+    log_p_z, log_p_y, behind = log_p.new_zeros(()), log_p.new_zeros(()), len(prompt) + len(rationale) + forced
+    for place, token in enumerate(rationale):
+        log_p_z = log_p_z + log_p[len(prompt) - 1 + place, token]
+    for place, token in enumerate(answer):
+        log_p_y = log_p_y + log_p[behind - 1 + place, token]
+    return log_p_z, log_p_y
 
 
 def gradient(model: PreTrainedModel) -> Tensor:

@@ -118,6 +118,7 @@ def test_gradients_are_those_of_each_sample_alone(
         enable_recomputing(model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(head, "CHUNK_BYTES", 4 * 5 * VOCABULARY)
+        patch.setattr(head, "CHUNK_TOKENS", 1)
         ahead = forward(model, IDS, rollouts, recompute=recompute) if in_one_pass else None
         backward(
             model, IDS, rollouts, coefficients, on_sampled_answers=False, micro_batch_tokens=limit,
@@ -199,6 +200,7 @@ def test_what_is_kept_does_not_grow_with_vocabulary_times_length(monkeypatch: py
     by_autograd = [matrix.weight.grad, matrix.bias.grad, wanted_states.grad]
     matrix.zero_grad()
     monkeypatch.setattr(head, "CHUNK_BYTES", 4 * 1000 * 16)
+    monkeypatch.setattr(head, "CHUNK_TOKENS", 1)
     monkeypatch.setattr(nn.functional, "linear", linear)
     log_p, d_states = head.weighted_log_probs(matrix, states, target, coefficient)
     assert largest == 16 * 1000
