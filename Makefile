@@ -65,8 +65,9 @@ test-vllm: .venv-vllm/.installed
 	$(VLLM_BIN)/pytest tests/vllm/test_vllm_engine.py --vllm-model untied
 	$(VLLM_BIN)/pytest tests/vllm/test_vllm_engine.py --vllm-model tied
 	$(VLLM_BIN)/pytest tests/vllm/test_vllm_engine.py --vllm-model bfloat16
-	$(VLLM_BIN)/pytest tests/vllm/test_vllm_training.py
-	$(VLLM_BIN)/pytest tests/qtrain/test_rollouts.py tests/qtrain/test_engines.py
+	$(VLLM_BIN)/pytest tests/vllm/test_vllm_records.py tests/vllm/test_vllm_training.py
+	$(VLLM_BIN)/pytest tests/qtrain/test_rollouts.py tests/qtrain/test_engines.py \
+		tests/qtrain/test_shared_prompt.py
 
 # TRL as users install it, beside this project, in an environment of its own: nothing of it is imported elsewhere.
 BENCH_BIN := .venv-bench/bin
