@@ -11,6 +11,7 @@ from qtrain.cli import main
 from qtrain.config import read_config
 from qtrain.data.check import answer_type, percentiles
 from qtrain.model import encode_examples
+from qtrain.model_config import ModelConfig
 from qtrain.tasks import make_task
 from qtrain.tasks.base import THINK
 from qtrain.tasks.qa import QATask
@@ -205,6 +206,7 @@ def test_shipped_configurations_name_the_hub_and_have_room_for_what_they_keep(na
     assert task.max_answer_tokens
     # Prompt, rationale, END_THINK, answer.
     longest = task.max_prompt_tokens + config.rollout.rationale_budget + 1 + task.max_answer_tokens
+    assert isinstance(config.model, ModelConfig)
     assert longest <= config.model.max_positions
 
 

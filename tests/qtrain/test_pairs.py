@@ -22,7 +22,7 @@ def test_a_line_needs_a_question_and_an_answer() -> None:
 
 @pytest.mark.parametrize("key", ["reponse", "prompt", "messages"])
 def test_an_unknown_key_is_refused(key: str) -> None:
-    found = parse(Row("line 1", pair(**{key: "x"})), data_set("pairs"))
+    found = parse(Row("line 1", pair() | {key: "x"}), data_set("pairs"))
     assert isinstance(found, BadRecord)
     assert found.reason == f"{key}: Extra inputs are not permitted"
 
