@@ -18,7 +18,7 @@ from transformers import (
 
 from qtrain.config import RolloutConfig
 from qtrain.engines import transformers as engine_module
-from qtrain.engines.mismatch import mismatch
+from qtrain.engines.mismatch import mismatch, score
 from qtrain.engines.transformers import TransformersEngine
 from qtrain.errors import UserError
 from qtrain.model import TokenIds
@@ -65,7 +65,7 @@ def rolled(model: PreTrainedModel, *lengths: int, samples: int = 8, budget: int 
 
 
 def largest(model: PreTrainedModel, rollouts: Rollouts) -> float:
-    found = mismatch(model, IDS, rollouts, rows=rollouts.log_w_BM.numel())
+    found = mismatch(rollouts, score(model, IDS, rollouts, rows=rollouts.log_w_BM.numel()))
     return max(found.largest, found.log_w)
 
 
@@ -111,7 +111,7 @@ def test_it_stays_close_under_autocast() -> None:
     model = qwen()
     with torch.autocast("cpu", torch.bfloat16):
         rollouts = rolled(model, 6, 3)
-        found = mismatch(model, IDS, rollouts, rows=16)
+        found = mismatch(rollouts, score(model, IDS, rollouts, rows=16))
     assert 1e-6 < found.mean < 0.05
 
 

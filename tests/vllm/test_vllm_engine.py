@@ -3,17 +3,23 @@
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedModel
 from vllm_pair import Pair
 
 from qtrain.config import RolloutConfig
 from qtrain.engines.base import Diverged
-from qtrain.engines.mismatch import EngineMismatch, mismatch, self_check
+from qtrain.engines.mismatch import EngineMismatch, Mismatch, mismatch, score, self_check
 from qtrain.engines.sampling import sampling_probabilities
 from qtrain.engines.transformers import TransformersEngine
 from qtrain.engines.vllm import VllmEngine
 from qtrain.errors import UserError
-from qtrain.model import encode_examples, new_model
+from qtrain.model import TokenIds, encode_examples, new_model
 from qtrain.rollouts import Rollouts, roll_out
+
+
+def compared(model: PreTrainedModel, ids: TokenIds, rollouts: Rollouts, rows: int) -> Mismatch:
+    """The engine's log-probabilities of a batch's first rows against those of the trainer's forward pass."""
+    return mismatch(rollouts, score(model, ids, rollouts, rows))
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -52,11 +58,11 @@ def largest_differences(pair: Pair, rollouts: Rollouts) -> tuple[float, float]:
 def test_log_probs_are_those_of_transformers_after_every_push(pair: Pair) -> None:
     for push in range(3):
         if push:
-            before = mismatch(pair.model, pair.engine.ids, batch(pair, push), rows=48)
+            before = compared(pair.model, pair.engine.ids, batch(pair, push), rows=48)
             pair.move(seed=push)
             with pytest.warns(EngineMismatch):
                 self_check(pair.model, pair.engine.ids, batch(pair, push), pair.config.rollout, step=1)
-            stale = mismatch(pair.model, pair.engine.ids, batch(pair, push), rows=48)
+            stale = compared(pair.model, pair.engine.ids, batch(pair, push), rows=48)
             # Old weights would not pass for new ones.
             assert stale.mean > 10 * before.mean
             pair.engine.take_weights(pair.model)
@@ -158,7 +164,7 @@ def test_the_longest_row_that_is_let_through_can_be_scored(pair: Pair) -> None:
     settings = pair.config.rollout.model_copy(update={"rationale_budget": budget})
     rollouts = roll_out(pair.engine, prompts, gold, settings, generator(), sample_answers=True)
     assert rollouts.log_w_BM.isfinite().all()
-    assert mismatch(pair.model, pair.engine.ids, rollouts, rows=settings.samples).log_w < 3 * pair.tolerance
+    assert compared(pair.model, pair.engine.ids, rollouts, rows=settings.samples).log_w < 3 * pair.tolerance
 
 
 def test_the_trainers_autocast_does_not_reach_it(pair: Pair) -> None:
@@ -179,7 +185,7 @@ def test_a_second_run_takes_the_engine_over(pair: Pair) -> None:
         batch(pair)
     encoded = encode_examples(pair.task.tokenizer, pair.task.batch(2, np.random.default_rng(0)))
     rollouts = roll_out(second, *encoded, pair.config.rollout, generator(), sample_answers=False)
-    assert mismatch(other, first.ids, rollouts, rows=16).largest < pair.tolerance
+    assert compared(other, first.ids, rollouts, rows=16).largest < pair.tolerance
     pair.engine = VllmEngine(pair.model, first.ids, pair.config.rollout)
 
 
@@ -200,4 +206,4 @@ def test_weights_that_are_not_finite_are_reported(pair: Pair) -> None:
     with pytest.raises(Diverged, match="not finite"):
         batch(pair)
     pair.engine.take_weights(pair.model)
-    assert mismatch(pair.model, pair.engine.ids, batch(pair), rows=48).largest < pair.tolerance
+    assert compared(pair.model, pair.engine.ids, batch(pair), rows=48).largest < pair.tolerance
