@@ -100,9 +100,22 @@ class _RequestGroup:
         return Rationales(tokens, log_p, torch.tensor(forced), None)
 
     def score(self, answers: Sequence[list[int]]) -> Tensor:
-        """Run whole rows. vLLM reads no cached prefix then, so that this is one forward pass over each row."""
+        """Run the answers behind the cached prefixes of their rows.
+
+        vLLM gives the log-probabilities of a prompt's tokens behind the part that it found in its cache; by default it
+        looks for none. A row whose answer is itself in the cache, as two alike rows have it, runs whole.
+        """
         rows = [closed + answer for closed, answer in zip(self.closed, answers, strict=True)]
-        results = self._generate(rows, [_sampling(max_tokens=1, prompt_logprobs=0, temperature=0.0)] * len(rows))
+        results = self._score(rows, whole=False)
+        cached = [
+            place
+            for place, (closed, result) in enumerate(zip(self.closed, results, strict=True))
+            if result.num_cached_tokens is None or result.num_cached_tokens >= len(closed)
+        ]
+        if cached:
+            again = self._score([rows[place] for place in cached], whole=True)
+            for place, result in zip(cached, again, strict=True):
+                results[place] = result
         log_w = [
             sum(_log_p(answer, result.prompt_logprobs[-len(answer) :]))
             for answer, result in zip(answers, results, strict=True)
@@ -115,6 +128,10 @@ class _RequestGroup:
         for result in results:
             _log_p(result.outputs[0].token_ids, result.outputs[0].logprobs)
         return [list(result.outputs[0].token_ids) for result in results]
+
+    def _score(self, rows: list[list[int]], *, whole: bool) -> list[Any]:
+        parameters = _sampling(max_tokens=1, prompt_logprobs=0, temperature=0.0, skip_reading_prefix_cache=whole)
+        return self._generate(rows, [parameters] * len(rows))
 
     def _sample(
         self, prompts: Sequence[list[int]], stop: int, budget: int, samples: int, generator: torch.Generator

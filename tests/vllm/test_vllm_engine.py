@@ -169,6 +169,22 @@ def test_the_longest_row_that_is_let_through_can_be_scored(pair: Pair) -> None:
     assert log_w < 3 * pair.tolerance
 
 
+def test_answers_that_are_in_the_cache_themselves_are_scored(pair: Pair) -> None:
+    """Longer than a block of the cache, and the same answer again behind the same rows."""
+    prompts, _ = encode_examples(pair.task.tokenizer, pair.task.batch(1, np.random.default_rng(0)))
+    group = pair.engine.start(prompts, pair.config.rollout)
+    sampled = group.rationales(generator(), score_norms=False)
+    ids = np.random.default_rng(1).integers(4, pair.model.config.vocab_size, 40).tolist()
+    found = [group.score([ids] * len(sampled.tokens)) for _ in range(2)]
+    closed = [
+        prompts[0] + row + [pair.engine.ids.end_think] * force
+        for row, force in zip(sampled.tokens, sampled.forced_N.tolist(), strict=True)
+    ]
+    expected = [sum(alone(pair, row, ids)) for row in closed]
+    for log_w_N in found:
+        np.testing.assert_allclose(log_w_N, expected, rtol=0, atol=10 * pair.tolerance)
+
+
 def test_the_trainers_autocast_does_not_reach_it(pair: Pair) -> None:
     plain = batch(pair)
     with torch.autocast("cpu", torch.bfloat16):
