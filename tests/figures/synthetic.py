@@ -313,10 +313,18 @@ RELIABILITY = {
 }  # fmt: skip
 """What the harnesses in tests/qtrain write."""
 
+REPORT_SPEED = {
+    "report_speed": {
+        "runs": 2, "steps": 7, "metrics": 3, "megabytes": 1.5, "written": 0.5, "first_load": 2.0, "load": 1.0,
+        "toggle": 0.25, "repeats": 5, "machine": {"machine": "x86_64, 2 cores"},
+    }
+}  # fmt: skip
+"""What `tests/qtrain/report_speed.py` writes."""
+
 
 def write_studies(folder: Path, data: dict[str, dict[str, Any]] | None = None) -> Path:
     """Write the data files and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, study in {**(data or studies()), **EXACT, **RELIABILITY}.items():
+    for name, study in {**(data or studies()), **EXACT, **RELIABILITY, **REPORT_SPEED}.items():
         (folder / f"{name}.json").write_text(json.dumps(study), encoding="utf-8")
     return folder

@@ -8,12 +8,13 @@ from typing import Any
 
 from broken_files import CANARY, Rng, edit, hostile_pickle, pick, replace, spoil, valid_json
 from good_inputs import COMMANDS, DATA
-from qa_cases import RECORDS
+from qa_cases import LINES, RECORDS
 
 NEEDED = {
     "finqa": ("id", "pre_text", "post_text", "table", "qa", "qa.question", "qa.answer"),
     "hotpotqa": ("_id", "question", "answer", "context"),
     "musique": ("id", "paragraphs", "question", "answer", "answer_aliases"),
+    "pairs": ("question", "answer"),
 }
 """Fields without which a record is none, by the data sets' own descriptions."""
 
@@ -47,7 +48,7 @@ def records(rng: Rng, here: Path) -> list[str]:
             lines[at] = lines[(at + 1) % 8]  # its id comes twice
         case _:
             lines[at] = lines[at][:-1] + ', "x": "\udc80\udcff"}'  # bytes that are no UTF-8
-    text = "\n".join(lines) if name == "musique" else "[" + ",\n".join(lines) + "]"
+    text = "\n".join(lines) if name in LINES else "[" + ",\n".join(lines) + "]"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     return _command(rng, name)
 

@@ -72,11 +72,11 @@ def test_one_rationale_alone_has_no_baseline() -> None:
 
 
 def test_a_run_stays_nearer_to_its_base(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
-    config = config.with_values({"train.steps": 12, "optimizer.lr": 0.5, "rollout.samples": 16})
+    config = config.with_values({"train.steps": 16, "optimizer.lr": 0.02, "rollout.samples": 16})
     last = {}
     for weight in (1e-12, 0.5):
         train(config.with_values({"train.kl": weight}), task, base, tmp_path / str(weight))
         rows = read_jsonl(tmp_path / str(weight) / "metrics.jsonl")
         assert rows[0]["kl"] == pytest.approx(0.0, abs=1e-6)
         last[weight] = rows[-1]["kl"]
-    assert last[0.5] < 0.8 * last[1e-12]
+    assert last[0.5] < 0.5 * last[1e-12]

@@ -89,7 +89,7 @@ def test_a_cell_by_hand() -> None:
     assert found.states == 16 * 2616
     # 100 tokens of 2 20 + 6 13: 4 2 8 bytes a token of checkpoints, and 2 (16 + 2 3 4 + 48) = 176 within a layer.
     assert found.activations == 100 * (64 + 176)
-    assert found.logits == 2 * 64 * 2**20
+    assert found.logits == 2 * 32 * 2**20
     whole = cost(
         GARL, GARL.config([*HAND, "train.micro_batch_tokens=none"]), SMALL, Lengths(20, 3, measured=True), Assumptions()
     )
