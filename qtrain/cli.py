@@ -1,5 +1,6 @@
 """The command `qtrain`. Imports that need torch stay inside the commands, so that `--help` is quick."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ Several = Parameter(consume_multiple=True, negative=())
 def main(words: Sequence[str] | None = None) -> None:
     """Run a command. Bad input ends in one line and exit status 2, Ctrl-C (or a polite kill) in 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A hub that cannot be reached is one line of ours, not ten of its library's retries.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     try:
         status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except (UserError, CycloptsError) as error:

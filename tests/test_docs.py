@@ -32,6 +32,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_committed_tables_are_what_the_data_give() -> None:
     committed = {path.name: path.read_bytes() for path in TABLES_OUT.glob("*.md")}
     assert committed == table_files(), "run `python -m figures --tables` and commit docs/tables"
@@ -188,6 +189,7 @@ class Resources(HTMLParser):
             self.found += [value for key, value in attrs if key in {"src", "href", "srcset"} and value]
 
 
+@pytest.mark.slow
 def test_the_built_pages(site: Path) -> None:
     """One test, so that two workers do not build the pages twice."""
     for name in ("index", "getting-started", "theory", "claims", "results", "estimators", "api", "search", "genindex"):

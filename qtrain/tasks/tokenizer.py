@@ -1,11 +1,11 @@
 """A task's tokenizer: one token a byte, or that of a pretrained model in a folder or on the hub."""
 
+import os
 import re
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
-from qtrain.data.load import is_folder
 from qtrain.errors import UserError
 from qtrain.tasks.base import END_THINK, THINK
 from qtrain.tasks.byte_tokenizer import byte_tokenizer
@@ -44,8 +44,8 @@ def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrain
 
 
 def is_local(name: str) -> bool:
-    """Whether a model's name is a folder, or cannot be its id on the hub (OWNER/NAME or NAME)."""
-    return re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) is None or is_folder(Path(name))
+    """Whether a model's name is something on this disk, or cannot be its id on the hub (OWNER/NAME)."""
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) is None or os.path.lexists(name)
 
 
 def reserved_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:

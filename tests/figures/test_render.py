@@ -16,6 +16,7 @@ from figures.registry import FIGURES
 from figures.render import STYLE, figure_files, write
 
 
+@pytest.mark.slow
 def test_files_have_the_same_bytes_in_another_process_and_under_other_settings(
     data_folder: Path, tmp_path: Path
 ) -> None:
@@ -33,6 +34,7 @@ def test_files_have_the_same_bytes_in_another_process_and_under_other_settings(
         assert here[f"{name}.pdf"].startswith(b"%PDF")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_size_in_print_and_type_that_can_be_read(name: str, data_folder: Path) -> None:
     entry = FIGURES[name]

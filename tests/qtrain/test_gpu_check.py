@@ -46,6 +46,7 @@ def results(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_every_stage_at_toy_size(folder: Path) -> None:
     assert run("--out", "out", "--only", "throughput", *TINY) == 0
     first = results(folder / "out" / "gpu-check.json")

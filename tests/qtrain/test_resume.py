@@ -44,6 +44,7 @@ def whole(config: Config, task: Task, base: Base, tmp_path_factory: pytest.TempP
     return content(folder)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(config: Config, base: Base, whole: dict[str, Any], tmp_path: Path) -> None:
     longest = finish(config, base, tmp_path / "whole")
     # The first moment of this seed is in the middle, and later ones may come too late.

@@ -136,6 +136,7 @@ def test_relative_weights_leave_a_batch_of_impossible_answers_alone() -> None:
     assert relative(some).tolist() == [[-math.inf, 0.0], [-5.0, -100.0]]
 
 
+@pytest.mark.slow
 def test_baseline_gain_is_that_of_the_variance_itself(
     config: Config, task: Task, base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
