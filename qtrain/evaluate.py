@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from qtrain.config import Config
@@ -29,7 +30,8 @@ class Evaluation:
             the mean w, in nats; its bias is about -Var(w)/(2 k P^2)), `p` (mean w, unbiased), and the means of the
             data set's official scores under their names; of the easy half of a mixture the same with the ending
             `_easy`.
-        texts: Prompt, gold, rationale, answer, log w, success, official scores.
+        texts: Prompt, gold, rationale, answer, log w, success, official scores, and the estimator's coefficients where
+            it needs nothing that evaluation does not measure.
     """
 
     scores: dict[str, float]
@@ -74,7 +76,7 @@ def _evaluate_kind(
             generator,
             sample_answers=True,
         )
-        pools = _texts(task, chunk, rollouts)
+        pools = _texts(task, chunk, rollouts, _coefficients(config, rollouts))
         for pool in pools:
             correct = [text["success"] for text in pool]
             at_1 += sum(correct) / samples
@@ -92,7 +94,18 @@ def _evaluate_kind(
     return scores | {name: total / (n * samples) for name, total in official.items()}, texts
 
 
-def _texts(task: Task, examples: list[Example], rollouts: Rollouts) -> list[list[dict[str, Any]]]:
+def _coefficients(config: Config, rollouts: Rollouts) -> dict[str, list[float]]:
+    """What the estimator, at its own q, would give each of these samples in training, N each; nothing where unknown."""
+    choice = config.estimator
+    if choice.needs_score_norm:
+        return {}
+    found = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0))
+    return {f"{name}_coefficient": one.flatten().tolist() for name, one in found._asdict().items()}
+
+
+def _texts(
+    task: Task, examples: list[Example], rollouts: Rollouts, coefficients: dict[str, list[float]]
+) -> list[list[dict[str, Any]]]:
     """One list a prompt of what each sample says."""
     assert rollouts.answers is not None
     samples = rollouts.log_w_BM.shape[1]
@@ -111,6 +124,7 @@ def _texts(task: Task, examples: list[Example], rollouts: Rollouts) -> list[list
                 "log_w": log_w_N[row],
                 "success": task.success(example, answers[row]),
                 "official": task.official_scores(example, answers[row]),
+                **{name: one[row] for name, one in coefficients.items()},
             }
             for row in range(index * samples, (index + 1) * samples)
         ]

@@ -206,6 +206,11 @@ def test_evaluation_agrees_with_its_own_texts(config: Config, task: Task, base: 
         assert evaluation.scores[f"p_at_4{ending}"] == pytest.approx(pools.any(1).mean())
         assert evaluation.scores[f"p{ending}"] == pytest.approx(w.mean())
         assert evaluation.scores[f"mean_log_p{ending}"] == pytest.approx(np.log(w.mean(1)).mean())
+        # GARL at q = 1: w/wbar on answers, one less its baseline's wbar^0 on rationales.
+        answers = np.array([text["answer_coefficient"] for text in texts]).reshape(3, 4)
+        assert answers == pytest.approx(w / w.mean(1, keepdims=True))
+        rationales = np.array([text["rationale_coefficient"] for text in texts]).reshape(3, 4)
+        assert rationales == pytest.approx(answers - 1)
 
 
 def test_bases_are_cached_and_depend_on_the_seed(config: Config, task: Task, base: Base) -> None:
