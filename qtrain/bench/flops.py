@@ -1,10 +1,7 @@
 """Floating-point operations that an update needs, and the share of a card's peak that it reaches."""
 
 from qtrain.bench.workload import Shape
-
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
-"""Operations a second in bfloat16 without sparsity, the maker's figures for SXM cards, by a part of the name."""
-
+from qtrain.gpu_check.flops import known_peak
 
 def update_flops(shape: Shape) -> float:
     """Forward and backward of one group, two operations a multiplication: the prompt once, causal attention halved.
@@ -24,5 +21,5 @@ def update_flops(shape: Shape) -> float:
 
 def utilisation(shape: Shape, seconds: float, card: str) -> float | None:
     """The share of the card's peak; None for a card whose peak is not known here."""
-    peak = next((value for name, value in PEAKS.items() if name in card), None)
+    peak = known_peak(card)
     return None if peak is None else update_flops(shape) / seconds / peak

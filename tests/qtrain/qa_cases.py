@@ -116,11 +116,12 @@ def build(name: str, data: Path | None, **settings: Any) -> QATask:
     return task
 
 
-def tiny_model(folder: Path) -> Path:
+def tiny_model(folder: Path, chat_template: str | None = None) -> Path:
     """A model folder as transformers writes it: a tokenizer, tied embeddings, more rows of them than tokens."""
     if folder.exists():
         return folder
     tokenizer = byte_tokenizer()
+    tokenizer.chat_template = chat_template
     shape = Qwen3Config(
         vocab_size=len(tokenizer) + 5,
         hidden_size=16,
@@ -129,7 +130,7 @@ def tiny_model(folder: Path) -> Path:
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=8,
-        max_position_embeddings=256,
+        max_position_embeddings=1024,
         tie_word_embeddings=True,
         initializer_range=0.3,
     )

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import torch
-from qa_cases import RECORDS, write_array, write_lines
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from qa_cases import RECORDS, tiny_model, write_array, write_lines
 
 from qtrain.data import DATA_SETS
-from qtrain.tasks.byte_tokenizer import byte_tokenizer
 
 TEMPLATE = "{% for m in messages %}<user>{{ m['content'] }}</user>{% endfor %}"
 """A chat template; qtrain opens the thinking itself."""
@@ -22,25 +19,8 @@ TINY = [
 
 
 def pretrained_folder(folder: Path) -> Path:
-    """Random weights and a byte tokenizer as transformers writes them."""
-    tokenizer = byte_tokenizer()
-    tokenizer.chat_template = TEMPLATE
-    tokenizer.save_pretrained(folder)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        Qwen3ForCausalLM(config).save_pretrained(folder)
-    return folder
+    """The tiny model, with a chat template."""
+    return tiny_model(folder, chat_template=TEMPLATE)
 
 
 def official_files(folder: Path, name: str) -> Path:
