@@ -3,6 +3,7 @@
 from qtrain.bench.workload import Shape
 from qtrain.gpu_check.flops import known_peak
 
+
 def update_flops(shape: Shape) -> float:
     """Forward and backward of one group, two operations a multiplication: the prompt once, causal attention halved.
 
