@@ -6,6 +6,7 @@ from figures.conflict import ALIGNED, EASIER, HARDER, Q, caption, compute, expon
 from qtheory.escape import sigmoid_time
 
 
+@pytest.mark.slow
 def test_numbers() -> None:
     data = compute()
     np.testing.assert_allclose(exponents(data), [-1 / (1 + cosine) for cosine in ALIGNED], atol=5e-3)

@@ -6,6 +6,7 @@ from figures.escape_times import Q, caption, compute, deepest
 from qtheory.escape import sigmoid_time
 
 
+@pytest.mark.slow
 def test_numbers() -> None:
     data = compute()
     np.testing.assert_allclose(data.closed, sigmoid_time(data.p0[:, None], 0.5, Q), rtol=1e-12)

@@ -36,6 +36,7 @@ def test_list_names_data_command_and_cost(
     assert "`qtrain study cold_start`: not made yet" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_costs_are_measured_and_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

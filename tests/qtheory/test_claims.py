@@ -168,6 +168,7 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "target", "wrong"),
     [

@@ -104,6 +104,7 @@ def test_operations_of_an_update_by_counting_products() -> None:
     assert update_flops(shape) == 3 * forward
 
 
+@pytest.mark.slow
 def test_stages_cover_a_training_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     words = (
@@ -145,6 +146,7 @@ def measure(cases: list[Case], folder: Path) -> dict[str, Any]:
         store.close()
 
 
+@pytest.mark.slow
 def test_contests_take_turns_and_what_is_finished_is_kept(tmp_path: Path) -> None:
     cases = [case("one", "a"), case("one", "b", 1e9), case("one", "c", code="raise SystemExit('no luck')")]
     found = measure(cases, tmp_path)
@@ -158,6 +160,7 @@ def test_contests_take_turns_and_what_is_finished_is_kept(tmp_path: Path) -> Non
     assert [(one["name"], one["round"]) for one in lines(tmp_path)] == [*order, ("c", 0)]
 
 
+@pytest.mark.slow
 def test_an_interruption_ends_the_measured_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import qtrain.bench.run as run
 

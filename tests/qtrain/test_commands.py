@@ -121,6 +121,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert [path.name for path in folder.iterdir()] == ["tiny.json"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_stops_its_workers_and_goes_on(tiny: str, folder: Path) -> None:
     words = [sys.executable, "-m", "qtrain", "compare", tiny, "train.steps=4000", "eval.every=4000"]
     words += ["--estimator", "rloo", "--out", "out", "--jobs", "1"]

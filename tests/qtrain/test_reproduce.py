@@ -115,6 +115,7 @@ def test_list(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in out.splitlines()[1:-1]] == [cell.name for cell in TABLES[name].cells]
 
 
+@pytest.mark.slow
 def test_a_cell_is_run_once_and_its_table_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, data = pretrained_folder(folder / "model"), official_files(folder / "data", "finqa")
     settings = [f"model.pretrained={model}", *TINY]
@@ -146,6 +147,7 @@ def test_a_cell_is_run_once_and_its_table_written(folder: Path, capsys: pytest.C
     assert "holds a run of another configuration: optimizer.lr is 0.001 there and 7.0 here" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_base_is_evaluated_without_training(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, data = pretrained_folder(folder / "model"), official_files(folder / "data", "hotpotqa")
     sizes = ["task.train_size=none", "task.held_out_size=none"]

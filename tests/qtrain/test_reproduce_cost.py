@@ -141,7 +141,7 @@ def test_lengths_are_measured_where_data_and_tokenizer_are_at_hand(tmp_path: Pat
     # A token a byte, <think>, and for y* the prefix, "5" and END.
     assert lengths(GARL, config) == Lengths(len(text) + 1, 4, measured=True)
     assert not lengths(GARL, GARL.config([f"model.pretrained={model}"])).measured
-    assert shape_of(config).vocabulary == 260
+    assert shape_of(config).vocabulary == 265
 
 
 @pytest.mark.shared
