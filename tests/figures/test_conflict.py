@@ -1,6 +1,7 @@
 """Figure `conflict`: exponents beside an easy example, and the order of times that conflict reverses."""
 
 import numpy as np
+import pytest
 
 from figures.conflict import ALIGNED, EASIER, HARDER, Q, caption, compute, exponents
 from qtheory.escape import sigmoid_time

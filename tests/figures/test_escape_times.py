@@ -1,6 +1,7 @@
 """Figure `escape_times`: the caption's numbers are those of the closed form and of the exponents."""
 
 import numpy as np
+import pytest
 
 from figures.escape_times import Q, caption, compute, deepest
 from qtheory.escape import sigmoid_time
