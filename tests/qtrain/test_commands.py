@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,9 @@ def test_mistakes_are_one_line_and_leave_nothing(
 def test_an_interrupted_comparison_stops_its_workers_and_goes_on(tiny: str, folder: Path) -> None:
     words = [sys.executable, "-m", "qtrain", "compare", tiny, "train.steps=4000", "eval.every=4000"]
     words += ["--estimator", "rloo", "--out", "out", "--jobs", "1"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background has them ignore Ctrl-C, and so would this process.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     assert process.stderr is not None
     assert process.stderr.readline() == "base, seed 0: ready\n"
     process.send_signal(signal.SIGINT)
