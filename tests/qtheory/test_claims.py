@@ -55,6 +55,7 @@ every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
 @every_claim
 class TestRegisteredClaims:
+    @pytest.mark.slow
     def test_the_check_bears_the_verdict_out(self, claim: Claim):
         verification = verify(claim)
         off = [one.what for one in verification.evidence.comparisons if not one.agrees]

@@ -18,6 +18,7 @@ def test_starts_have_the_probability_asked_for(name):
         assert float(one.model.log_p(one.start(log_p0))) == pytest.approx(log_p0, rel=1e-13)
 
 
+@pytest.mark.slow
 @every_family
 def test_path_and_direct_solver_agree(name):
     # The one has log P for its variable and the other time; they share the model alone.

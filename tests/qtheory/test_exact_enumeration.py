@@ -85,6 +85,7 @@ def test_moments_in_large_pools_and_at_small_p(form: str, example: FiniteTask, s
         assert_agrees(moments(example, q, size, form, K=draws), exact, form, example.gradient(q), floor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("q", [0.5, 1.0])
 @pytest.mark.parametrize("size", [1, 10**6])
 def test_the_plug_in_s_moments_are_mpmath_s_integrals(q: float, size: int):

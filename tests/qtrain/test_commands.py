@@ -53,6 +53,7 @@ def run(*words: str) -> int:
     return stop.value.code
 
 
+@pytest.mark.slow
 def test_compare_writes_one_row_a_cell_and_resumes(tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", tiny, "--estimator", "grpo", "garl:q=.5", "--seeds", "2", "--out", "out", "--jobs", "1"]
     assert run(*words) == 0
