@@ -42,9 +42,12 @@ class RolloutConfig(Table):
     `answer_budget` bounds sampled answers, END included. `engine` samples and scores (see `qtrain.engines`).
     `temperature`, `top_p` and `top_k` other than 1, 1 and none sample from another distribution than the model's:
     estimators on weights refuse them unless `force_sampling` is set.
+    The engine `transformers` keeps the keys and values of all rows of a step, or of an evaluation's 64 prompts:
+    `prompts_at_once` has it go through so many prompts at a time. (vLLM bounds its cache itself.)
     """
 
     prompts: int = Field(default=16, ge=1)
+    prompts_at_once: int | None = Field(default=None, ge=1)
     samples: int = Field(default=16, ge=1)
     rationale_budget: int = Field(default=7, ge=1)
     answer_budget: int = Field(default=3, ge=1)
@@ -57,7 +60,8 @@ class RolloutConfig(Table):
 
     def from_the_model(self, samples: int) -> "RolloutConfig":
         """The same budgets with so many samples from the model itself: for measurements, whose P is the model's."""
-        return RolloutConfig(samples=samples, rationale_budget=self.rationale_budget, answer_budget=self.answer_budget)
+        kept = {name: getattr(self, name) for name in ("rationale_budget", "answer_budget", "prompts_at_once")}
+        return RolloutConfig(samples=samples, **kept)
 
     def distorted(self) -> str | None:
         """The first sampling setting that leaves the model's own distribution, as `key=value`."""
@@ -108,7 +112,7 @@ class TrainConfig(Table):
     checkpoint_every: int | None = Field(default=None, ge=1)
     keep: int = Field(default=2, ge=1)
     skip_limit: int = Field(default=3, ge=1)
-    micro_batch_tokens: int | None = Field(default=16384, ge=1)
+    micro_batch_tokens: int | None = Field(default=4096, ge=1)
     gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     kl: float | None = Field(default=None, gt=0)

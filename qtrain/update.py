@@ -50,11 +50,14 @@ class Backward(NamedTuple):
 
 
 def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Plain SGD (no momentum) or AdamW (no weight decay): nothing but the gradient moves a weight."""
+    """Plain SGD (no momentum) or AdamW (no weight decay): nothing but the gradient moves a weight.
+
+    Fused: no tensor as large as the embeddings is made on the way.
+    """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if config.name == "sgd":
-        return torch.optim.SGD(trained, lr=config.lr)
-    return torch.optim.AdamW(trained, lr=config.lr, eps=config.eps, weight_decay=0.0)
+        return torch.optim.SGD(trained, lr=config.lr, fused=True)
+    return torch.optim.AdamW(trained, lr=config.lr, eps=config.eps, weight_decay=0.0, fused=True)
 
 
 def forward(
@@ -117,6 +120,7 @@ def backward(
     rationale_N, answer_N = (one.flatten().to(model.device) for one in coefficients_BM)
     kept = ((rationale_N != 0) | (answer_N != 0)).nonzero()[:, 0].tolist()
     for parameter in filter(lambda one: one.requires_grad, model.parameters()):
+        parameter.grad = None  # so that its memory serves the new one
         parameter.grad = torch.zeros_like(parameter)
     if not kept:
         return Backward(0.0, 0, TokenLogProbs.joined([]))

@@ -1,7 +1,7 @@
 """Log-probabilities at the output matrix, chunk by chunk: nothing grows with vocabulary times length.
 
-The gradient is computed along with them, since the coefficients are known by then: a chunk's logits are there once, for
-three products of matrices in all and never a fourth.
+The gradient is computed along with them, since the coefficients are known by then: one buffer holds a chunk's logits,
+for three products of matrices in all and never a fourth.
 """
 
 import torch
@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 
 from qtrain.errors import UserError
 
-CHUNK_BYTES, CHUNK_TOKENS = 2**25, 128
-"""Of a chunk's logits, which are there twice; and its fewest tokens, below which products of matrices become slow."""
+CHUNK_BYTES, CHUNK_TOKENS = 2**26, 128
+"""Of a chunk's logits; and its fewest tokens, below which products of matrices become slow."""
 
 
 def output_matrix(model: PreTrainedModel) -> nn.Linear:
@@ -32,8 +32,8 @@ def output_matrix(model: PreTrainedModel) -> nn.Linear:
 @torch.no_grad()
 def log_probs(head: nn.Linear, states_KD: Tensor, target_K: Tensor) -> Tensor:
     """Log p of each target in nats, (K,), in float32 or finer whatever the states are."""
-    found = [_chunk(head, states, target)[1] for states, target in _chunks(head, states_KD, target_K)]
-    return torch.cat(found) if found else states_KD.new_zeros(0)
+    chunks = _Chunks(head, states_KD)
+    return torch.cat([chunks.exponentials(which, target_K[which])[2] for which in chunks.all] or [chunks.nothing])
 
 
 @torch.no_grad()
@@ -41,6 +41,10 @@ def weighted_log_probs(
     head: nn.Linear, states_KD: Tensor, target_K: Tensor, coefficient_K: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Log p of each target, and the gradient of sum_k coefficient_k log p_k.
+
+    With E = exp(logits - largest) and p = E / sum, the gradient for a token's logits is
+    -coefficient / sum (E - sum 1_target). That factor is put on states and products, which are D wide: nothing but E is
+    as wide as the vocabulary.
 
     Args:
         head: The output matrix; the gradient for it is added to `.grad`, where it wants one.
@@ -51,41 +55,56 @@ def weighted_log_probs(
     Returns:
         log p in nats, (K,), and the gradient for the states, (K, D), of their type.
     """
-    found, gradients = [], []
-    for states, target, coefficient in _chunks(head, states_KD, target_K, coefficient_K):
-        log_p_CV, log_p_C = _chunk(head, states, target)
-        states, coefficient_C1 = states.to(log_p_CV.dtype), coefficient.to(log_p_CV.dtype)[:, None]
-        d_logits_CV = log_p_CV.exp_().mul_(-coefficient_C1)
-        d_logits_CV.scatter_add_(1, target[:, None], coefficient_C1)
-        gradients.append((d_logits_CV @ head.weight.to(d_logits_CV.dtype)).to(states_KD.dtype))
+    chunks = _Chunks(head, states_KD)
+    weight, bias, found, gradients = chunks.weight_VD, head.bias, [], []
+    for which in chunks.all:
+        target_C = target_K[which]
+        e_CV, sum_C1, log_p_C = chunks.exponentials(which, target_C)
+        e_CV.scatter_add_(1, target_C[:, None], -sum_C1)
+        scale_C1 = -coefficient_K[which].to(weight.dtype)[:, None] / sum_C1
+        gradients.append((e_CV @ weight).mul_(scale_C1).to(states_KD.dtype))
         if head.weight.requires_grad:
-            head.weight.grad = _added(head.weight, d_logits_CV, states)
-        if head.bias is not None and head.bias.requires_grad:
-            total = d_logits_CV.sum(0).to(head.bias.dtype)
-            head.bias.grad = total if head.bias.grad is None else head.bias.grad.add_(total)
+            grad_VD, scaled_CD = _gradient(head.weight), states_KD[which] * scale_C1
+            if grad_VD.dtype == weight.dtype:
+                grad_VD.addmm_(e_CV.T, scaled_CD)
+            else:
+                grad_VD.add_(e_CV.T @ scaled_CD)
+        if bias is not None and bias.requires_grad:
+            _gradient(bias).add_((e_CV.T @ scale_C1)[:, 0])
         found.append(log_p_C)
-    if not found:
-        return states_KD.new_zeros(0), torch.zeros_like(states_KD)
-    return torch.cat(found), torch.cat(gradients)
+    return torch.cat(found or [chunks.nothing]), torch.cat(gradients or [torch.zeros_like(states_KD)])
 
 
-def _added(weight: Tensor, d_logits_CV: Tensor, states_CD: Tensor) -> Tensor:
-    """The weight's gradient with a chunk's added."""
-    if weight.grad is None:
-        return (d_logits_CV.T @ states_CD).to(weight.dtype)
-    if weight.dtype != states_CD.dtype:
-        return weight.grad.add_(d_logits_CV.T @ states_CD)
-    return weight.grad.addmm_(d_logits_CV.T, states_CD)
+def _gradient(parameter: Tensor) -> Tensor:
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
 
 
-def _chunk(head: nn.Linear, states_CD: Tensor, target_C: Tensor) -> tuple[Tensor, Tensor]:
-    """All log-probabilities of a chunk, and the targets'."""
-    weight = head.weight.to(torch.promote_types(head.weight.dtype, torch.float32))
-    bias = None if head.bias is None else head.bias.to(weight.dtype)
-    log_p_CV = nn.functional.linear(states_CD.to(weight.dtype), weight, bias).log_softmax(-1)
-    return log_p_CV, log_p_CV.gather(1, target_C[:, None])[:, 0]
+class _Chunks:
+    """States chunk by chunk in front of the output matrix; one buffer holds the logits of all.
 
+    Attributes:
+        weight_VD: The matrix, float32 or finer.
+        all: The places of each chunk.
+        nothing: What no states give.
+    """
 
-def _chunks(head: nn.Linear, *tensors: Tensor) -> "list[tuple[Tensor, ...]]":
-    size = max(CHUNK_TOKENS, CHUNK_BYTES // (4 * head.out_features))
-    return list(zip(*(tensor.split(size) for tensor in tensors), strict=True)) if len(tensors[0]) else []
+    def __init__(self, head: nn.Linear, states_KD: Tensor) -> None:
+        self.states_KD, self.bias = states_KD, head.bias
+        self.weight_VD = head.weight.to(torch.promote_types(head.weight.dtype, torch.float32))
+        size, count = max(CHUNK_TOKENS, CHUNK_BYTES // (4 * head.out_features)), len(states_KD)
+        self.all = [slice(first, min(first + size, count)) for first in range(0, count, size)]
+        self.nothing = self.weight_VD.new_zeros(0)
+        self._buffer = self.weight_VD.new_empty(min(size, count), head.out_features)
+
+    def exponentials(self, which: slice, target_C: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """exp(logits - largest), (C, V), in the buffer; their sums, (C, 1); log p of the targets, (C,)."""
+        e_CV = self._buffer[: which.stop - which.start]
+        torch.mm(self.states_KD[which].to(e_CV.dtype), self.weight_VD.T, out=e_CV)
+        if self.bias is not None:
+            e_CV.add_(self.bias)
+        largest_C1 = e_CV.amax(1, keepdim=True)
+        aimed_C1 = e_CV.gather(1, target_C[:, None]) - largest_C1
+        sum_C1 = e_CV.sub_(largest_C1).exp_().sum(1, keepdim=True)
+        return e_CV, sum_C1, (aimed_C1 - sum_C1.log())[:, 0]

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -56,7 +58,25 @@ def _decode(model: PreTrainedModel, packed: Packed, dtype: Dtype, memory: Memory
             pattern=packed.pattern,
             memory=memory,
         ).last_hidden_state
-    return states_1TD[0].index_select(0, packed.scored_K)
+    return _Scored.apply(states_1TD[0], packed.scored_K)
+
+
+class _Scored(torch.autograd.Function):
+    """The states at some places, each once: the gradients are copied back, where `index_select` would add them up."""
+
+    @staticmethod
+    def forward(ctx: Any, states_TD: Tensor, place_K: Tensor) -> Tensor:
+        """(T, D) to (K, D)."""
+        ctx.save_for_backward(place_K)
+        ctx.length = len(states_TD)
+        return states_TD.index_select(0, place_K)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """(K, D) to (T, D)."""
+        (place_K,) = ctx.saved_tensors
+        gradient_KD = gradients[0]
+        return gradient_KD.new_zeros(ctx.length, gradient_KD.shape[1]).index_copy_(0, place_K, gradient_KD), None
 
 
 @contextmanager

@@ -70,7 +70,8 @@ def plan(prompts: Sequence[Sequence[int]], rows: Sequence[Row], limit: int | Non
     Args:
         prompts: As token ids.
         rows: Behind them. Rows without tokens are left out.
-        limit: Most tokens in a pass, none for all in one. A prompt or a row that is longer has a pass of its own.
+        limit: Most tokens in memory at once, none for all in one pass. A prompt or a row that is longer has a pass of
+            its own; beside a prompt that takes more than half, its rows have half.
     """
     groups: dict[int, list[int]] = {}
     for index, row in enumerate(rows):
@@ -84,7 +85,9 @@ def plan(prompts: Sequence[Sequence[int]], rows: Sequence[Row], limit: int | Non
         if len(prompts[prompt]) + sum(lengths) <= limit or len(group) == 1:
             whole.append((group, len(prompts[prompt]) + sum(lengths)))
         else:
-            jobs.append(Job([[group[item] for item in one] for one in divide(lengths, limit)]))
+            # What the prompt's pass keeps stays in memory during theirs.
+            room = max(limit - len(prompts[prompt]), -(-limit // 2))
+            jobs.append(Job([[group[item] for item in one] for one in divide(lengths, room)]))
     together = [
         Job([[index for item in one for index in whole[item][0]]]) for one in divide([size for _, size in whole], limit)
     ]
