@@ -65,6 +65,7 @@ test-vllm: .venv-vllm/.installed
 	$(VLLM_BIN)/pytest tests/vllm/test_vllm_engine.py --vllm-model untied
 	$(VLLM_BIN)/pytest tests/vllm/test_vllm_engine.py --vllm-model tied
 	$(VLLM_BIN)/pytest tests/vllm/test_vllm_engine.py --vllm-model bfloat16
+	$(VLLM_BIN)/pytest tests/vllm/test_vllm_engine.py --vllm-model lora
 	$(VLLM_BIN)/pytest tests/vllm/test_vllm_records.py tests/vllm/test_vllm_training.py
 	$(VLLM_BIN)/pytest tests/qtrain/test_rollouts.py tests/qtrain/test_engines.py \
 		tests/qtrain/test_shared_prompt.py

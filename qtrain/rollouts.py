@@ -1,12 +1,14 @@
 """Rollouts: M rationales a prompt from the policy, the likelihood of y* behind each, and sampled answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from qtrain.config import RolloutConfig
-from qtrain.engines.base import Engine
+from qtrain.engines.base import Engine, Rationales
 from qtrain.errors import UserError
 
 
@@ -57,6 +59,7 @@ def roll_out(
         prompts: B prompts as token ids.
         gold: B gold answers as token ids, END included.
         config: Samples a prompt, budgets and sampling settings (`config.prompts` is not read).
+            `config.prompts_at_once` of the prompts go through the engine at a time.
         generator: Source of randomness, on the model's device.
         sample_answers: Whether to sample answers and compute rewards.
         score_norms: Whether to note the rationales' squared scores.
@@ -68,20 +71,35 @@ def roll_out(
         Diverged: The model gives logits that are not finite.
     """
     _check_length(engine.max_positions, prompts, gold, config)
-    shape_BM = (len(prompts), config.samples)
-    group = engine.start(prompts, config)
-    found = group.rationales(generator, score_norms=score_norms)
-    log_w_N = torch.full((len(found.tokens),), torch.nan, dtype=torch.float64)
-    if score:
-        log_w_N = group.score([answer for answer in gold for _ in range(config.samples)])
-    answers = reward_BM = None
-    if sample_answers:
-        answers = group.answers(generator)
+    at_once = config.prompts_at_once or len(prompts)
+    parts = []
+    for first in range(0, len(prompts), at_once):
+        some = slice(first, first + at_once)
+        group = engine.start(prompts[some], config)
+        found = group.rationales(generator, score_norms=score_norms)
+        targets = [answer for answer in gold[some] for _ in range(config.samples)]
+        log_w_N = group.score(targets) if score else torch.full((len(targets),), torch.nan, dtype=torch.float64)
+        answers = group.answers(generator) if sample_answers else None
+        parts.append(_rollouts(prompts[some], gold[some], found, log_w_N, answers))
+        del group  # with its cache, before the next one is made
+    engine.rest()
+    return _joined(parts)
+
+
+def _rollouts(
+    prompts: list[list[int]],
+    gold: list[list[int]],
+    found: Rationales,
+    log_w_N: Tensor,
+    answers: list[list[int]] | None,
+) -> Rollouts:
+    shape_BM = (len(prompts), len(log_w_N) // len(prompts))
+    reward_BM = None
+    if answers is not None:
         reward_BM = torch.tensor(
-            [float(answer == gold[row // config.samples]) for row, answer in enumerate(answers)],
+            [float(answer == gold[row // shape_BM[1]]) for row, answer in enumerate(answers)],
             dtype=torch.float64,
         ).reshape(shape_BM)
-    engine.rest()
     return Rollouts(
         prompts,
         gold,
@@ -93,6 +111,18 @@ def roll_out(
         None if found.score_norm_sq_N is None else found.score_norm_sq_N.reshape(shape_BM),
         found.log_p,
     )
+
+
+def _joined(parts: list[Rollouts]) -> Rollouts:
+    """One batch of all prompts: rows one after the other, None where there is none."""
+
+    def joined(name: str) -> Any:
+        first, *others = values = [getattr(part, name) for part in parts]
+        if not others or first is None:
+            return first
+        return torch.cat(values) if isinstance(first, Tensor) else list(chain.from_iterable(values))
+
+    return Rollouts(**{field.name: joined(field.name) for field in fields(Rollouts)})
 
 
 def _check_length(max_positions: int, prompts: list[list[int]], gold: list[list[int]], config: RolloutConfig) -> None:

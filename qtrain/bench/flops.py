@@ -1,23 +1,27 @@
 """Floating-point operations that an update needs, and the share of a card's peak that it reaches."""
 
 from qtrain.bench.workload import Shape
-from qtrain.gpu_check.flops import known_peak
+from qtrain.flops import known_peak, text_flops
+from qtrain.model_config import ModelConfig
 
 
 def update_flops(shape: Shape) -> float:
-    """Forward and backward of one group, two operations a multiplication: the prompt once, causal attention halved.
+    """Forward and backward of one group, as `qtrain.flops.text_flops` counts them, the prompt once.
 
     The backward pass counts twice the forward pass; recomputing, norms and the optimizer count nothing.
     """
     size = shape.model
-    attention = size.heads * size.head_dim
-    layer = size.width * (2 * attention + 2 * size.key_value_heads * size.head_dim + 3 * size.intermediate)
-    scored = shape.samples * shape.completion
-    tokens = shape.prompt + scored
-    pairs = shape.prompt * (shape.prompt + 1) / 2
-    pairs += shape.samples * (shape.completion * shape.prompt + shape.completion * (shape.completion + 1) / 2)
-    forward = size.layers * (2 * layer * tokens + 4 * attention * pairs) + 2 * size.width * size.vocabulary * scored
-    return 3.0 * forward
+    model = ModelConfig(
+        hidden_size=size.width,
+        intermediate_size=size.intermediate,
+        layers=size.layers,
+        heads=size.heads,
+        key_value_heads=size.key_value_heads,
+        head_dim=size.head_dim,
+    )
+    prompt = text_flops(model, size.vocabulary, shape.prompt, 0, with_prompt=True)
+    completion = text_flops(model, size.vocabulary, shape.prompt, shape.completion, with_prompt=False)
+    return 3 * (prompt + shape.samples * completion)
 
 
 def utilisation(shape: Shape, seconds: float, card: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Runs of one configuration in this process, one after the other, as a comparison's folder."""
+"""Runs of one configuration in this process, one after the other, as a comparison's folder, and their table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from qtrain.compare import cells_of, row
 from qtrain.config import Config
+from qtrain.gpu_check.table import curves, table
 from qtrain.pretrain import get_base
 from qtrain.progress import Board, Report
 from qtrain.run_folder import COMPARISON, CONFIG, ENVIRONMENT, EVALS, METRICS, environment, read_jsonl, write_json
@@ -14,6 +15,38 @@ from qtrain.tasks import make_task
 from qtrain.train import train
 
 CURVE = ("step", "p_at_1", "p", "mean_log_p")
+
+TINY = {
+    "model.hidden_size": 16,
+    "model.intermediate_size": 24,
+    "model.heads": 2,
+    "model.key_value_heads": 1,
+    "model.head_dim": 8,
+    "pretrain.steps": 4,
+    "pretrain.batch": 8,
+    "pretrain.p0": 1e-4,
+    "rollout.prompts": 4,
+    "rollout.samples": 4,
+    "rollout.rationale_budget": 3,
+    "train.steps": 2,
+    "train.checkpoint_every": 1,
+    "eval.every": 1,
+    "eval.prompts": 4,
+    "eval.samples": 4,
+}
+"""What the tiny size changes of any of these configurations."""
+
+SHOWN = {
+    "estimator": "estimator",
+    "p0": "p0",
+    "escape_step": "escape step",
+    "p_at_1": "p@1",
+    "p_at_1_easy": "p@1, easy half",
+    "mean_log_p": "mean log P",
+    "seconds": "seconds",
+    "tokens_per_second": "tokens/s",
+}
+"""Headings of what is shown of a run, where the run has it."""
 
 
 def compared(config: Config, estimators: Sequence[str], out: Path) -> list[dict[str, Any]]:
@@ -47,6 +80,20 @@ def compared(config: Config, estimators: Sequence[str], out: Path) -> list[dict[
     write_json(out / ENVIRONMENT, environment())
     write_json(out / COMPARISON, [row(result) for result in results])
     return [{**result, **_measured(one.folder)} for one, result in zip(cells, results, strict=True)]
+
+
+def show(result: dict[str, Any]) -> list[str]:
+    """Escape steps and final scores of a stage's `runs`, and p@1 on the way."""
+    runs = result["runs"]
+    names = [name for name in SHOWN if name in runs[0]]
+    prompts = "hard prompts" if "p_at_1_easy" in names else "prompts"
+    return [
+        *table([SHOWN[name] for name in names], [[one[name] for name in names] for one in runs]),
+        "",
+        f"p@1 on held-out {prompts} against the step:",
+        "",
+        *curves(runs, "p_at_1"),
+    ]
 
 
 def _measured(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from qtrain.config import Config
-from qtrain.gpu_check.flops import known_peak, measured_peak, step_flops
+from qtrain.flops import known_peak, measured_peak, step_flops
 from qtrain.gpu_check.stage import Place, Stage
 from qtrain.gpu_check.table import table
 from qtrain.model_config import ModelConfig
@@ -183,7 +183,7 @@ STAGE = Stage(
     "Five full GARL and PAFT steps of a random model of 28 layers, width 1,024, 16 heads, 8 key-value heads and a tied "
     "vocabulary of 151,936 (`qtrain/configs/qwen3_random.toml`): M = 32, prompts of 1,500 tokens, rationales of 1,000, "
     "answers of 16. Means are over the steps after the first. Utilisation is the FLOPs that a step needs over what the "
-    "device could have done in its seconds; `qtrain/gpu_check/flops.py` has the formula. What an implementation does "
+    "device could have done in its seconds; `qtrain/flops.py` has the formula. What an implementation does "
     "beyond that, as running a prompt once a row, lowers it.",
     run,
     show,

@@ -100,7 +100,8 @@ def test_operations_of_an_update_by_counting_products() -> None:
     for seen in (count for row in rows for count in row):
         matrices = [(4, 8), (4, 4), (4, 4), (8, 4), (4, 6), (4, 6), (6, 4)]
         forward += 2 * (sum(2 * a * b for a, b in matrices) + 2 * (2 * 4 * seen) * 2)
-    forward += sum(2 * 4 * 11 for row in rows[1:] for _ in row)
+    # Logits: of the prompt's last token, and of every token behind it.
+    forward += 2 * 4 * 11 * (1 + sum(map(len, rows[1:])))
     assert update_flops(shape) == 3 * forward
 
 

@@ -13,8 +13,8 @@ from transformers import DynamicCache, Qwen3ForCausalLM
 
 from qtrain.cli import main
 from qtrain.config import Config
+from qtrain.flops import known_peak, measured_peak, step_flops, text_flops
 from qtrain.gpu_check import throughput
-from qtrain.gpu_check.flops import known_peak, measured_peak, step_flops, text_flops
 from qtrain.gpu_check.page import page
 from qtrain.gpu_check.stage import Place
 from qtrain.gpu_check.stages import STAGES

@@ -1,12 +1,15 @@
 """Rollouts against the definition: each row alone, without cache, mask, padding or batch."""
 
+from collections.abc import Sequence
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
 from transformers import Qwen3ForCausalLM
 
 from qtrain.config import Config, RolloutConfig
-from qtrain.engines.base import Diverged
+from qtrain.engines.base import Diverged, Group
 from qtrain.engines.transformers import TransformersEngine
 from qtrain.errors import UserError
 from qtrain.log_weights import row_log_probs
@@ -71,6 +74,34 @@ def test_log_w_is_the_likelihood_of_each_row_alone(model: Qwen3ForCausalLM, roll
     ]
     assert rollouts.log_w_BM.dtype == torch.float64
     np.testing.assert_allclose(rollouts.log_w_BM.flatten().numpy(), expected, rtol=0, atol=2e-5)
+
+
+def test_prompts_that_go_a_few_at_a_time_give_the_same_rollouts(
+    engine: TransformersEngine, task: Task, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = encode_examples(task.tokenizer, task.batch(6, np.random.default_rng(0)))
+    # Greedy: which random numbers a row gets decides nothing.
+    settings = config.rollout.model_copy(update={"top_k": 1})
+    whole = roll_out(engine, *encoded, settings, generator(), sample_answers=True, score_norms=True)
+    start, sizes = engine.start, []
+
+    def noted(prompts: Sequence[list[int]], config: RolloutConfig) -> Group:
+        sizes.append(len(prompts))
+        return start(prompts, config)
+
+    monkeypatch.setattr(engine, "start", noted)
+    settings = settings.model_copy(update={"prompts_at_once": 4})
+    parts = roll_out(engine, *encoded, settings, generator(), sample_answers=True, score_norms=True)
+    assert sizes == [4, 2]
+    for field in fields(Rollouts):
+        expected, found = getattr(whole, field.name), getattr(parts, field.name)
+        if isinstance(expected, torch.Tensor):
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)
+        elif field.name == "rationale_log_p":
+            for row, of_whole in zip(found, expected, strict=True):
+                np.testing.assert_allclose(row, of_whole, rtol=0, atol=2e-5)
+        else:
+            assert found == expected
 
 
 def test_score_norms_are_those_of_autograd_on_each_rows_logits(

@@ -8,6 +8,7 @@ from transformers import Qwen3ForCausalLM
 from qtrain.config import Config
 from qtrain.engines.vllm import VllmEngine
 from qtrain.model import new_model, token_ids
+from qtrain.policy import add_adapters
 from qtrain.tasks import make_task
 from qtrain.tasks.base import Task
 
@@ -15,6 +16,7 @@ MODELS = {
     "untied": {},
     "tied": {"model.tied_embeddings": True},
     "bfloat16": {"rollout.vllm.dtype": "bfloat16"},
+    "lora": {"lora.rank": 4},
 }
 """vLLM allows one engine a process, so each of these needs a call of pytest of its own."""
 
@@ -58,6 +60,8 @@ def make_pair(name: str) -> Pair:
     model = new_model(config.model, task.tokenizer, seed=3)
     with torch.no_grad():
         # Tied, a token would otherwise be followed by itself. bfloat16's error grows with the logits.
-        model.lm_head.weight.mul_({"untied": 5.0, "tied": 1.5, "bfloat16": 2.0}[name])
+        model.lm_head.weight.mul_({"untied": 5.0, "tied": 1.5, "bfloat16": 2.0, "lora": 5.0}[name])
+    if config.lora is not None:
+        add_adapters(model, config.lora, seed=4)
     engine = VllmEngine(model, token_ids(task.tokenizer), config.rollout)
     return Pair(config, task, model, engine, tolerance=0.2 if name == "bfloat16" else 1e-4)
