@@ -33,7 +33,7 @@ lint: setup
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow" --hypothesis-profile quick
 
 # What documented commands do at small sizes, and the like: minutes.
 test-slow: setup
@@ -45,7 +45,7 @@ test-report: setup
 		{ echo "test-report: chromium or chromedriver is missing: apt-get install chromium chromium-driver" >&2; exit 2; }
 	$(BIN)/pytest tests/qtrain/test_report_browser.py --browser
 
-# Apart from `test`, as tracing costs the theory's tests as much time again.
+# Apart from `test`, as tracing costs the theory's tests as much time again; property tests try 100 examples, not 40.
 coverage: setup
 	$(BIN)/pytest -n 2 tests/qtheory --cov=qtheory --cov-report=term --cov-fail-under=95
 

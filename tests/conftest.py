@@ -6,8 +6,10 @@ import pytest
 from hypothesis import settings
 
 # A deadline is a timing in an assert, and a random seed is no seed.
-settings.register_profile("qcontinuum", deadline=None, derandomize=True)
-settings.load_profile("qcontinuum")
+settings.register_profile("whole", deadline=None, derandomize=True)
+# That of `make test`; `make coverage` goes through the whole number.
+settings.register_profile("quick", settings.get_profile("whole"), max_examples=40)
+settings.load_profile("whole")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = next(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from computed import Computed
 from scipy.optimize import brentq
 from scipy.stats import binom
 
@@ -9,7 +10,7 @@ from figures import baseline, best_q
 
 
 class TestBaseline:
-    data = baseline.compute()
+    data = Computed(baseline.compute)
 
     def test_one_right_rationale(self) -> None:
         def ratio(p: float) -> float:
@@ -35,7 +36,7 @@ class TestBaseline:
 
 
 class TestBestQ:
-    data = best_q.compute()
+    data = Computed(best_q.compute)
 
     def test_the_law_at_many_successes(self) -> None:
         held = best_q.MANY * self.data.p

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from computed import Computed
 from scipy.optimize import brentq
 from scipy.stats import binom
 
@@ -38,7 +39,7 @@ def test_the_second_order_holds_for_small_spreads_only() -> None:
 
 
 class TestBias:
-    data = bias.compute()
+    data = Computed(bias.compute)
 
     def test_exponents(self) -> None:
         shown = np.array(bias.SHOWN)
@@ -61,7 +62,7 @@ class TestBias:
 
 
 class TestVariance:
-    data = variance.compute()
+    data = Computed(variance.compute)
 
     def test_resampling_only_adds(self) -> None:
         for values in (self.data.one, self.data.several):

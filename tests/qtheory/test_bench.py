@@ -25,6 +25,7 @@ def printed(table: Table) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.slow
 def test_the_quick_accuracy_is_as_promised():
     said: list[str] = []
     result = accuracy(quick=True, progress=said.append)

@@ -14,6 +14,7 @@ from qtheory.escape.adam import adam_time, critical_q, memory_gain
 HUGE = 1e300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("q", [0.0, 0.3, 1 - 1e-9, 1.0])
 @pytest.mark.parametrize("log_p0", [-0.8, -200.0])
 @pytest.mark.parametrize("eps", [0.0, 1e-30, 2.0])

@@ -36,6 +36,7 @@ def test_path_and_direct_solver_agree(name):
         assert math.log(flow.time[0]) == pytest.approx(along, abs=1e-8)
 
 
+@pytest.mark.slow
 @every_family
 def test_one_solve_serves_all_q(name):
     together = log_family_times(family(name), [-20.0, -5.0], 0.4, [0.0, 0.5, 1.0])

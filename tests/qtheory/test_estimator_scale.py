@@ -37,6 +37,7 @@ def weights_and_sum(shift: float) -> tuple[np.ndarray, list[int], mp.Real]:
     return log_w, [top, *others.tolist()], total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, -9000.0])
 @pytest.mark.parametrize("q", [0.0, 0.75, 1 - 1e-4, 1.0])
 def test_garl_on_a_large_pool(library: Library, q: float, shift: float):

@@ -75,7 +75,9 @@ def test_moments_are_those_of_all_pools(example: FiniteTask, form: str):
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "u_series"])
 @pytest.mark.parametrize("example", [task((prior, 1 - prior), log_w) for prior, log_w in PAIRS])
-@pytest.mark.parametrize("size", [10, 1000, 10**6])
+@pytest.mark.parametrize(
+    "size", [10, pytest.param(1000, marks=pytest.mark.slow), pytest.param(10**6, marks=pytest.mark.slow)]
+)
 def test_moments_in_large_pools_and_at_small_p(form: str, example: FiniteTask, size: int):
     draws = FORMS[form][1]
     likely = min(size, 35)  # at most one is expected, and 36 or more have probability 1e-42

@@ -47,6 +47,7 @@ def first_passages(model, q, theta, target, horizon):
     return np.array([t[0] if len(t) else math.inf for t in solution.t_events])
 
 
+@pytest.mark.slow
 def test_conflicting_examples_break_the_order_of_theorem_5_1():
     # Scores 143 degrees apart. Alone each example is the faster the larger q; together the easy one is not.
     model = logistic([[1.0, 0.0], [math.cos(2.5), math.sin(2.5)]])

@@ -68,6 +68,7 @@ def enumerate_moments(case: Case) -> tuple[np.ndarray, float, float]:
     return mean, second - float(mean @ mean), second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_registered_estimator_has_its_enumerated_moments(case: Case):
     simulated = simulate(

@@ -104,6 +104,7 @@ def test_every_right_rationale_adds_up(digits: int) -> None:
     assert all(is_right(text) for text in demonstrations(500, right_rationales=1.0, digits=digits))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tagged", "format_a", "right"), [(0.3, 0.5, 0.3), (0.7, 0.1, 0.9), (0.5, 0.9, 0.0)])
 def test_the_pretraining_mixture_has_the_shares_it_says(tagged: float, format_a: float, right: float) -> None:
     n, digits = 20_000, 2

@@ -71,6 +71,7 @@ def test_one_rationale_alone_has_no_baseline() -> None:
     assert with_kl(Coefficients(0 * two, 0 * two), two, 0.5).rationale.tolist() == [[1.0, -1.0]]
 
 
+@pytest.mark.slow
 def test_a_run_stays_nearer_to_its_base(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
     config = config.with_values({"train.steps": 16, "optimizer.lr": 0.02, "rollout.samples": 16})
     last = {}

@@ -26,6 +26,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_sixty_of_them(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command in `malformed.py` runs 500."""
     monkeypatch.setenv("XDG_CACHE_HOME", "")

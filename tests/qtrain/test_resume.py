@@ -52,7 +52,9 @@ def test_killed_at_random_moments(config: Config, base: Base, whole: dict[str, A
     assert content(tmp_path / "run") == whole
 
 
-@pytest.mark.parametrize("number", [3, 40, 55])
+@pytest.mark.parametrize(
+    "number", [pytest.param(3, marks=pytest.mark.slow), 40, pytest.param(55, marks=pytest.mark.slow)]
+)
 def test_killed_at_an_operation_on_a_file(
     number: int, config: Config, base: Base, whole: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -81,7 +83,14 @@ def cut(config: Config, task: Task, base: Base, folder: Path, after: int, patch:
             train(config, task, base, folder)
 
 
-@pytest.mark.parametrize("word", ["garl:q=1", "grpo", "garl_weighted:q=.5"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "garl:q=1",
+        pytest.param("grpo", marks=pytest.mark.slow),
+        pytest.param("garl_weighted:q=.5", marks=pytest.mark.slow),
+    ],
+)
 def test_every_kind_of_run_goes_on_bit_for_bit(
     word: str, config: Config, task: Task, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

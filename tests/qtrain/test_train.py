@@ -32,7 +32,10 @@ def without_timings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key not in TIMINGS} for row in rows]
 
 
-@pytest.mark.parametrize("word", ["garl:q=.75", "paft:q=.5", "grpo"])
+@pytest.mark.parametrize(
+    "word",
+    ["garl:q=.75", pytest.param("paft:q=.5", marks=pytest.mark.slow), pytest.param("grpo", marks=pytest.mark.slow)],
+)
 def test_a_run_leaves_everything_and_repeats_itself(
     word: str, config: Config, task: Task, base: Base, tmp_path: Path
 ) -> None:
@@ -163,6 +166,7 @@ def test_baseline_gain_is_that_of_the_variance_itself(
     assert found["best_multiplier"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_logs_the_baselines_gain_when_asked(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
     train(config.with_values({"train.baseline_gain_every": 2}), task, base, tmp_path / "run")
     metrics = read_jsonl(tmp_path / "run" / "metrics.jsonl")
@@ -249,6 +253,7 @@ def test_p0_out_of_reach_is_one_line(config: Config, task: Task, base: Base) -> 
         get_base(config.with_values({"pretrain.p0": 0.1, "model.tied_embeddings": True}), task)
 
 
+@pytest.mark.slow
 def test_score_norm_is_that_of_autograd_on_an_enumerated_p(config: Config, task: Task, base: Base) -> None:
     """With a rationale budget of 1 the rationales can be enumerated: ||grad mean log P||^2 over all prompts' mean."""
     config = config.with_values({"task.variant": "cold", "task.digits": 2, "rollout.rationale_budget": 1})
