@@ -1,6 +1,6 @@
 """Floating-point operations that an update needs, and the share of a card's peak that it reaches."""
 
-from qtrain.bench.workload import Shape
+from qtrain.bench.workload import ModelSize, Shape
 from qtrain.flops import known_peak, text_flops
 from qtrain.model_config import ModelConfig
 
@@ -10,8 +10,20 @@ def update_flops(shape: Shape) -> float:
 
     The backward pass counts twice the forward pass; recomputing, norms and the optimizer count nothing.
     """
-    size = shape.model
-    model = ModelConfig(
+    model, vocabulary = _config(shape.model), shape.model.vocabulary
+    prompt = text_flops(model, vocabulary, shape.prompt, 0, with_prompt=True)
+    completion = text_flops(model, vocabulary, shape.prompt, shape.completion, with_prompt=False)
+    return 3 * (prompt + shape.samples * completion)
+
+
+def plain_flops(shape: Shape) -> float:
+    """The same where every sample runs the whole prompt itself, with logits of the completion alone."""
+    model, vocabulary = _config(shape.model), shape.model.vocabulary
+    return 3 * shape.samples * text_flops(model, vocabulary, shape.prompt, shape.completion, with_prompt=True)
+
+
+def _config(size: ModelSize) -> ModelConfig:
+    return ModelConfig(
         hidden_size=size.width,
         intermediate_size=size.intermediate,
         layers=size.layers,
@@ -19,9 +31,6 @@ def update_flops(shape: Shape) -> float:
         key_value_heads=size.key_value_heads,
         head_dim=size.head_dim,
     )
-    prompt = text_flops(model, size.vocabulary, shape.prompt, 0, with_prompt=True)
-    completion = text_flops(model, size.vocabulary, shape.prompt, shape.completion, with_prompt=False)
-    return 3 * (prompt + shape.samples * completion)
 
 
 def utilisation(shape: Shape, seconds: float, card: str) -> float | None:

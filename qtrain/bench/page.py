@@ -22,7 +22,7 @@ def render(sections: dict[str, Any]) -> str:
     )
     made = {name: {**one, "table": partial(_table, name, one["rows"])} for name, one in sections.items()}
     text = environment.get_template(TEMPLATE).render(
-        sections=made, profile=profile_table, settings=trl_settings, provenance=provenance
+        sections=made, profile=profile_table, settings=trl_settings, bounds=bounds_table, provenance=provenance
     )
     return text.rstrip() + "\n"
 
@@ -106,6 +106,15 @@ def profile_table(rows: list[dict[str, Any]]) -> str:
         if row["profile"]
     ]
     return table(["P", "R", "vocabulary", "contender", *PARTS], made, 4)
+
+
+def bounds_table(rows: list[dict[str, Any]]) -> str:
+    """How many times the floating-point operations of this project's update whole rows take, by shape."""
+    made = {}
+    for row in rows:
+        lengths = [str(row[name]) for name in ("prompt", "completion", "vocabulary")]
+        made[row["contest"]] = [*lengths, number(row["flops"] / 1e9), number(row["plain_flops"] / row["flops"])]
+    return table(["P", "R", "vocabulary", "ours, 10^9", "plain, times ours"], list(made.values()), 3)
 
 
 def trl_settings(rows: list[dict[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from qtrain.bench.case import Case, Options, Result, program
-from qtrain.bench.flops import utilisation
+from qtrain.bench.flops import plain_flops, update_flops, utilisation
 from qtrain.bench.run import Results
 from qtrain.bench.workload import QWEN3_0_6B, ModelSize, Shape
 
@@ -138,6 +138,8 @@ def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
                 "options": case.settings.get("options"),
                 **mine,
                 "utilisation": card and mine["seconds"] and utilisation(Shape.of(shape), mine["seconds"], card),
+                "flops": update_flops(Shape.of(shape)),
+                "plain_flops": plain_flops(Shape.of(shape)),
                 "times": _ratio(mine["seconds"], ours["seconds"]),
                 "times_memory": _ratio(mine["bytes"], ours["bytes"]),
                 "profile": next((one["profile"] for one in turns if one.get("profile")), None),
