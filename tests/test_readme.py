@@ -1,5 +1,6 @@
 """The README: its tree is the folders', its Python runs, its commands exist, its links lead somewhere."""
 
+import json
 import re
 from pathlib import Path
 
@@ -25,6 +26,26 @@ def test_python_blocks_run() -> None:
         coefficients = names["coef"]
         assert isinstance(coefficients, tuple)
         assert all(np.isfinite(part).all() for part in coefficients)
+
+
+def test_the_numbers_beside_trl_are_the_benchmarks() -> None:
+    section = json.loads((ROOT / "docs" / "benchmarks.json").read_text(encoding="utf-8"))["sections"]["update"]
+    shape = {"prompt": 1500, "completion": 200, "samples": 32, "vocabulary": 32_000}
+    at = {row["name"]: row for row in section["rows"] if shape.items() <= row.items()}
+
+    def figures(name: str) -> tuple[str, str]:
+        seconds = at[name]["seconds"]
+        return f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}", f"{at[name]['bytes'] / 1e9:.2f}"
+
+    ours, shipped, patched, plain = map(
+        figures, ("qtrain", "TRL as shipped", "TRL, best settings, patched", "plain, 8 rows")
+    )
+    wanted = (
+        f"{ours[0]} s and {ours[1]} GB on two CPU threads, where TRL {section['libraries']['trl']['trl']} takes "
+        f"{shipped[0]} s and {shipped[1]} GB as shipped ({patched[0]} s and {patched[1]} GB with its head patched), "
+        f"and whole rows {plain[0]} s and {plain[1]} GB"
+    )
+    assert wanted in " ".join(README.split())
 
 
 @pytest.mark.parametrize("line", re.findall(r"^\$ (.*)$", README, re.MULTILINE))
