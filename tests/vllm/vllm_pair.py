@@ -16,7 +16,7 @@ MODELS = {
     "untied": {},
     "tied": {"model.tied_embeddings": True},
     "bfloat16": {"rollout.vllm.dtype": "bfloat16"},
-    "lora": {"lora.rank": 4},
+    "lora": {"lora": {"rank": 4}},
 }
 """vLLM allows one engine a process, so each of these needs a call of pytest of its own."""
 
