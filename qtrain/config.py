@@ -97,10 +97,11 @@ class TrainConfig(Table):
     `checkpoint_every` so many steps the run writes all that `--resume` needs, and after each evaluation that is the
     best so far (maj@k); the last `keep` checkpoints and the best one stay. A step without a finite gradient is skipped;
     `skip_limit` of them in a row end the run. `micro_batch_tokens` bounds the tokens of one forward and backward pass,
-    a prompt counted once for all its rows; it does not change the result. A batch that cannot be longer is run forward
-    once, and its log w are those of that pass (see `qtrain.step.in_one_pass`). `gradient_checkpointing` computes
-    activations twice instead of keeping them. `dtype` bfloat16 is autocast: weights, logits and log-probabilities stay
-    in float32. `kl` is the weight of KL(p(z|x) || the base's). `device` auto is the GPU where there is one.
+    a prompt counted once for all its rows (beside a prompt of more than half of it, rows still have half); it does not
+    change the result. A batch that cannot be longer is run forward once, and its log w are those of that pass (see
+    `qtrain.step.in_one_pass`). `gradient_checkpointing` computes activations twice instead of keeping them. `dtype`
+    bfloat16 is autocast: weights, logits and log-probabilities stay in float32. `kl` is the weight of
+    KL(p(z|x) || the base's). `device` auto is the GPU where there is one.
     """
 
     steps: int = Field(default=300, ge=1)

@@ -7,7 +7,7 @@ from hypothesis import settings
 
 # A deadline is a timing in an assert, and a random seed is no seed.
 settings.register_profile("whole", deadline=None, derandomize=True)
-# That of `make test`; `make coverage` goes through the whole number.
+# That of `make test`. The theory's property tests try the whole number in `make coverage`.
 settings.register_profile("quick", settings.get_profile("whole"), max_examples=40)
 settings.load_profile("whole")
 

@@ -1,7 +1,7 @@
 """Log-probabilities at the output matrix, chunk by chunk: nothing grows with vocabulary times length.
 
-The gradient is computed along with them, since the coefficients are known by then: one buffer holds a chunk's logits,
-for three products of matrices in all and never a fourth.
+Where the coefficients are known, the gradient is computed along with them: one buffer holds a chunk's logits, for three
+products of matrices in all and never a fourth.
 """
 
 import torch
@@ -11,7 +11,12 @@ from transformers import PreTrainedModel
 from qtrain.errors import UserError
 
 CHUNK_BYTES, CHUNK_TOKENS = 2**26, 128
-"""Of a chunk's logits; and its fewest tokens, below which products of matrices become slow."""
+"""Of a chunk's logits, unless its fewest tokens have more: with less, products of matrices become slow."""
+
+
+def chunk_tokens(vocabulary: int) -> int:
+    """Most tokens whose logits are in memory at once."""
+    return max(CHUNK_TOKENS, CHUNK_BYTES // (4 * vocabulary))
 
 
 def output_matrix(model: PreTrainedModel) -> nn.Linear:
@@ -93,7 +98,7 @@ class _Chunks:
     def __init__(self, head: nn.Linear, states_KD: Tensor) -> None:
         self.states_KD, self.bias = states_KD, head.bias
         self.weight_VD = head.weight.to(torch.promote_types(head.weight.dtype, torch.float32))
-        size, count = max(CHUNK_TOKENS, CHUNK_BYTES // (4 * head.out_features)), len(states_KD)
+        size, count = chunk_tokens(head.out_features), len(states_KD)
         self.all = [slice(first, min(first + size, count)) for first in range(0, count, size)]
         self.nothing = self.weight_VD.new_zeros(0)
         self._buffer = self.weight_VD.new_empty(min(size, count), head.out_features)

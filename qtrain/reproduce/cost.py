@@ -22,7 +22,7 @@ Memory in bytes
     states     16 N                       weights, gradients and two Adam moments, float32
     activations  t = a batch at the whole budget, B (P + M (R + Y)) tokens, at most train.micro_batch_tokens:
                4 L d t + 2 (2 d + 2 H h + 2 K h + 4 f) t     checkpoints of all layers, and the inside of one
-    logits     64 MiB                     a chunk's, whatever V and R are
+    logits     4 V min(t, max(128, 2^24 / V))     a chunk's: 64 MiB, or 128 tokens' where those are more
     group      c (P + M (R + A))          the KV cache of one group
     peak       states + the larger of (activations + logits) and (W + the engine's whole cache)
 Not counted: start-up, the optimiser's update, self-checks, rows that wait for the longest one.
@@ -31,7 +31,7 @@ Not counted: start-up, the optimiser's update, self-checks, rows that wait for t
 from dataclasses import dataclass
 
 from qtrain.config import Config
-from qtrain.forward.head import CHUNK_BYTES
+from qtrain.forward.head import chunk_tokens
 from qtrain.reproduce.cells import SIZES, Cell
 from qtrain.reproduce.lengths import Lengths
 from qtrain.reproduce.shape import Shape
@@ -164,7 +164,7 @@ def cost(cell: Cell, config: Config, shape: Shape, mean: Lengths, assumed: Assum
         inside = 2 * shape.hidden + 2 * (shape.heads + shape.key_value_heads) * shape.head_dim + 4 * shape.intermediate
         layers = 1 if train.gradient_checkpointing else shape.layers
         activations = (4 * shape.layers * shape.hidden + 2 * layers * inside) * tokens
-        logits = CHUNK_BYTES
+        logits = 4.0 * shape.vocabulary * min(tokens, chunk_tokens(shape.vocabulary))
     return Cost(
         sampled_step=step.sampled,
         trained_step=step.trained,

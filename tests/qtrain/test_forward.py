@@ -214,6 +214,27 @@ def test_what_is_kept_does_not_grow_with_vocabulary_times_length(monkeypatch: py
     torch.testing.assert_close(head.log_probs(matrix, states, target), wanted.detach())
 
 
+def test_logits_far_apart_keep_their_log_probs_and_gradients() -> None:
+    """Targets hundreds of nats below the largest logit, and tokens that are all but certain, against float64."""
+    generator = torch.Generator().manual_seed(0)
+    matrix = nn.Linear(8, 50, bias=False)
+    with torch.no_grad():
+        matrix.weight.copy_(100 * torch.randn(50, 8, generator=generator))
+    states, target = torch.randn(40, 8, generator=generator), torch.randint(50, (40,), generator=generator)
+    target[:10] = matrix(states[:10]).argmax(1)
+    coefficient = torch.randn(40, generator=generator)
+    exact_states, exact_weight = (one.detach().double().requires_grad_() for one in (states, matrix.weight))
+    wanted = (exact_states @ exact_weight.T).log_softmax(-1).gather(1, target[:, None])[:, 0]
+    assert wanted.min() < -300
+    (coefficient.double() * wanted).sum().backward()
+    log_p, d_states = head.weighted_log_probs(matrix, states, target, coefficient)
+    torch.testing.assert_close(log_p.double(), wanted.detach(), rtol=1e-6, atol=1e-4)  # of logits of hundreds
+    for found, expected in ((d_states, exact_states.grad), (matrix.weight.grad, exact_weight.grad)):
+        assert found is not None
+        assert expected is not None
+        assert (found - expected).norm() < 1e-5 * expected.norm()
+
+
 @given(sizes=st.lists(st.integers(1, 40), max_size=12), limit=st.integers(1, 60))
 def test_division_is_balanced_and_complete(sizes: list[int], limit: int) -> None:
     bins = divide(sizes, limit)

@@ -89,7 +89,8 @@ def test_a_cell_by_hand() -> None:
     assert found.states == 16 * 2616
     # 100 tokens of 2 20 + 6 13: 4 2 8 bytes a token of checkpoints, and 2 (16 + 2 3 4 + 48) = 176 within a layer.
     assert found.activations == 100 * (64 + 176)
-    assert found.logits == 2 * 32 * 2**20
+    # One chunk: 100 tokens of 4 bytes for each of the vocabulary.
+    assert found.logits == 100 * 4 * SMALL.vocabulary
     whole = cost(
         GARL, GARL.config([*HAND, "train.micro_batch_tokens=none"]), SMALL, Lengths(20, 3, measured=True), Assumptions()
     )

@@ -1,11 +1,12 @@
 """The update against the definition: its gradient is the estimator's sum of scores, by autograd per sample."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 from by_definition import gradient, gradient_by_definition
+from torch import nn
 from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
@@ -113,6 +114,26 @@ def test_adam_moves_on_without_a_gradient(model: Qwen3ForCausalLM, ids: TokenIds
     backward(model, ids, rollouts, Coefficients(0 * ones, 0 * ones), on_sampled_answers=False)
     optimizer.step()
     assert not torch.equal(model.lm_head.weight, before)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_steps_are_those_of_the_definition(name: Literal["sgd", "adamw"]) -> None:
+    """SGD without momentum; Adam's bias-corrected moments (Kingma & Ba 2015) without weight decay, in float64."""
+    generator = torch.Generator().manual_seed(0)
+    model = nn.Linear(4, 3)
+    optimizer = make_optimizer(OptimizerConfig(name=name, lr=0.1, eps=1e-3), model)
+    expected = model.weight.detach().double()
+    first, second = torch.zeros_like(expected), torch.zeros_like(expected)
+    for step in range(1, 4):
+        model.weight.grad = torch.randn(3, 4, generator=generator)
+        model.bias.grad = torch.zeros(3)
+        gradient = model.weight.grad.double()
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        corrected = (second / (1 - 0.999**step)).sqrt()
+        adam = first / (1 - 0.9**step) / (corrected + 1e-3)
+        expected = expected - 0.1 * (gradient if name == "sgd" else adam)
+        optimizer.step()
+        torch.testing.assert_close(model.weight.detach().double(), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("word", ["garl:q=0.75", "paft:q=0.5", "rloo"])
