@@ -69,7 +69,7 @@ def run_cells(cells: Sequence[Cell], *, jobs: int | None = None, title: str = "c
     results = {index: _finished(one) for index, one in enumerate(cells)}
     todo = [index for index, result in results.items() if result is None]
     context = multiprocessing.get_context("spawn")
-    reports = context.Queue()
+    reports = context.SimpleQueue()  # what is put is there before the worker goes on: no last line is lost
     workers = max(1, min(jobs or os.cpu_count() or 1, max(1, len(todo))))
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(reports,))
     board = Board(title, total=len(cells), finished=len(cells) - len(todo))

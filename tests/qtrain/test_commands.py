@@ -63,7 +63,9 @@ def test_compare_writes_one_row_a_cell_and_resumes(tiny: str, folder: Path, caps
     ]  # fmt: skip
     assert all(list(row) == ROW for row in rows)
     assert [row["q"] for row in rows] == [None, 0.5, None, 0.5]
-    assert "out/comparison.json" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "out/comparison.json" in printed.out
+    assert len(re.findall(r"^\S+ seed \d: done$", printed.err, re.MULTILINE)) == 4
     # A cell without a result is run again, the others are not.
     kept = folder / "out" / "garl-q.5-seed0" / "metrics.jsonl"
     before = kept.stat().st_mtime_ns
