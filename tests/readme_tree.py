@@ -7,8 +7,8 @@ ROOT = Path(__file__).resolve().parents[1]
 START, STOP = "<!-- tree: python tests/readme_tree.py -->\n", "<!-- end of tree -->\n"
 WIDTH = 30
 REST = """\
-Makefile                      setup, demo, test, coverage, test-vllm, bench, lint, figures, docs, clean: each by itself.
-docs/                         Getting started, results, estimators, API (`make docs`).
+Makefile                      setup, demo, test and its groups, coverage, bench, reliability, lint, figures, docs.
+docs/                         Getting started, your model, training, theory, estimators, evidence, API (`make docs`).
 tests/                        The laws over the registry, independent references, the commands as a user runs them.
 """
 

@@ -79,22 +79,24 @@ def gigabytes(value: float | None) -> str:
 def update_table(rows: list[dict[str, Any]]) -> str:
     """Seconds and memory of every contender at every shape; on a GPU the share of its peak too."""
     on_gpu = any(row["utilisation"] is not None for row in rows)
-    heads = ["P", "R", "vocabulary", "contender", "s", "least to most", "timed", "times ours", "GB", "times ours"]
+    heads = ["P, R", "vocabulary", "contender", "s", "of so many", "s, times ours", "GB", "GB, times ours"]
     heads += ["gradient's error", *(["MFU"] if on_gpu else [])]
     made = []
     for row in rows:
-        span = NONE if row["fastest"] is None else f"{number(row['fastest'])} to {number(row['slowest'])}"
-        lengths = [str(row[name]) for name in ("prompt", "completion", "vocabulary")]
+        timed = str(row["updates"])
+        if row["updates"] > 1:
+            timed += f": {number(row['fastest'])} to {number(row['slowest'])}"
+        lengths = [f"{row['prompt']}, {row['completion']}", str(row["vocabulary"])]
         if row["failed"]:
-            made.append([*lengths, row["name"], row["failed"].replace("|", "/"), *[NONE] * (len(heads) - 5)])
+            made.append([*lengths, row["name"], row["failed"].replace("|", "/"), *[NONE] * (len(heads) - 4)])
             continue
         measured = row["gradient_error"]
         # Below 1e-8 there is only rounding: see compare_gradient.
         error = NONE if measured is None else "< 1e-08" if measured < 1e-8 else f"{measured:.0e}"
-        values = [number(row["seconds"]), span, str(row["updates"]), number(row["times"]), gigabytes(row["bytes"])]
+        values = [number(row["seconds"]), timed, number(row["times"]), gigabytes(row["bytes"])]
         share = [NONE if row["utilisation"] is None else f"{row['utilisation']:.1%}"] if on_gpu else []
         made.append([*lengths, row["name"], *values, number(row["times_memory"]), error, *share])
-    return table(heads, made, 4)
+    return table(heads, made, 3)
 
 
 def profile_table(rows: list[dict[str, Any]]) -> str:

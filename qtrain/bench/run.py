@@ -90,7 +90,9 @@ def measured(case: Case, threads: int) -> Result:
             return json.loads(path.read_text(encoding="utf-8"))
         errors.seek(0)
         lines = errors.read().decode(errors="replace").strip().splitlines()
-        killed = f"ended by signal {-status}; out of memory?" if status < 0 else f"exit status {status}"
+        killed = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
+        if status == -signal.SIGKILL:
+            killed += "; out of memory?"
         return {"failed": lines[-1] if lines and status > 0 else killed}
 
 

@@ -12,7 +12,7 @@ import torch
 
 from qtrain.bench.case import Case, Options, missing
 from qtrain.bench.command import bench_command
-from qtrain.bench.flops import update_flops
+from qtrain.bench.flops import plain_flops, update_flops
 from qtrain.bench.gradient import compare_gradient, save_gradient
 from qtrain.bench.page import PAGE, render
 from qtrain.bench.programs import rollout, update
@@ -95,14 +95,18 @@ def test_rollouts_of_full_and_of_ragged_lengths() -> None:
 def test_operations_of_an_update_by_counting_products() -> None:
     size = ModelSize(vocabulary=11, layers=2, width=4, intermediate=6, heads=2, key_value_heads=1, head_dim=4)
     shape = Shape(3, 4, samples=2, answer=1, model=size)
-    rows = [list(range(1, 4))] + [[3 + i for i in range(1, 5)]] * 2  # how many tokens each new token sees
-    forward = 0
-    for seen in (count for row in rows for count in row):
+    prompt, completion = [1, 2, 3], [4, 5, 6, 7]  # how many tokens each new token sees
+
+    def forward(prompts: int) -> int:
         matrices = [(4, 8), (4, 4), (4, 4), (8, 4), (4, 6), (4, 6), (6, 4)]
-        forward += 2 * (sum(2 * a * b for a, b in matrices) + 2 * (2 * 4 * seen) * 2)
-    # Logits: of the prompt's last token, and of every token behind it.
-    forward += 2 * 4 * 11 * (1 + sum(map(len, rows[1:])))
-    assert update_flops(shape) == 3 * forward
+        total = 0
+        for seen in prompts * prompt + 2 * completion:
+            total += 2 * (sum(2 * a * b for a, b in matrices) + 2 * (2 * 4 * seen) * 2)
+        # Logits: of each prompt's last token, and of every token behind it.
+        return total + 2 * 4 * 11 * (prompts + 2 * len(completion))
+
+    assert update_flops(shape) == 3 * forward(1)
+    assert plain_flops(shape) == 3 * forward(2)
 
 
 @pytest.mark.slow

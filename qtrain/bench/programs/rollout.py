@@ -1,9 +1,9 @@
 """Sampling rationales: this project's engines, and `model.generate()` of transformers; sampled tokens a second."""
 
-import math
 from typing import Any
 
 import torch
+from scipy.optimize import brentq
 from transformers import GenerationConfig, Qwen3ForCausalLM
 
 from qtrain.bench.process import Clock, serve
@@ -35,19 +35,23 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
 
 @torch.no_grad()
 def stop_after(model: Qwen3ForCausalLM, prompt: list[int], mean: float) -> None:
-    """Make END_THINK about as likely as 1/mean behind every token.
+    """Make END_THINK as likely as 1/mean, on average over the prompt's last tokens.
 
     The first coordinate of every embedding is made one constant, which shifts all logits alike; END_THINK's output is
-    that coordinate alone, times what gives it the wanted probability on average over the prompt.
+    that coordinate alone, times what gives it the wanted probability.
     """
     table = model.model.embed_tokens.weight
     table[:, 0] = _CONSTANT
     table[IDS.end_think] = 0
-    tokens = torch.tensor([prompt[:256]], device=model.device)
-    states = model.model(input_ids=tokens, use_cache=False).last_hidden_state[0]
-    others = (states @ table.T).logsumexp(-1)
-    wanted = others + math.log(1 / (mean - 1))
-    table[IDS.end_think, 0] = float((wanted / states[:, 0]).mean())
+    tokens = torch.tensor([prompt], device=model.device)
+    states_PD = model.model(input_ids=tokens, use_cache=False).last_hidden_state[0, -256:]
+    others_P = (states_PD @ table.T).logsumexp(-1)
+
+    def too_likely(value: float) -> float:
+        return float((value * states_PD[:, 0] - others_P).sigmoid().mean()) - 1 / mean
+
+    output: Any = brentq(too_likely, 0, 1e3)
+    table[IDS.end_think, 0] = output
 
 
 def _engine(model: Qwen3ForCausalLM, prompt: list[int], shape: Shape, contender: str) -> Any:
