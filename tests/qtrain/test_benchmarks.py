@@ -215,7 +215,7 @@ def test_results_and_page_of_a_part_stay_out_of_the_docs(
         ("plain, 8 rows", 2.0, 4e9, 1.0),
     ]
     page = Path("out", PAGE).read_text(encoding="utf-8")
-    assert "| 24 | 16 | 500 | qtrain | 2 | 2 to 2 | 2 | 1 | 4.00 | 1 | - |" in page
+    assert "| 24, 16 | 500 | qtrain | 2 | 2: 2 to 2 | 1 | 4.00 | 1 | - |" in page
     assert "Left out: .venv-bench/bin/python is missing" in page
     assert ".venv-bench/bin/python is missing" in capsys.readouterr().err
 
