@@ -22,7 +22,7 @@ Memory in bytes
     states     16 N                       weights, gradients and two Adam moments, float32
     activations  t = a batch at the whole budget, B (P + M (R + Y)) tokens, at most train.micro_batch_tokens:
                4 L d t + 2 (2 d + 2 H h + 2 K h + 4 f) t     checkpoints of all layers, and the inside of one
-    logits     4 V min(t, max(128, 2^24 / V))     a chunk's: 64 MiB, or 128 tokens' where those are more
+    logits     4 V min(t, max(256, 2^24 / V))     a chunk's: 64 MiB, or 256 tokens' where those are more
     group      c (P + M (R + A))          the KV cache of one group
     peak       states + the larger of (activations + logits) and (W + the engine's whole cache)
 Not counted: start-up, the optimiser's update, self-checks, rows that wait for the longest one.

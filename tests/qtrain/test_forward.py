@@ -120,6 +120,7 @@ def test_gradients_are_those_of_each_sample_alone(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(head, "CHUNK_BYTES", 4 * 5 * VOCABULARY)
         patch.setattr(head, "CHUNK_TOKENS", 1)
+        patch.setattr(head, "TILE", 7)
         ahead = forward(model, IDS, rollouts, recompute=recompute) if in_one_pass else None
         backward(
             model, IDS, rollouts, coefficients, on_sampled_answers=False, micro_batch_tokens=limit,
@@ -194,7 +195,7 @@ class Largest(TorchDispatchMode):
 
 
 def test_what_is_kept_does_not_grow_with_vocabulary_times_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The largest tensor made at the output matrix is a chunk's logits."""
+    """The largest tensor made at the output matrix is a chunk's logits, and a tile of them where no gradient is."""
     matrix, generator = nn.Linear(8, 1000, bias=True), torch.Generator().manual_seed(0)
     states, target = torch.randn(500, 8, generator=generator), torch.randint(1000, (500,), generator=generator)
     coefficient = torch.randn(500, generator=generator)
@@ -205,23 +206,29 @@ def test_what_is_kept_does_not_grow_with_vocabulary_times_length(monkeypatch: py
     matrix.zero_grad()
     monkeypatch.setattr(head, "CHUNK_BYTES", 4 * 1000 * 16)
     monkeypatch.setattr(head, "CHUNK_TOKENS", 1)
+    monkeypatch.setattr(head, "TILE", 300)
     with Largest() as largest:
         log_p, d_states = head.weighted_log_probs(matrix, states, target, coefficient)
     assert largest.entries == 16 * 1000
     torch.testing.assert_close(log_p, wanted.detach())
     for found, expected in zip([matrix.weight.grad, matrix.bias.grad, d_states], by_autograd, strict=True):
         torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(head.log_probs(matrix, states, target), wanted.detach())
+    matrix.requires_grad_(False)
+    with Largest() as largest:
+        alone = head.log_probs(matrix, states, target)
+    assert largest.entries == 16 * 300
+    torch.testing.assert_close(alone, wanted.detach())
 
 
-def test_logits_far_apart_keep_their_log_probs_and_gradients() -> None:
-    """Targets hundreds of nats below the largest logit, and tokens that are all but certain, against float64."""
+def test_logits_far_apart_keep_their_log_probs_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets hundreds of nats below the largest logit, tokens all but certain, a tile of one: against float64."""
+    monkeypatch.setattr(head, "TILE", 7)
     generator = torch.Generator().manual_seed(0)
     matrix = nn.Linear(8, 50, bias=False)
     with torch.no_grad():
         matrix.weight.copy_(100 * torch.randn(50, 8, generator=generator))
     states, target = torch.randn(40, 8, generator=generator), torch.randint(50, (40,), generator=generator)
-    target[:10] = matrix(states[:10]).argmax(1)
+    target[:10], target[10] = matrix(states[:10]).argmax(1), 49  # alone in its tile
     coefficient = torch.randn(40, generator=generator)
     exact_states, exact_weight = (one.detach().double().requires_grad_() for one in (states, matrix.weight))
     wanted = (exact_states @ exact_weight.T).log_softmax(-1).gather(1, target[:, None])[:, 0]

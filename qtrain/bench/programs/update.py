@@ -13,6 +13,7 @@ from qtrain.bench.process import Clock, serve
 from qtrain.bench.profile import profiled
 from qtrain.bench.workload import IDS, Shape, Work, make_model, make_work
 from qtrain.config import OptimizerConfig, TrainConfig
+from qtrain.forward.head import TILE
 from qtrain.precision import Dtype, autocast, use_float32_head
 from qtrain.update import backward, gradient_norm, make_optimizer
 
@@ -56,7 +57,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         clock.stop()
     result = {**clock.result(), "rows": rows, "parameters": sum(one.numel() for one in model.parameters())}
     if settings["profile"]:
-        result["profile"] = profiled(lambda: update(work), shape.model.vocabulary)
+        result["profile"] = profiled(lambda: update(work), shape.model.vocabulary, TILE)
     if settings["gradient"] is None:
         return result
     if settings["contender"] == "qtrain":

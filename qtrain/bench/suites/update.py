@@ -95,7 +95,7 @@ def cases(options: Options, folder: Path) -> list[Case]:
                 "estimator": "garl:q=0.75",
                 "spread": 1.0,
                 "updates": 3 if name == OURS or (peer is None and shape.prompt < LARGE) else 1,
-                "profile": (shape.prompt, shape.model.vocabulary) == PROFILED and name != "TRL as shipped",
+                "profile": _profiled(shape, name, peer),
                 "gradient": str(folder / f"{contest.replace(' ', '-')}.safetensors"),
                 **settings,
             }
@@ -105,11 +105,20 @@ def cases(options: Options, folder: Path) -> list[Case]:
     return made
 
 
-PROFILED = (512, VOCABULARIES[0])
-"""Prompt's length and vocabulary at which the contenders are profiled."""
+PROFILED = (512, 1500), 200, VOCABULARIES[0]
+"""Prompts' lengths, longest completion and vocabulary at which contenders are profiled."""
 
 LARGE = 1000
 """Prompt's length from which on one update a turn is timed."""
+
+
+def _profiled(shape: Shape, name: str, peer: str | None) -> bool:
+    """TRL at the short prompt alone, for its time, and with its best settings."""
+    prompts, completion, vocabulary = PROFILED
+    wanted = prompts if peer is None else prompts[:1]
+    if shape.completion > completion or shape.model.vocabulary != vocabulary or name == "TRL as shipped":
+        return False
+    return shape.prompt in wanted
 
 
 def _too_slow(shape: Shape, name: str, peer: str | None) -> bool:
