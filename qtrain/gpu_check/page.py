@@ -16,7 +16,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
     lines = ["# On a GPU", "", *_state(results), ""]
     lines += ["```sh", COMMAND, "```", ""]
     lines += [
-        "runs what is missing of the stages below, one after the other, on the first GPU; `--only` picks some. "
+        "This runs what is missing of the stages below, one after the other, on the first GPU; `--only` picks some. "
         "Interrupted, it goes on from its last checkpoints when the same command is given again. `gpu-check.json` in "
         "the folder holds all numbers, `qtrain report` draws the curves of its folders `escape` and `multi_hop`. "
         "The harness itself is tried without a GPU by",
@@ -38,7 +38,7 @@ def _state(results: dict[str, dict[str, Any]]) -> list[str]:
     if not results:
         return [
             "**Nothing on this page has run on a GPU yet.** No GPU was at hand where this release was made: its code "
-            "was tested on CPUs alone, and every number elsewhere in these docs is from CPUs. Whoever has one runs"
+            "was tested on CPUs alone, and every number elsewhere in these docs is from CPUs. Whoever has one:"
         ]
     toy = any(one["settings"] != {"device": "cuda", "size": "full"} for one in results.values())
     return [

@@ -45,7 +45,7 @@ def _entry(sample: Sample, run: int, when: str) -> dict[str, Any]:
     texts = {key: visible(shortened(getattr(sample, key))) for key in ("prompt", "gold", "rationale", "answer")}
     # JSON has no word for what is not finite, and the page none for None.
     numbers = {
-        key: f"{value:.4g}".replace("-", "−")
+        key: f"{value:#.4g}".removesuffix(".").replace("-", "−")
         for key in ("log_w", "rationale_coefficient", "answer_coefficient")
         if (value := getattr(sample, key)) is not None
     }

@@ -130,7 +130,7 @@ def test_sample_browser_gets_every_run_and_three_evaluations_of_it(comparison: P
     mine = [sample for sample in data["samples"] if sample["run"] == 2]
     assert [(one["when"], one["answer"]) for one in mine] == [("before", "at 0"), ("best", "at 20"), ("last", "at 40")]
     assert [one.get("success", False) for one in mine] == [False, True, False]
-    assert (mine[1]["log_w"], mine[1]["rationale_coefficient"], mine[1]["forced"]) == ("−inf", "−0.5", True)
+    assert (mine[1]["log_w"], mine[1]["rationale_coefficient"], mine[1]["forced"]) == ("−inf", "−0.5000", True)
     assert "rationale_coefficient" not in mine[0]
     assert "The others are in the run folders" in page.text
 
