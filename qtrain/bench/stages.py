@@ -18,8 +18,8 @@ from qtrain.estimator_choice import EstimatorChoice
 from qtrain.run_folder import RunFolder
 
 STAGES = (
-    *("rollout", "score", "answers", "self-check", "coefficients", "metrics", "backward", "optimizer", "logs"),
-    "evaluation",
+    *("rollout", "score", "answers", "self-check", "forward", "coefficients", "metrics", "backward", "optimizer"),
+    *("logs", "evaluation"),
 )
 
 
@@ -57,6 +57,7 @@ class Stages:
 
         places = (
             (step, "self_check", timed("self-check", step.self_check)),
+            (step, "forward", timed("forward", step.forward)),
             (step, "step_metrics", timed("metrics", step.step_metrics)),
             (step, "backward", timed("backward", step.backward)),
             (train, "evaluate", timed("evaluation", train.evaluate)),
