@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from qtrain.bench.profile import PARTS
+from qtrain.bench.profile import PARTS, VOCABULARY
 from qtrain.bench.stages import STAGES
 
 PAGE, TEMPLATE = "benchmarks.md", "benchmarks.md.j2"
@@ -107,7 +107,8 @@ def profile_table(rows: list[dict[str, Any]]) -> str:
         for row in rows
         if row["profile"]
     ]
-    return table(["P", "R", "vocabulary", "contender", *PARTS], made, 4)
+    heads = [{VOCABULARY: "head, embeddings"}.get(part, part) for part in PARTS]
+    return table(["P", "R", "vocabulary", "contender", *heads], made, 4)
 
 
 def bounds_table(rows: list[dict[str, Any]]) -> str:

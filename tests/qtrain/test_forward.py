@@ -242,6 +242,25 @@ def test_logits_far_apart_keep_their_log_probs_and_gradients(monkeypatch: pytest
         assert (found - expected).norm() < 1e-5 * expected.norm()
 
 
+def test_tokens_that_are_all_but_certain_keep_the_digits_of_their_gradient() -> None:
+    """1 - p down to float32's last digit of 1, where p - 1 has no digits left: each token against float64."""
+    generator = torch.Generator().manual_seed(0)
+    matrix = nn.Linear(8, 50, bias=False)
+    target = torch.arange(8)
+    with torch.no_grad():
+        matrix.weight.copy_(torch.randn(50, 8, generator=generator))
+        matrix.weight[target] = 5 * torch.eye(8)
+    states = 5 * torch.eye(8)
+    exact_states = states.double().requires_grad_()
+    wanted = (exact_states @ matrix.weight.detach().double().T).log_softmax(-1).gather(1, target[:, None])
+    assert -1e-7 < wanted.max() < 0
+    wanted.sum().backward()
+    _, found = head.weighted_log_probs(matrix, states, target, torch.ones(8))
+    assert exact_states.grad is not None
+    error = (found - exact_states.grad).norm(dim=1) / exact_states.grad.norm(dim=1)
+    assert error.max() < 1e-5
+
+
 @given(sizes=st.lists(st.integers(1, 40), max_size=12), limit=st.integers(1, 60))
 def test_division_is_balanced_and_complete(sizes: list[int], limit: int) -> None:
     bins = divide(sizes, limit)

@@ -57,7 +57,8 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         clock.stop()
     result = {**clock.result(), "rows": rows, "parameters": sum(one.numel() for one in model.parameters())}
     if settings["profile"]:
-        result["profile"] = profiled(lambda: update(work), shape.model.vocabulary, TILE)
+        tile = TILE if settings["contender"] == "qtrain" else None
+        result["profile"] = profiled(lambda: update(work), shape.model.vocabulary, tile)
     if settings["gradient"] is None:
         return result
     if settings["contender"] == "qtrain":

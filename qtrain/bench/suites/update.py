@@ -95,7 +95,7 @@ def cases(options: Options, folder: Path) -> list[Case]:
                 "estimator": "garl:q=0.75",
                 "spread": 1.0,
                 "updates": 3 if name == OURS or (peer is None and shape.prompt < LARGE) else 1,
-                "profile": _profiled(shape, name, peer),
+                "profile": shape in (PROFILED if peer is None else PROFILED[:1]) and name != "TRL as shipped",
                 "gradient": str(folder / f"{contest.replace(' ', '-')}.safetensors"),
                 **settings,
             }
@@ -105,20 +105,11 @@ def cases(options: Options, folder: Path) -> list[Case]:
     return made
 
 
-PROFILED = (512, 1500), 200, VOCABULARIES[0]
-"""Prompts' lengths, longest completion and vocabulary at which contenders are profiled."""
+PROFILED = (Shape(512, 128), Shape(1500, 200))
+"""Where contenders are profiled; TRL at the first alone, for its time."""
 
 LARGE = 1000
 """Prompt's length from which on one update a turn is timed."""
-
-
-def _profiled(shape: Shape, name: str, peer: str | None) -> bool:
-    """TRL at the short prompt alone, for its time, and with its best settings."""
-    prompts, completion, vocabulary = PROFILED
-    wanted = prompts if peer is None else prompts[:1]
-    if shape.completion > completion or shape.model.vocabulary != vocabulary or name == "TRL as shipped":
-        return False
-    return shape.prompt in wanted
 
 
 def _too_slow(shape: Shape, name: str, peer: str | None) -> bool:
