@@ -32,7 +32,10 @@ _GENERATOR = "generator.tokens"
 
 
 class _Record(BaseModel):
-    """state.json: how far the run is, the numpy generators' states, and how long each log was, in bytes."""
+    """state.json: how far the run is, the numpy generators' states, each log's length in bytes, what it was made from.
+
+    Checkpoints of older versions have no fingerprints.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,6 +43,7 @@ class _Record(BaseModel):
     state: RunState
     generators: dict[str, dict[str, Any]]
     logs: dict[str, NonNegativeInt]
+    fingerprints: dict[str, str] = {}
 
 
 def write_checkpoint(
@@ -51,6 +55,7 @@ def write_checkpoint(
     logs: dict[str, int],
     *,
     keep: int,
+    fingerprints: dict[str, str] | None = None,
 ) -> None:
     """Write the checkpoint of `state.step`, then remove what is not to be kept.
 
@@ -62,6 +67,7 @@ def write_checkpoint(
         state: How far the run is.
         logs: Length of each log in bytes.
         keep: How many of the last ones stay, besides that of the best evaluation.
+        fingerprints: What the run is made from, see `qtrain.provenance`.
 
     Raises:
         UserError: It cannot be written; the ones before are whole.
@@ -73,6 +79,7 @@ def write_checkpoint(
         state=state,
         generators={source: dict(rng.bit_generator.state) for source, rng in sources.numpy.items()},
         logs=logs,
+        fingerprints=fingerprints or {},
     )
     with writing(parent / name):
         parent.mkdir(exist_ok=True)
@@ -108,11 +115,13 @@ class Checkpoint:
         folder: Where.
         state: How far the run was.
         logs: How long each log was, in bytes.
+        fingerprints: What the run was made from.
     """
 
     folder: Path
     state: RunState
     logs: dict[str, int]
+    fingerprints: dict[str, str]
     generators: dict[str, dict[str, Any]]
 
     def restore(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer, sources: Sources) -> RunState:
@@ -175,7 +184,7 @@ def _read(folder: Path) -> Checkpoint:
         raise UserError(
             f"{folder}: damaged checkpoint: {reason}; delete this folder, and --resume goes on from the one before"
         ) from None
-    return Checkpoint(folder, record.state, record.logs, record.generators)
+    return Checkpoint(folder, record.state, record.logs, record.fingerprints, record.generators)
 
 
 def _name(step: int) -> str:

@@ -41,9 +41,9 @@ def main(words: Sequence[str] | None = None) -> None:
         # What no command could foresee: a name too long for the file system, a disk that fails.
         sys.stderr.write(f"qtrain: {_short(error.filename)}: {error.strerror or error}; choose another path\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        kept = "finished runs are kept, the same command goes on from there (train: with --resume)"
-        sys.stderr.write(f"qtrain: interrupted; {kept}\n")
+    except KeyboardInterrupt as interrupt:
+        state = str(interrupt) or "finished runs are kept, and the same command goes on from there"
+        sys.stderr.write(f"qtrain: interrupted; {state}\n")
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -73,6 +73,7 @@ def train(
     *overrides: str,
     out: Path | None = None,
     resume: bool = False,
+    allow_changes: Annotated[bool, Parameter(negative=())] = False,
     on_bad_record: Literal["skip", "fail"] | None = None,
 ) -> int:
     """Train one model and write its run folder.
@@ -81,13 +82,15 @@ def train(
         config: A TOML configuration.
         overrides: key=value, dotted keys, for example estimator=paft:q=.5 optimizer.lr=1e-2.
         out: The run folder; by default runs/NAME-ESTIMATOR-seedN.
-        resume: Go on from the folder's last checkpoint (see train.checkpoint_every); begin where there is none.
+        resume: Go on from the folder's last checkpoint (see train.checkpoint_every); begin where there is none. A
+            finished run goes on if train.steps has been raised.
+        allow_changes: Resume though records, tokenizer or base weights are not those that the run was made from.
         on_bad_record: Of tasks that read records: skip counts malformed ones, fail refuses the first.
     """
     from qtrain.commands import train_command
 
     more = () if on_bad_record is None else (f"task.on_bad_record={on_bad_record}",)
-    return train_command(config, overrides + more, out, resume=resume)
+    return train_command(config, overrides + more, out, resume=resume, allow_changes=allow_changes)
 
 
 @app.command
@@ -100,6 +103,9 @@ def evaluate(
     seed: int = 1,
     checkpoint: Literal["last", "best"] = "last",
     half: Literal["validation", "test"] | None = None,
+    data: Path | None = None,
+    base: str | None = None,
+    allow_changes: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Evaluate a finished run's weights again on held-out prompts.
 
@@ -110,24 +116,39 @@ def evaluate(
         seed: Seeds the sampling; training evaluates with 0.
         checkpoint: The weights at the end, or those of the best evaluation by maj@k.
         half: Of the held-out records (see task.held_out_half); by default what the run evaluated on.
+        data: Where its records are now, if they have moved.
+        base: Where its pretrained model is now, if that has moved.
+        allow_changes: Evaluate though records, tokenizer or base weights are not those that the run was made from.
     """
     from qtrain.commands import evaluate_command
 
-    evaluate_command(run, prompts, samples, seed, checkpoint, half)
+    evaluate_command(run, prompts, samples, seed, checkpoint, half, data, base, allow_changes=allow_changes)
 
 
 @app.command
-def export(run: Path, out: Path, /, *, checkpoint: Literal["last", "best"] = "last") -> None:
+def export(
+    run: Path,
+    out: Path,
+    /,
+    *,
+    checkpoint: Literal["last", "best"] = "last",
+    base: str | None = None,
+    allow_changes: Annotated[bool, Parameter(negative=())] = False,
+    force: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
     """Write a finished run's model as a folder that transformers and vLLM read, adapters folded in.
 
     Args:
         run: A run folder.
         out: The new folder.
         checkpoint: The weights at the end, or those of the best evaluation by maj@k.
+        base: Where its pretrained model is now, if that has moved (of runs with adapters).
+        allow_changes: Fold adapters into a base that has changed.
+        force: Export a run that has diverged.
     """
     from qtrain.commands import export_command
 
-    export_command(run, out, checkpoint)
+    export_command(run, out, checkpoint, base, allow_changes=allow_changes, force=force)
 
 
 @app.command

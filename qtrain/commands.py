@@ -1,5 +1,6 @@
 """What the commands of `qtrain` do: read, check everything, then run."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,20 @@ from rich.console import Console
 from rich.table import Table
 
 from qtrain.compare import compare, folder_name, row
-from qtrain.config import check_estimator, read_config
+from qtrain.config import Config, check_estimator, read_config
 from qtrain.data.sample import Half
 from qtrain.device import find_device
 from qtrain.engines import check_engine
 from qtrain.errors import UserError
-from qtrain.finished import Which, evaluate_run, finished_config, weights_folder
-from qtrain.model_config import ModelConfig
+from qtrain.finished import Which, check_base, evaluate_run, finished_config, weights_folder
+from qtrain.model_config import ModelConfig, PretrainedConfig
 from qtrain.policy import export_policy
+from qtrain.prepare import prepare
 from qtrain.pretrain import get_base
 from qtrain.progress import Board, Report, console
-from qtrain.run_folder import COMPARISON, check_free
+from qtrain.run_folder import COMPARISON, check_free, read_result
 from qtrain.sinks import check_sinks
 from qtrain.studies.study import run_study
-from qtrain.tasks import make_task
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.train import train
 
@@ -35,8 +36,7 @@ SINGLE_THREAD_WIDTH = 256
 
 def pretrain_command(path: Path, overrides: tuple[str, ...]) -> None:
     """See `qtrain.cli.pretrain`."""
-    config = read_config(path, overrides)
-    task = make_task(config.task, config.data)
+    config, task, _ = prepare(read_config(path, overrides))
     with Board(config.name, total=1) as board:
         base = get_base(
             config,
@@ -48,7 +48,9 @@ def pretrain_command(path: Path, overrides: tuple[str, ...]) -> None:
             out_console.print(f"{key:<20} {value}", highlight=False, soft_wrap=True)
 
 
-def train_command(path: Path, overrides: tuple[str, ...], out: Path | None, *, resume: bool) -> int:
+def train_command(
+    path: Path, overrides: tuple[str, ...], out: Path | None, *, resume: bool, allow_changes: bool = False
+) -> int:
     """See `qtrain.cli.train`. Returns the exit status: 1 where training diverged."""
     config = read_config(path, overrides)
     check_engine(config.rollout)
@@ -58,9 +60,9 @@ def train_command(path: Path, overrides: tuple[str, ...], out: Path | None, *, r
     folder = out or Path("runs") / f"{config.name}-{folder_name(config)}"
     check_free(folder, config, resume=resume)
     check_sinks(config)
-    task = make_task(config.task, config.data)
-    for line in task.data_lines():
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    config, task, notes = prepare(config)
+    for line in notes:
+        tell(line)
     last = time.perf_counter()
     with Board(config.name, total=1) as board:
 
@@ -71,7 +73,8 @@ def train_command(path: Path, overrides: tuple[str, ...], out: Path | None, *, r
             nonlocal last
             now = time.perf_counter()
             rate, last = metrics["tokens"] / (now - last), now
-            note = f"p@1 {metrics['p_at_1']:.2f}, log P {metrics['mean_log_p']:.2f}, {rate:.0f} tok/s"
+            log_p = metrics.get("mean_log_p", math.nan)
+            note = f"p@1 {metrics['p_at_1']:.2f}, log P {log_p:.2f}, {rate:.0f} tok/s"
             if step == 1:
                 console.print(
                     f"engine {config.rollout.engine}: log p of a token {metrics['mismatch_mean']:.1e} nats from the "
@@ -82,7 +85,9 @@ def train_command(path: Path, overrides: tuple[str, ...], out: Path | None, *, r
             board.show(Report("train", step, config.train.steps, note))
 
         base = get_base(config, task, progress=pretraining)
-        result = train(config, task, base, folder, watch=training, resume=resume)
+        result = train(
+            config, task, base, folder, watch=training, resume=resume, allow_changes=allow_changes, tell=tell
+        )
         board.cell_done()
     out_console.print(results_table([row(result)], title=f"{config.name}: {folder}"))
     if result["diverged_step"] is None:
@@ -93,24 +98,64 @@ def train_command(path: Path, overrides: tuple[str, ...], out: Path | None, *, r
 
 
 def evaluate_command(
-    run: Path, prompts: int | None, samples: int | None, seed: int, checkpoint: Which, half: Half | None
+    run: Path,
+    prompts: int | None,
+    samples: int | None,
+    seed: int,
+    checkpoint: Which,
+    half: Half | None,
+    data: Path | None,
+    base: str | None,
+    *,
+    allow_changes: bool,
 ) -> None:
     """See `qtrain.cli.evaluate`."""
     config = finished_config(run)
     if half is not None and not isinstance(config.task, QAConfig):
         raise UserError(f"--half {half}: task {config.task.name!r} has no records to halve; leave it out")
-    changes = {"eval.prompts": prompts, "eval.samples": samples, "task.held_out_half": half}
-    config = config.with_values({key: value for key, value in changes.items() if value is not None})
-    for name, value in evaluate_run(run, checkpoint, config, seed=seed).scores.items():
+    changes = {
+        "eval.prompts": prompts,
+        "eval.samples": samples,
+        "task.held_out_half": half,
+        "data": None if data is None else str(data),
+    }
+    config = with_base(config, base).with_values({key: value for key, value in changes.items() if value is not None})
+    evaluation = evaluate_run(run, checkpoint, config, seed=seed, allow_changes=allow_changes)
+    for name, value in evaluation.scores.items():
         out_console.print(f"{name:<16} {value:.6g}", highlight=False)
 
 
-def export_command(run: Path, out: Path, checkpoint: Which) -> None:
+def export_command(
+    run: Path, out: Path, checkpoint: Which, base: str | None, *, allow_changes: bool, force: bool
+) -> None:
     """See `qtrain.cli.export`."""
-    config = finished_config(run)
-    folder = weights_folder(run, checkpoint)
-    export_policy(config, make_task(config.task, config.data), folder, out)
+    config = with_base(finished_config(run), base)
+    diverged = read_result(run)["diverged_step"]
+    if diverged is not None and not force:
+        raise UserError(f"{run}: diverged at step {diverged}; its weights are of no use (--force exports them)")
+    check_base(run, config, allow_changes=allow_changes)
+    export_policy(run, config, weights_folder(run, checkpoint), out, force=force)
     out_console.print(f"{out}", highlight=False, soft_wrap=True)
+
+
+def with_base(config: Config, base: str | None) -> Config:
+    """A run's configuration with its base at another place.
+
+    Raises:
+        UserError: The run has no pretrained base.
+    """
+    if base is None:
+        return config
+    if not isinstance(config.model, PretrainedConfig):
+        raise UserError(f"--base {base}: the run's model is not pretrained; leave it out")
+    tokenizer = getattr(config.task, "tokenizer", None)
+    same = {"task.tokenizer": base} if str(tokenizer) == config.model.pretrained else {}
+    return config.with_values({"model.pretrained": base, **same})
+
+
+def tell(line: str) -> None:
+    """Print a line for the user."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def compare_command(

@@ -39,18 +39,22 @@ class RolloutConfig(Table):
     """Prompts per step (B), rationales per prompt (M), token budgets, and how tokens are sampled.
 
     `rationale_budget` counts sampled tokens, END_THINK included; once it is spent END_THINK is forced.
-    `answer_budget` bounds sampled answers, END included. `engine` samples and scores (see `qtrain.engines`).
+    `answer_budget` bounds sampled answers, END included. 0, the default of both, takes what suits the task, or the
+    model and its records (see `qtrain.prepare`). `engine` samples and scores (see `qtrain.engines`).
     `temperature`, `top_p` and `top_k` other than 1, 1 and none sample from another distribution than the model's:
     estimators on weights refuse them unless `force_sampling` is set.
-    The engine `transformers` keeps the keys and values of all rows of a step, or of an evaluation's 64 prompts:
-    `prompts_at_once` has it go through so many prompts at a time. (vLLM bounds its cache itself.)
+    The engine `transformers` keeps the keys and values of all rows of a step, or of an evaluation's 64 prompts, in at
+    most `cache_gib` GiB (by default a share of the memory that is free) and goes through fewer at a time where they do
+    not fit; `prompts_at_once` bounds their number besides. Neither changes what is sampled. (vLLM bounds its cache
+    itself.)
     """
 
     prompts: int = Field(default=16, ge=1)
     prompts_at_once: int | None = Field(default=None, ge=1)
+    cache_gib: float | None = Field(default=None, gt=0)
     samples: int = Field(default=16, ge=1)
-    rationale_budget: int = Field(default=7, ge=1)
-    answer_budget: int = Field(default=3, ge=1)
+    rationale_budget: int = Field(default=0, ge=0)
+    answer_budget: int = Field(default=0, ge=0)
     engine: Literal["transformers", "vllm"] = "transformers"
     temperature: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -60,7 +64,7 @@ class RolloutConfig(Table):
 
     def from_the_model(self, samples: int) -> "RolloutConfig":
         """The same budgets with so many samples from the model itself: for measurements, whose P is the model's."""
-        kept = {name: getattr(self, name) for name in ("rationale_budget", "answer_budget", "prompts_at_once")}
+        kept = {name: getattr(self, name) for name in _BOUNDS}
         return RolloutConfig(samples=samples, **kept)
 
     def distorted(self) -> str | None:
@@ -69,6 +73,7 @@ class RolloutConfig(Table):
         return f"rollout.{changed[0]}={getattr(self, changed[0]):g}" if changed else None
 
 
+_BOUNDS = ("rationale_budget", "answer_budget", "prompts_at_once", "cache_gib")
 _FROM_THE_MODEL = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
 
 
@@ -95,8 +100,9 @@ class TrainConfig(Table):
     `qtrain.baseline_gain`) every so many steps from the first on.
 
     `checkpoint_every` so many steps the run writes all that `--resume` needs, and after each evaluation that is the
-    best so far (maj@k); the last `keep` checkpoints and the best one stay. A step without a finite gradient is skipped;
-    `skip_limit` of them in a row end the run. `micro_batch_tokens` bounds the tokens of one forward and backward pass,
+    best so far (maj@k); the last `keep` checkpoints and the best one stay. `final_checkpoint` writes one at the end
+    too, so that a finished run can go on to more `steps`. A step without a finite gradient is skipped; `skip_limit` of
+    them in a row end the run. `micro_batch_tokens` bounds the tokens of one forward and backward pass,
     a prompt counted once for all its rows (beside a prompt of more than half of it, rows still have half); it does not
     change the result. A batch that cannot be longer is run forward once, and its log w are those of that pass (see
     `qtrain.step.in_one_pass`). `gradient_checkpointing` computes activations twice instead of keeping them. `dtype`
@@ -112,6 +118,7 @@ class TrainConfig(Table):
     baseline_gain_every: int | None = Field(default=None, ge=1)
     checkpoint_every: int | None = Field(default=None, ge=1)
     keep: int = Field(default=2, ge=1)
+    final_checkpoint: bool = True
     skip_limit: int = Field(default=3, ge=1)
     micro_batch_tokens: int | None = Field(default=4096, ge=1)
     gradient_checkpointing: bool = False
@@ -166,6 +173,25 @@ class Config(Table):
             table["task"] = table["task"] | shared
         return table
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_the_budgets_of_its_task(cls, table: Any) -> Any:
+        """Where lengths do not depend on records."""
+        rollout = table.get("rollout", {}) if isinstance(table, dict) else None
+        if isinstance(rollout, RolloutConfig):
+            rollout = rollout.model_dump()
+        if not isinstance(rollout, dict) or "task" not in table:
+            return table
+        try:
+            budgets = task_config(table["task"]).budgets()
+        except (UserError, ValidationError):
+            return table  # the table's own validator says it
+        if budgets is None:
+            return table
+        names = ("rationale_budget", "answer_budget")
+        chosen = {name: rollout.get(name) or budget for name, budget in zip(names, budgets, strict=True)}
+        return {**table, "rollout": rollout | chosen}
+
     @field_validator("model", mode="before")
     @classmethod
     def _model(cls, table: object) -> AnyModelConfig:
@@ -183,6 +209,15 @@ class Config(Table):
             raise ValueError(f"pretrain.{key}: model.pretrained has its weights already; leave it out")
         if isinstance(self.model, PretrainedConfig) and "tokenizer" not in type(self.task).model_fields:
             raise ValueError(f"model.pretrained: task {self.task.name!r} has its own tokenizer; give sizes instead")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_that_can_be_compared(self) -> "Config":
+        if self.rollout.samples == 1 and self.estimator.is_silent_alone:
+            raise ValueError(
+                f"rollout.samples=1: {self.estimator} compares the samples of one prompt, so that one alone never "
+                f"moves the model; at least 2 are needed"
+            )
         return self
 
     @model_validator(mode="after")
@@ -222,6 +257,8 @@ class Config(Table):
                 f"{distorted}: {self.estimator} takes the mean weight for P, which holds only for rationales drawn "
                 f"from the model itself (Prop 6.2); leave it out, or set rollout.force_sampling=true"
             )
+        if distorted and self.train.stop_at_p is not None:
+            raise ValueError(f"{distorted}: train.stop_at_p reads the P of a batch, which is then not the model's")
         if self.rollout.engine == "vllm" and self.estimator.needs_score_norm:
             raise ValueError(
                 f"rollout.engine='vllm': {self.estimator} reads the whole distribution behind each token, which vLLM "

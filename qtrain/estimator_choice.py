@@ -83,6 +83,13 @@ class EstimatorChoice:
         return self.spec.inputs == "reward"
 
     @property
+    def is_silent_alone(self) -> bool:
+        """Whether a group of one sample has no gradient, whatever its reward: there is nothing to compare it with."""
+        one, rng = np.ones((1, 1)), np.random.default_rng(0)
+        pairs = [self.coefficients(-one, reward * one, rng, score_norm_sq_BM=one) for reward in (0.0, 1.0)]
+        return not any(np.any(part) for pair in pairs for part in pair)
+
+    @property
     def scales_together(self) -> bool:
         """Whether a common factor on all weights is a common factor on all coefficients."""
         pool, ones = np.array([[-1.0, -2.0, -4.0]]), np.ones((1, 3))

@@ -29,7 +29,8 @@ class Evaluation:
         scores: `p_at_1`, `p_at_<k>`, `maj_at_<k>` (k = samples a prompt), `mean_log_p` (mean over prompts of the log of
             the mean w, in nats; its bias is about -Var(w)/(2 k P^2)), `p` (mean w, unbiased), and the means of the
             data set's official scores under their names; of the easy half of a mixture the same with the ending
-            `_easy`.
+            `_easy`. `p` and `mean_log_p` are always the model's own; the others are of what is sampled with the
+            settings of `config.rollout`.
         texts: Prompt, gold, rationale, answer, log w, success, official scores, and the estimator's coefficients where
             it needs nothing that evaluation does not measure.
     """
@@ -47,6 +48,19 @@ def evaluate(engine: Engine, task: Task, config: Config, *, seed: int) -> Evalua
         config: Its `eval` and `rollout` tables are read.
         seed: Seeds the sampling.
     """
+    scores, texts = _evaluate_sampled(engine, task, config, seed)
+    if config.rollout.distorted():
+        # P is the mean of w over the model's own rationales.
+        plain = config.model_copy(update={"rollout": config.rollout.from_the_model(config.rollout.samples)})
+        own, _ = _evaluate_sampled(engine, task, plain, seed)
+        scores |= {name: value for name, value in own.items() if name.removesuffix("_easy") in ("p", "mean_log_p")}
+    return Evaluation(scores, texts)
+
+
+def _evaluate_sampled(
+    engine: Engine, task: Task, config: Config, seed: int
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Scores and texts of what is sampled with the settings of `config.rollout`."""
     generator = torch.Generator(engine.device).manual_seed(seed)
     examples = task.held_out(config.eval.prompts)
     scores: dict[str, float] = {}
@@ -57,7 +71,7 @@ def evaluate(engine: Engine, task: Task, config: Config, *, seed: int) -> Evalua
             found, shown = _evaluate_kind(engine, task, config, kind, generator)
             scores |= {f"{name}_easy" if easy else name: value for name, value in found.items()}
             texts += shown
-    return Evaluation(scores, texts)
+    return scores, texts
 
 
 def _evaluate_kind(
@@ -111,6 +125,10 @@ def _texts(
     samples = rollouts.log_w_BM.shape[1]
     rationales = task.tokenizer.batch_decode(rollouts.rationales)
     answers = task.tokenizer.batch_decode(rollouts.answers, skip_special_tokens=True)
+    for row, sampled in enumerate(rollouts.answers):
+        # A tokenizer need not give the text back that it was given; the tokens of y* are y* whatever they decode to.
+        if sampled == rollouts.gold[row // samples]:
+            answers[row] = examples[row // samples].answer
     log_w_N = rollouts.log_w_BM.flatten().tolist()
     return [
         [

@@ -14,8 +14,17 @@ AMPLIFIED = (0.25, 0.5, 0.75, 1.0)
 """The values of q whose amplification is logged, whatever the run's own q."""
 
 
+OF_P = ("p", "log_p", "mean_log_p", "p_easy")
+"""The metrics that estimate P where rationales are the model's own."""
+
+
 def step_metrics(
-    examples: list[Example], rollouts: Rollouts, coefficients_BM: Coefficients, q: float | None
+    examples: list[Example],
+    rollouts: Rollouts,
+    coefficients_BM: Coefficients,
+    q: float | None,
+    *,
+    from_the_model: bool = True,
 ) -> dict[str, float]:
     """What is logged of a batch; P and log P are those of its hard prompts.
 
@@ -24,6 +33,8 @@ def step_metrics(
         rollouts: Their pools.
         coefficients_BM: One pair a sample.
         q: That of the step, None outside the continuum.
+        from_the_model: Whether rationales were sampled from the model's own distribution. Where they were not, their
+            mean weight is no estimate of P: p, log_p, mean_log_p and p_easy then begin with `sampled_`.
 
     Returns:
         p: mean w. log_p: its log (nats). mean_log_p: mean over prompts of log wbar (nats). p_easy: mean w of the easy
@@ -61,7 +72,7 @@ def step_metrics(
         metrics["p_easy"] = float(log_w_BM[~hard_B].exp().mean())
     if rollouts.reward_BM is not None:
         metrics["reward"] = float(rollouts.reward_BM.mean())
-    return metrics
+    return metrics if from_the_model else {f"sampled_{key}" if key in OF_P else key: metrics[key] for key in metrics}
 
 
 def family_loss(q: float | None, rollouts: Rollouts) -> float:

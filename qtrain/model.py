@@ -5,10 +5,18 @@ R rationale tokens, A answer tokens, T tokens of a whole row, V vocabulary.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 from transformers.utils import logging
 
 from qtrain.errors import UserError
@@ -110,3 +118,19 @@ def load_pretrained(config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast
             f"give the tokenizer that belongs to it"
         )
     return model.eval()  # no dropout: training and sampling are the same function
+
+
+def empty_model(folder: Path) -> PreTrainedModel:
+    """A model of the architecture that a folder's `config.json` names, with weights that mean nothing.
+
+    Raises:
+        UserError: The file cannot be read, or names no causal language model.
+    """
+    try:
+        shape = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with torch.random.fork_rng(devices=[]):
+            model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32, trust_remote_code=False)
+    except Exception as error:  # the library's own and json's
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f"{folder}: its config.json cannot be read: {reason}") from None
+    return model.eval()

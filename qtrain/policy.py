@@ -1,18 +1,22 @@
-"""The policy: a base on its device, adapters where asked for; a run's weights again; a model for other programs."""
+"""The policy: a base on its device with its adapters, a run's trained weights, and exported model folders."""
 
+import shutil
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from qtrain.config import Config
 from qtrain.device import find_device
+from qtrain.disk import writing
 from qtrain.errors import UserError
-from qtrain.model import new_model
-from qtrain.model_config import LoraConfig, ModelConfig
+from qtrain.model import empty_model, load_pretrained, new_model
+from qtrain.model_config import LoraConfig, ModelConfig, PretrainedConfig
 from qtrain.pretrain import Base, get_base
-from qtrain.tasks import Task
-from qtrain.weights import load_weights, plain_weights
+from qtrain.run_folder import MODEL_FILES
+from qtrain.tasks import Task, make_task
+from qtrain.tasks.tokenizer import load_tokenizer
+from qtrain.weights import load_weights, plain_weights, trained_weights
 
 
 def start_policy(config: Config, task: Task, base: Base) -> PreTrainedModel:
@@ -48,28 +52,69 @@ def trained_policy(config: Config, task: Task, folder: Path) -> PreTrainedModel:
     return model
 
 
-def export_policy(config: Config, task: Task, folder: Path, out: Path) -> None:
-    """Write a model folder that transformers and vLLM read: weights with the adapters folded in, and the tokenizer.
-
-    Args:
-        config: The run's.
-        task: Built from it.
-        folder: Holds the trained `model.safetensors`.
-        out: Made by one rename.
+def write_model_files(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Write what a model folder holds besides weights, once: the model's configuration and the tokenizer.
 
     Raises:
-        UserError: The weights cannot be read, or `out` exists or cannot be written.
+        UserError: It cannot be written.
+    """
+    if folder.exists():
+        return
+    partial = folder.with_name(f".{folder.name}.partial")
+    with writing(folder):
+        shutil.rmtree(partial, ignore_errors=True)
+        model.config.save_pretrained(partial)
+        if model.generation_config is not None:
+            model.generation_config.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        partial.rename(folder)
+
+
+def export_policy(run: Path, config: Config, folder: Path, out: Path, *, force: bool = False) -> None:
+    """Write a model folder that transformers and vLLM read: weights with the adapters folded in, and the tokenizer.
+
+    Neither the task nor its data are needed; the base is where there are adapters.
+
+    Args:
+        run: The run folder.
+        config: The run's; `model.pretrained` may name another place of the same base.
+        folder: Holds the trained `model.safetensors`.
+        out: Made by one rename.
+        force: Export weights that are not finite, too.
+
+    Raises:
+        UserError: The weights cannot be read or are not finite, or `out` exists or cannot be written.
     """
     if out.exists():
         raise UserError(f"{out}: exists already; choose another folder")
-    model = trained_policy(config, task, folder)
+    model, tokenizer = _finished_policy(run / MODEL_FILES, config, folder)
+    for name, tensor in trained_weights(model).items():
+        if not force and not tensor.isfinite().all():
+            raise UserError(f"{folder}: {name} is not finite: the run has diverged (--force exports it all the same)")
     partial = out.with_name(f".{out.name}.partial")
     try:
         model.save_pretrained(partial, state_dict=dict(plain_weights(model)))
-        task.tokenizer.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
         partial.rename(out)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror or error}") from None
+
+
+def _finished_policy(files: Path, config: Config, folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A finished run's policy and tokenizer, from the run's own files if they are all that it takes."""
+    if config.lora is None and files.is_dir():
+        tokenizer, model = load_tokenizer(files), empty_model(files)
+    elif isinstance(config.model, PretrainedConfig) and files.is_dir():
+        tokenizer = load_tokenizer(files)
+        model = load_pretrained(config.model, tokenizer)
+        assert config.lora is not None
+        add_adapters(model, config.lora, config.train.seed)
+    else:
+        # Adapters on a base of our own making, or a run of an older version.
+        task = make_task(config.task, config.data)
+        return trained_policy(config, task, folder), task.tokenizer
+    load_weights(model, folder)
+    return model, tokenizer
 
 
 def add_adapters(model: PreTrainedModel, config: LoraConfig, seed: int) -> None:

@@ -21,6 +21,7 @@ from qtrain.log_weights import row_log_probs
 from qtrain.model import encode, load_pretrained, new_model, token_ids
 from qtrain.model_config import PretrainedConfig
 from qtrain.p0 import move_p0
+from qtrain.provenance import base_fingerprint
 from qtrain.tasks import Task
 from qtrain.weights import load_weights, write_weights
 
@@ -44,6 +45,10 @@ class Base:
 
     folder: Path
     about: dict
+
+    def fingerprint(self) -> str:
+        """A hash of the weights' files, or the commit of the hub's."""
+        return base_fingerprint(self.folder, self.about.get("revision"))
 
     def load(self, config: Config, task: Task) -> PreTrainedModel:
         """The model with these weights, on the CPU.

@@ -1,6 +1,7 @@
 """Rollouts: M rationales a prompt from the policy, the likelihood of y* behind each, and sampled answers."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -54,12 +55,14 @@ def roll_out(
 ) -> Rollouts:
     """Sample rationales, score the gold answers, and sample answers where the estimator needs rewards.
 
+    As much of the batch goes through the engine at a time as its memory has room for; what is sampled does not depend
+    on that.
+
     Args:
         engine: Runs the policy.
         prompts: B prompts as token ids.
         gold: B gold answers as token ids, END included.
         config: Samples a prompt, budgets and sampling settings (`config.prompts` is not read).
-            `config.prompts_at_once` of the prompts go through the engine at a time.
         generator: Source of randomness, on the model's device.
         sample_answers: Whether to sample answers and compute rewards.
         score_norms: Whether to note the rationales' squared scores.
@@ -71,58 +74,58 @@ def roll_out(
         Diverged: The model gives logits that are not finite.
     """
     _check_length(engine.max_positions, prompts, gold, config)
-    at_once = config.prompts_at_once or len(prompts)
+    count, samples = len(prompts), config.samples
+    noise = engine.noise(generator, count, samples, config.rationale_budget)
+    answer_noise = engine.noise(generator, count * samples, 1, config.answer_budget) if sample_answers else None
     parts = []
-    for first in range(0, len(prompts), at_once):
-        some = slice(first, first + at_once)
-        group = engine.start(prompts[some], config)
-        found = group.rationales(generator, score_norms=score_norms)
-        targets = [answer for answer in gold[some] for _ in range(config.samples)]
-        log_w_N = group.score(targets) if score else torch.full((len(targets),), torch.nan, dtype=torch.float64)
-        answers = group.answers(generator) if sample_answers else None
-        parts.append(_rollouts(prompts[some], gold[some], found, log_w_N, answers))
-        del group  # with its cache, before the next one is made
+    room = engine.at_once(prompts, max(config.answer_budget, *map(len, gold)), config)
+    for first in range(0, count, room.prompts):
+        last = min(first + room.prompts, count)
+        # Where a prompt's own samples do not fit, the room is for one prompt.
+        for sample in range(0, samples, room.samples):
+            here = min(room.samples, samples - sample)
+            rows = slice(first * samples + sample, (last - 1) * samples + sample + here)
+            group = engine.start(prompts[first:last], config.model_copy(update={"samples": here}))
+            rationales = group.rationales(noise[rows], score_norms=score_norms)
+            targets = [answer for answer in gold[first:last] for _ in range(here)]
+            log_w_N = group.score(targets) if score else torch.full((len(targets),), torch.nan, dtype=torch.float64)
+            answers = None if answer_noise is None else group.answers(answer_noise[rows])
+            parts.append((rationales, log_w_N, answers))
+            del group  # with its cache, before the next one is made
     engine.rest()
-    return _joined(parts)
+    return _joined(prompts, gold, parts)
 
 
-def _rollouts(
+def _joined(
     prompts: list[list[int]],
     gold: list[list[int]],
-    found: Rationales,
-    log_w_N: Tensor,
-    answers: list[list[int]] | None,
+    parts: Sequence[tuple[Rationales, Tensor, list[list[int]] | None]],
 ) -> Rollouts:
-    shape_BM = (len(prompts), len(log_w_N) // len(prompts))
+    """One batch of all rows, from parts in their order."""
+    rationales, log_w, answers = zip(*parts, strict=True)
+    shape_BM = (len(prompts), -1)
+
+    def flat(rows: Iterable[Any]) -> list[Any]:
+        return list(chain.from_iterable(rows))
+
+    sampled = None if answers[0] is None else flat(answers)
+    samples = sum(map(len, log_w)) // len(prompts)
     reward_BM = None
-    if answers is not None:
-        reward_BM = torch.tensor(
-            [float(answer == gold[row // shape_BM[1]]) for row, answer in enumerate(answers)],
-            dtype=torch.float64,
-        ).reshape(shape_BM)
+    if sampled is not None:
+        rewards = [float(answer == gold[row // samples]) for row, answer in enumerate(sampled)]
+        reward_BM = torch.tensor(rewards, dtype=torch.float64).reshape(shape_BM)
+    norms = [part.score_norm_sq_N for part in rationales if part.score_norm_sq_N is not None]
     return Rollouts(
         prompts,
         gold,
-        found.tokens,
-        found.forced_N.reshape(shape_BM),
-        log_w_N.reshape(shape_BM),
-        answers,
+        flat(part.tokens for part in rationales),
+        torch.cat([part.forced_N for part in rationales]).reshape(shape_BM),
+        torch.cat(log_w).reshape(shape_BM),
+        sampled,
         reward_BM,
-        None if found.score_norm_sq_N is None else found.score_norm_sq_N.reshape(shape_BM),
-        found.log_p,
+        torch.cat(norms).reshape(shape_BM) if norms else None,
+        flat(part.log_p for part in rationales),
     )
-
-
-def _joined(parts: list[Rollouts]) -> Rollouts:
-    """One batch of all prompts: rows one after the other, None where there is none."""
-
-    def joined(name: str) -> Any:
-        first, *others = values = [getattr(part, name) for part in parts]
-        if not others or first is None:
-            return first
-        return torch.cat(values) if isinstance(first, Tensor) else list(chain.from_iterable(values))
-
-    return Rollouts(**{field.name: joined(field.name) for field in fields(Rollouts)})
 
 
 def _check_length(max_positions: int, prompts: list[list[int]], gold: list[list[int]], config: RolloutConfig) -> None:

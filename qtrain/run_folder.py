@@ -5,6 +5,7 @@ import os
 import platform
 import reprlib
 import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -18,10 +19,11 @@ from qtrain.config import Config
 from qtrain.disk import Lock, append, writing
 from qtrain.errors import UserError
 
-CONFIG, ENVIRONMENT, DATA, METRICS, EVALS, SAMPLES, SKIPPED, WARNINGS, RESULT = (
+CONFIG, ENVIRONMENT, DATA, FINGERPRINTS, METRICS, EVALS, SAMPLES, SKIPPED, WARNINGS, RESULT = (
     "config.json",
     "environment.json",
     "data.json",
+    "fingerprints.json",
     "metrics.jsonl",
     "evals.jsonl",
     "samples.jsonl",
@@ -34,6 +36,9 @@ LOGS = (METRICS, EVALS, SAMPLES, SKIPPED, WARNINGS)
 
 RESULT_KEYS = ("estimator", "q", "seed", "p0", "steps", "escape_step", "diverged_step", "seconds")
 """What every result has besides its scores."""
+
+MODEL_FILES = "model"
+"""A folder with the model's configuration and tokenizer, as transformers writes them."""
 
 LOCK = ".lock"
 
@@ -51,13 +56,14 @@ class RunFolder:
     """Writes one run. Lines of a log do not wait in memory; `finish` writes the result last, by a rename.
 
     Args:
-        folder: Made anew, or gone on with. What an interrupted run without checkpoints left there is replaced, a
-            finished run never.
-        config: The run's configuration.
-        resume: Go on with the run of this configuration that the folder holds, if it holds one.
+        folder: Made anew, or gone on with. Logs of an interrupted run without checkpoints move to `attempts/N`.
+        config: The run's configuration, prepared.
+        resume: Go on with the run of this configuration that the folder holds, if it holds one. A finished run goes on
+            where `train.steps` is larger than it was.
 
     Attributes:
         result: That of a finished run to go on with; nothing is left to do.
+        attempt: Where an earlier attempt's logs were moved to, None where there were none.
 
     Raises:
         UserError: It holds something else, another process writes it, or it cannot be written.
@@ -73,7 +79,10 @@ class RunFolder:
         try:
             # Another process may have come first.
             check_free(folder, config, resume=resume)
+            self.attempt: Path | None = None
             self.result = read_result(folder) if (folder / RESULT).exists() else None
+            if self.result is not None:
+                self._extend(self.result, config)
             if self.result is None:
                 with writing(folder):
                     write_json(folder / CONFIG, config.as_table())
@@ -81,11 +90,50 @@ class RunFolder:
             self._lock.release()
             raise
 
-    def open_logs(self, lengths: dict[str, int] | None, **found: str) -> None:
+    def _extend(self, result: dict[str, Any], config: Config) -> None:
+        """Take up a finished run again if `train.steps` was raised; its result stays beside the new one.
+
+        Raises:
+            UserError: It diverged, or has no checkpoint to go on from.
+        """
+        if config.train.steps <= _settings(self.folder)["train.steps"]:
+            return
+        if result["diverged_step"] is not None:
+            raise UserError(
+                f"{self.folder}: diverged at step {result['diverged_step']}; there is nothing to go on from"
+            )
+        if not any(self.folder.glob("checkpoints/step-*")):
+            raise UserError(
+                f"{self.folder}: has no checkpoint to go on from to train.steps={config.train.steps} (see "
+                f"train.final_checkpoint); choose another --out"
+            )
+        with writing(self.folder / RESULT):
+            (self.folder / RESULT).rename(self.folder / f"result-at-{result['steps']}.json")
+        self.result = None
+
+    def _set_aside(self) -> None:
+        """Move the logs of an attempt that left no checkpoint to a folder of their own."""
+        logs = [self.folder / name for name in LOGS]
+        if any(path.exists() and path.stat().st_size for path in logs):
+            before = self.folder / "attempts"
+            self.attempt = before / str(1 + sum(1 for _ in before.glob("*")))
+            self.attempt.mkdir(parents=True)
+            for path in filter(Path.exists, logs):
+                path.rename(self.attempt / path.name)
+
+    def noted(self, name: str) -> Any:
+        """What `open_logs` noted under a name when the run began; None if it did not.
+
+        Raises:
+            UserError: The note is damaged.
+        """
+        return read_object(self.folder / ENVIRONMENT, "a run folder").get(name)
+
+    def open_logs(self, lengths: dict[str, int] | None, **found: Any) -> None:
         """Begin the logs, or cut them back to what they were at a checkpoint, and note what code goes on from there.
 
         Args:
-            lengths: Of each log in bytes; None begins them.
+            lengths: Of each log in bytes; None begins them, and sets aside what an earlier attempt left.
             found: What else the environment has that this run's numbers depend on.
 
         Raises:
@@ -106,6 +154,8 @@ class RunFolder:
                 if length and (not path.exists() or path.stat().st_size < length):
                     raise UserError(f"{path}: shorter than at the last checkpoint; bring it back, or begin another run")
             # Only now, with everything in order, is anything changed.
+            if lengths is None:
+                self._set_aside()
             for path, length in wanted.items():
                 name = path.name
                 log = self._logs[name] = path.open("r+b" if length else "wb", buffering=0)
@@ -113,15 +163,16 @@ class RunFolder:
                 log.seek(length)
             write_json(self.folder / ENVIRONMENT, now)
 
-    def write_data(self, data: dict[str, Any]) -> None:
-        """Note the records in use; nothing where a task reads none.
+    def write_origin(self, data: dict[str, Any], fingerprints: dict[str, str]) -> None:
+        """Note the records in use, if the task reads any, and the fingerprints of what the run is made from.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: They cannot be written.
         """
-        if data:
-            with writing(self.folder / DATA):
+        with writing(self.folder):
+            if data:
                 write_json(self.folder / DATA, data)
+            write_json(self.folder / FINGERPRINTS, fingerprints)
 
     def log(self, name: str, **values: Any) -> None:
         """Append one line to one of LOGS.
@@ -176,8 +227,9 @@ class RunFolder:
         for log in self._logs.values():
             log.close()
         if self._made and not begun and self.result is None:
-            for name in (*LOGS, DATA, ENVIRONMENT, CONFIG, LOCK):
+            for name in (*LOGS, DATA, FINGERPRINTS, ENVIRONMENT, CONFIG, LOCK):
                 (self.folder / name).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / MODEL_FILES, ignore_errors=True)
             for path in self._made:
                 with suppress(OSError):  # somebody else's files are in it
                     path.rmdir()
@@ -206,18 +258,46 @@ def check_free(folder: Path, config: Config, *, resume: bool = False) -> None:
     if not resume and begun:
         raise UserError(f"{folder}: holds the checkpoints of an interrupted run; add --resume, or choose another --out")
     if resume and (finished or begun):
-        _check_same(read_json(folder / CONFIG, "a run folder"), config.as_table(), folder)
+        _check_same(folder, config)
 
 
-def _check_same(there: Any, here: dict[str, Any], folder: Path) -> None:
-    before, now = flat(there), flat(here)
-    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-    if changed:
-        key = changed[0]
+PATHS = ("data", "model.pretrained", "task.tokenizer")
+"""Settings that may name a place on the disk: the same files elsewhere are the same run, which fingerprints tell."""
+
+FREE = (
+    *("title", "sinks", "train.keep", "train.checkpoint_every", "train.final_checkpoint"),
+    *("rollout.cache_gib", "rollout.prompts_at_once"),
+)
+"""Settings that do not change what is trained: a resumed run may have others."""
+
+BUDGETS = ("rollout.rationale_budget", "rollout.answer_budget")
+"""Settings that are 0 until `qtrain.prepare` chooses them."""
+
+
+def _check_same(folder: Path, config: Config) -> None:
+    before, now = _settings(folder), flat(config.as_table())
+    has_fingerprints = (folder / FINGERPRINTS).exists()
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if old == new or key in FREE or (key in BUDGETS and new == 0):
+            continue
+        if key in PATHS and has_fingerprints and None not in (old, new):
+            continue
+        if key == "train.steps" and new is not None and new > old:
+            continue
+        mend = "it can only be raised" if key == "train.steps" else "give it that value"
         raise UserError(
-            f"{folder}: holds a run of another configuration: {key} is {before.get(key)!r} there and {now.get(key)!r} "
-            f"here; give it that value, or choose another --out"
+            f"{folder}: holds a run of another configuration: {key} is {old!r} there and {new!r} here; {mend}, or "
+            f"choose another --out"
         )
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """The settings of the run in a folder, with dotted keys; those that its version did not have at their defaults."""
+    table = read_object(folder / CONFIG, "a run folder")
+    with suppress(ValueError, UserError):
+        table = Config.model_validate(table).as_table()
+    return flat(table)
 
 
 def flat(table: Any, prefix: str = "") -> dict[str, Any]:
@@ -266,6 +346,18 @@ def read_object(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: damaged: a JSON object is needed, not {reprlib.repr(value)}")
     return value
+
+
+def read_origin(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The records in use and the fingerprints that a run noted; {} for what it did not.
+
+    Raises:
+        UserError: A file is damaged.
+    """
+    data, fingerprints = (
+        read_object(folder / name, "a run folder") if (folder / name).exists() else {} for name in (DATA, FINGERPRINTS)
+    )
+    return data, fingerprints
 
 
 def read_result(folder: Path) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Scores of n sampled answers a prompt: p@1, unbiased p@k, maj@k with ties shared."""
 
-from collections import Counter
 from collections.abc import Sequence
 from math import comb
+
+from qtrain.scoring.match import canonical
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -17,14 +18,16 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
 
 
 def majority(answers: Sequence[str], correct: Sequence[bool]) -> float:
-    """maj@n: whether the most frequent answer is correct; tied answers share it (a fair draw among them).
+    r"""maj@n: the share of correct answers among those that most samples agree on, averaged over tied answers.
 
     Args:
-        answers: n answers; equal strings are votes for one answer.
-        correct: n flags; answers that are equal strings have equal flags.
+        answers: n answers. Equal normal forms (`qtrain.scoring.match.canonical`) are votes for one answer, so that
+            "42", "42 " and "\n42" are three of them.
+        correct: n flags. Where an answer's voters differ in theirs, it counts by its share of correct ones.
     """
-    votes = Counter(answers)
-    most = max(votes.values())
-    tied = [answer for answer, count in votes.items() if count == most]
-    right = {answer for answer, flag in zip(answers, correct, strict=True) if flag}
-    return sum(answer in right for answer in tied) / len(tied)
+    flags: dict[str, list[bool]] = {}
+    for answer, flag in zip(answers, correct, strict=True):
+        flags.setdefault(canonical(answer), []).append(flag)
+    most = max(map(len, flags.values()))
+    tied = [sum(votes) / most for votes in flags.values() if len(votes) == most]
+    return sum(tied) / len(tied)

@@ -20,7 +20,8 @@ class RunState(BaseModel):
         escape_step: See `qtrain.run_folder.ESCAPED`.
         skipped: Steps skipped for want of a finite gradient.
         failing: How many of them in a row up to now.
-        best_step: The step of the best evaluation after the base's; None before.
+        evaluated: The step of the last evaluation; None in checkpoints of older versions, which came after it.
+        best_step: The step of the best evaluation, 0 for the base's.
         best_score: Its maj@k, and its mean log P (nats) between equals: at a cold start all maj@k are 0.
         seconds: Spent on the run up to the last checkpoint, all processes together.
     """
@@ -35,6 +36,7 @@ class RunState(BaseModel):
     escape_step: int | None = None
     skipped: NonNegativeInt = 0
     failing: NonNegativeInt = 0
+    evaluated: NonNegativeInt | None = None
     best_step: NonNegativeInt | None = None
     best_score: tuple[float, float] = (-math.inf, -math.inf)
     seconds: float = 0.0

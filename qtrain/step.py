@@ -111,7 +111,7 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
         sources.coefficients,
         score_norm_sq_BM=rollouts.score_norm_sq_BM,
     )
-    metrics = step_metrics(examples, rollouts, coefficients_BM, choice.q)
+    metrics = step_metrics(examples, rollouts, coefficients_BM, choice.q, from_the_model=not config.rollout.distorted())
     limit = settings.micro_batch_tokens
     if parts.reference is not None and settings.kl is not None:
         log_ratio_BM = log_ratio(model, parts.reference, ids, rollouts, micro_batch_tokens=limit, dtype=settings.dtype)

@@ -15,6 +15,7 @@ from qtrain import step, train
 from qtrain.config import RolloutConfig
 from qtrain.engines.base import Engine, Group, Rationales
 from qtrain.estimator_choice import EstimatorChoice
+from qtrain.memory import AtOnce
 from qtrain.run_folder import RunFolder
 
 STAGES = (
@@ -61,7 +62,11 @@ class Stages:
             (step, "step_metrics", timed("metrics", step.step_metrics)),
             (step, "backward", timed("backward", step.backward)),
             (train, "evaluate", timed("evaluation", train.evaluate)),
-            (train, "make_engine", lambda *arguments: _TimedEngine(make_engine(*arguments), self)),
+            (
+                train,
+                "make_engine",
+                lambda *arguments, **keywords: _TimedEngine(make_engine(*arguments, **keywords), self),
+            ),
             (train, "make_optimizer", optimizer),
             (EstimatorChoice, "coefficients", timed("coefficients", EstimatorChoice.coefficients)),
             (RunFolder, "log", timed("logs", RunFolder.log)),
@@ -82,6 +87,12 @@ class _TimedEngine:
     def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> Group:
         return _TimedGroup(self._stages.timed("rollout", self._engine.start)(prompts, config), self._stages)
 
+    def at_once(self, prompts: Sequence[list[int]], answer_tokens: int, config: RolloutConfig) -> AtOnce:
+        return self._engine.at_once(prompts, answer_tokens, config)
+
+    def noise(self, generator: torch.Generator, prompts: int, samples: int, tokens: int) -> Tensor:
+        return self._stages.timed("rollout", self._engine.noise)(generator, prompts, samples, tokens)
+
     def take_weights(self, model: PreTrainedModel) -> None:
         self._stages.timed("rollout", self._engine.take_weights)(model)
 
@@ -93,11 +104,11 @@ class _TimedGroup:
     def __init__(self, group: Group, stages: Stages) -> None:
         self._group, self._timed = group, stages.timed
 
-    def rationales(self, generator: torch.Generator, *, score_norms: bool) -> Rationales:
-        return self._timed("rollout", self._group.rationales)(generator, score_norms=score_norms)
+    def rationales(self, noise: Tensor, *, score_norms: bool) -> Rationales:
+        return self._timed("rollout", self._group.rationales)(noise, score_norms=score_norms)
 
     def score(self, answers: Sequence[list[int]]) -> Tensor:
         return self._timed("score", self._group.score)(answers)
 
-    def answers(self, generator: torch.Generator) -> list[list[int]]:
-        return self._timed("answers", self._group.answers)(generator)
+    def answers(self, noise: Tensor) -> list[list[int]]:
+        return self._timed("answers", self._group.answers)(noise)

@@ -12,7 +12,8 @@ from qtrain.data.load import file_source, load
 from qtrain.data.tally import Tally
 from qtrain.scoring.numeric import the_number
 from qtrain.scoring.spans import normalised
-from qtrain.tasks.examples import ExampleMaker
+from qtrain.tasks.examples import ExampleBuilder
+from qtrain.tasks.limits import NO_LIMITS
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.tasks.tokenizer import load_tokenizer
 
@@ -59,15 +60,15 @@ def check_file(path: Path, config: QAConfig) -> Findings:
         UserError: It cannot be read, or is not this data set's.
     """
     findings = Findings()
-    maker = ExampleMaker(config, load_tokenizer(config.tokenizer))
+    builder = ExampleBuilder(config, load_tokenizer(config.tokenizer))
     for record in load(file_source(path), data_set(config.name), findings.tally, config.on_bad_record):
-        made = maker.make(record)
-        findings.tally.note(made.reason, cut=made.cut)
+        built = builder.build(builder.draft(record), NO_LIMITS)
+        findings.tally.note(built.reason, cut=built.cut)
         findings.answer_types[answer_type(record.answer)] += 1
         if record.kind:
             findings.question_types[record.kind] += 1
-        findings.prompt_tokens.append(made.prompt_tokens)
-        findings.answer_tokens.append(made.answer_tokens)
+        findings.prompt_tokens.append(built.prompt_tokens)
+        findings.answer_tokens.append(built.answer_tokens)
     return findings
 
 

@@ -13,7 +13,8 @@ from qtrain.data.records import Split
 from qtrain.data.tally import SHOWN, Tally
 from qtrain.errors import UserError
 from qtrain.tasks import task_config
-from qtrain.tasks.examples import ExampleMaker
+from qtrain.tasks.examples import ExampleBuilder
+from qtrain.tasks.limits import NO_LIMITS
 from qtrain.tasks.prompts import Variant
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.tasks.tokenizer import load_tokenizer
@@ -106,21 +107,21 @@ def show_command(
     variants: tuple[Variant, ...] = ("cold", "warm") if variant is None else (variant,)
     loaded = load_tokenizer(tokenizer)
     limit = NO_LIMIT if max_prompt_tokens is None else max_prompt_tokens
-    makers = [
-        ExampleMaker(_config(name, variant=one, tokenizer=tokenizer, max_prompt_tokens=limit), loaded)
-        for one in variants
+    builders = [
+        ExampleBuilder(_config(name, variant=kind, tokenizer=tokenizer, max_prompt_tokens=limit), loaded)
+        for kind in variants
     ]
     shown = 0
     for record in load(source, data_set(name), Tally(), "skip"):
-        made = [maker.make(record) for maker in makers]
-        for maker, one in zip(makers, made, strict=True):
-            if one.example is not None:
-                prompt = one.example.prompt if full else _excerpt(one.example.prompt)
-                out_console.rule(f"{printable(record.id)}  {maker.config.variant}", align="left")
+        results = [builder.build(builder.draft(record), NO_LIMITS) for builder in builders]
+        for builder, built in zip(builders, results, strict=True):
+            if built.example is not None:
+                prompt = built.example.prompt if full else _excerpt(built.example.prompt)
+                out_console.rule(f"{printable(record.id)}  {builder.config.variant}", align="left")
                 out_console.print(printable(prompt))
-                out_console.print(printable(f"y*: {one.example.answer}"))
-                out_console.print(f"{one.prompt_tokens} prompt tokens, {one.answer_tokens} answer tokens")
-        shown += any(one.example is not None for one in made)
+                out_console.print(printable(f"y*: {built.example.answer}"))
+                out_console.print(f"{built.prompt_tokens} prompt tokens, {built.answer_tokens} answer tokens")
+        shown += any(built.example is not None for built in results)
         if shown == n:
             return
 

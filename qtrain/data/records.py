@@ -66,6 +66,7 @@ class DataSet:
         layout: The model of a row, by its content.
         warm: The warm start's prompt, with the fields `{context}` (which ends in a line break) and `{question}`.
         scores: The official scores.
+        by_question: Whether a record's page is its question and context, which must not be in two splits.
     """
 
     name: str
@@ -74,6 +75,7 @@ class DataSet:
     layout: Callable[[Mapping[str, object]], type[Layout]]
     warm: str
     scores: Scores
+    by_question: bool = False
 
 
 def parse(row: Row | BadRecord, data_set: DataSet) -> Record | BadRecord:
@@ -90,15 +92,19 @@ def parse(row: Row | BadRecord, data_set: DataSet) -> Record | BadRecord:
 
 
 def read_records(rows: Iterator[Row | BadRecord], data_set: DataSet) -> Iterator[Record | BadRecord]:
-    """Check every row, and that no id comes twice: an id stands for a record in what a run writes down."""
-    seen: dict[str, str] = {}
+    """Check every row, and that no id comes twice: an id stands for a record in what a run writes down.
+
+    Records that the context does not answer are left out by a filter anyway, and share ids with answerable ones in
+    MuSiQue-Full: their ids are not compared.
+    """
+    seen: dict[str, tuple[str, Record]] = {}
     for row in rows:
         record = parse(row, data_set)
-        if isinstance(record, Record):
-            if record.id in seen:
-                record = BadRecord(row.where, f"id: the same as that of {seen[record.id]}")
-            else:
-                seen[record.id] = row.where
+        if isinstance(record, Record) and record.answerable:
+            where, first = seen.setdefault(record.id, (row.where, record))
+            if first is not record:
+                texts = "and so are the texts" if first == record else "whose texts are others"
+                record = BadRecord(row.where, f"id: the same as that of {where}, {texts}")
         yield record
 
 

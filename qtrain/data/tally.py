@@ -1,4 +1,4 @@
-"""What became of the records of a file: kept, dropped by a filter, malformed."""
+"""Counts of the records of a file: loaded, filtered out, malformed."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ class Tally:
         malformed: Those that are not in the data set's layout, by reason without its numbers.
         malformed_records: Each of them, with its place.
         cut: Of those kept, how many prompts lost their beginning.
+        unreachable: Well-formed ones whose y* is longer than the answer budget, kept or not.
     """
 
     kept: int = 0
@@ -28,14 +29,16 @@ class Tally:
     malformed: Counter[str] = field(default_factory=Counter)
     malformed_records: list[BadRecord] = field(default_factory=list)
     cut: int = 0
+    unreachable: int = 0
 
     @property
     def records(self) -> int:
         """All of them."""
         return self.kept + self.dropped.total() + self.malformed.total()
 
-    def note(self, reason: str, *, cut: bool = False) -> None:
+    def note(self, reason: str, *, cut: bool = False, unreachable: bool = False) -> None:
         """Count a well-formed record: kept, or dropped for a reason."""
+        self.unreachable += unreachable
         if reason:
             self.dropped[reason] += 1
         else:
@@ -53,6 +56,7 @@ class Tally:
             "records": self.records,
             "kept": self.kept,
             "cut": self.cut,
+            "unreachable": self.unreachable,
             "dropped": dict(self.dropped),
             "malformed": dict(self.malformed),
             "malformed_records": [f"{bad.where}: {bad.reason}" for bad in self.malformed_records],

@@ -10,18 +10,23 @@ from qtrain.engines.vllm_process import check_installed
 from qtrain.model import TokenIds
 
 
-def make_engine(config: RolloutConfig, model: PreTrainedModel, ids: TokenIds) -> Engine:
+def make_engine(
+    config: RolloutConfig, model: PreTrainedModel, ids: TokenIds, *, cache_bytes: int | None = None
+) -> Engine:
     """The engine of a configuration, with this model's weights.
 
     Args:
         config: Its `engine`, and for vllm its sizes and its table `vllm`.
         model: The policy.
         ids: Special tokens.
+        cache_bytes: Of transformers, most memory of its KV cache (see `qtrain.memory.cache_limit`).
 
     Raises:
         UserError: It is not installed, does not start, or this process already runs it for another model.
     """
-    return VllmEngine(model, ids, config) if config.engine == "vllm" else TransformersEngine(model, ids)
+    if config.engine == "vllm":
+        return VllmEngine(model, ids, config)
+    return TransformersEngine(model, ids, cache_bytes)
 
 
 def check_engine(config: RolloutConfig) -> None:

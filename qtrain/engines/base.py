@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from qtrain.config import RolloutConfig
 from qtrain.errors import UserError
+from qtrain.memory import AtOnce
 from qtrain.model import TokenIds
 
 
@@ -40,8 +41,11 @@ class Group(Protocol):
     Token ids go in and come out; nothing is decoded.
     """
 
-    def rationales(self, generator: torch.Generator, *, score_norms: bool) -> Rationales:
-        """Sample a rationale a row. A row that spends `rationale_budget` gets END_THINK forced."""
+    def rationales(self, noise: Tensor, *, score_norms: bool) -> Rationales:
+        """Sample a rationale a row, from the rows' part of `Engine.noise`.
+
+        A row that spends `rationale_budget` gets END_THINK forced.
+        """
         ...
 
     def score(self, answers: Sequence[list[int]]) -> Tensor:
@@ -52,7 +56,7 @@ class Group(Protocol):
         """
         ...
 
-    def answers(self, generator: torch.Generator) -> list[list[int]]:
+    def answers(self, noise: Tensor) -> list[list[int]]:
         """Sample an answer a row, up to END or `answer_budget` tokens; END is kept in the row."""
         ...
 
@@ -72,6 +76,23 @@ class Engine(Protocol):
 
     def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> Group:
         """Begin with B prompts; `config` gives samples, budgets and sampling settings (its `prompts` is not read)."""
+        ...
+
+    def at_once(self, prompts: Sequence[list[int]], answer_tokens: int, config: RolloutConfig) -> AtOnce:
+        """How many of the prompts, and samples of each, the engine's memory has room for.
+
+        Args:
+            prompts: As token ids.
+            answer_tokens: Of the longest answer that is scored or sampled, END included.
+            config: Samples and budgets.
+        """
+        ...
+
+    def noise(self, generator: torch.Generator, prompts: int, samples: int, tokens: int) -> Tensor:
+        """The randomness of a batch: what each of the prompts x samples rows needs for so many tokens, row by row.
+
+        It is drawn for the whole batch, so that what is sampled does not depend on how the batch is divided.
+        """
         ...
 
     def take_weights(self, model: PreTrainedModel) -> None:

@@ -31,6 +31,7 @@ class _Fed(NamedTuple):
         hidden_NTC: Which of them a token does not see; None where it sees all.
         groups: Rows of each prompt, (B, m), short prompts filled up, and where in there each row is, (N,); None where
             the rows are B times m in order.
+        most: See `SharedPromptCache`.
     """
 
     rows: slice
@@ -39,6 +40,7 @@ class _Fed(NamedTuple):
     end: int
     hidden_NTC: Tensor | None
     groups: tuple[Tensor, Tensor] | None
+    most: int
 
     def by_prompt(self, of_NHQD: Tensor, prompts: int) -> Tensor:
         """Rows to prompts: (B, H, m * Q, D)."""
@@ -65,16 +67,19 @@ class _Layer:
         self.prompt = [one.to(kind).to(wide) for one in (key_BHSD, value_BHSD)]
         self.own = [one.new_zeros(rows, one.shape[1], 0, one.shape[3], dtype=kind) for one in self.prompt]
 
-    def reserve(self, columns: int) -> None:
-        """Make room, at least twice as much as there was: growth copies each column about once in all."""
+    def reserve(self, columns: int, most: int) -> None:
+        """Make room, twice as much as there was, but not for more than `most` columns unless these are needed.
+
+        Growth by doubling copies each column about once in all.
+        """
         held = self.own[0].shape[2]
         if columns > held:
-            more = max(columns, 2 * held) - held
+            more = max(columns, min(2 * held, most)) - held
             self.own = [nn.functional.pad(one, (0, 0, 0, more)) for one in self.own]
 
     def write(self, fed: _Fed, key_NHTD: Tensor, value_NHTD: Tensor) -> None:
         """Put new keys and values behind those that the rows have."""
-        self.reserve(fed.end)
+        self.reserve(fed.end, fed.most)
         for held, new in zip(self.own, (key_NHTD, value_NHTD), strict=True):
             if isinstance(fed.start, int):
                 held[fed.rows, :, fed.start : fed.end] = new
@@ -92,12 +97,15 @@ class SharedPromptCache:
         samples: M.
         pad: The id of the padding token.
 
+    Attributes:
+        most: Columns that rows are expected to have at most, so that growth by doubling does not overshoot.
+
     Raises:
         UserError: The model's attention is another than plain causal attention.
     """
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], samples: int, pad: int) -> None:
-        self.model, self.each = model, samples
+        self.model, self.each, self.most = model, samples, 2**62
         self.layers: dict[int, _Layer] = {}
         device = model.device
         self.length_B = torch.tensor([len(prompt) for prompt in prompts], device=device)
@@ -143,14 +151,14 @@ class SharedPromptCache:
         prompts = slice(None)
         if self.groups is None:
             prompts = slice(rows.start // self.each, -(-rows.stop // self.each))
-        self.fed = _Fed(rows, prompts, start, end, hidden_NTC, self.groups)
+        self.fed = _Fed(rows, prompts, start, end, hidden_NTC, self.groups, self.most)
         position_NT = position_NT + self.length_B[self.prompt_N[rows], None]
         return self._run(tokens_NT, position_NT, None, 0)
 
     def reserve(self, columns: int) -> None:
         """Make room for so many tokens a row."""
         for layer in self.layers.values():
-            layer.reserve(columns)
+            layer.reserve(columns, self.most)
 
     def reorder(self, order_n: Tensor, rows: int, end: int) -> None:
         """Let the first stored rows be those that `order_n` names, and make ready for feeds of so many of them.

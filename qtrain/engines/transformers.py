@@ -15,6 +15,7 @@ from qtrain.config import RolloutConfig
 from qtrain.engines.base import Diverged, Group, Rationales
 from qtrain.engines.sampling import draw, sampling_probabilities
 from qtrain.engines.shared_prompt import SharedPromptCache, shared_prompt_attention
+from qtrain.memory import AtOnce, ModelSize, at_once
 from qtrain.model import TokenIds
 
 LOGITS_AT_ONCE = 2**26
@@ -30,15 +31,35 @@ class TransformersEngine:
     Args:
         model: The policy. Its weights are read where they are: every update is seen at once.
         ids: Special tokens.
+        cache_bytes: Most memory of a rollout's KV cache; None sets no bound.
+
+    Attributes:
+        cache_bytes: The bound.
     """
 
-    def __init__(self, model: PreTrainedModel, ids: TokenIds) -> None:
+    def __init__(self, model: PreTrainedModel, ids: TokenIds, cache_bytes: int | None = None) -> None:
         self.model, self.ids, self.device = model, ids, model.device
         self.max_positions: int = model.config.max_position_embeddings
+        self.cache_bytes = cache_bytes
+        self._size = ModelSize.of(model)
 
     def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> Group:
         """Run the prompts, once each."""
         return _CachedGroup(self.model, self.ids, prompts, config)
+
+    def at_once(self, prompts: Sequence[list[int]], answer_tokens: int, config: RolloutConfig) -> AtOnce:
+        """As many as fit into `cache_bytes`, by the longest prompt."""
+        most = AtOnce(config.prompts_at_once or len(prompts), config.samples)
+        if self.cache_bytes is None:
+            return most
+        value_bytes = 2 if torch.is_autocast_enabled(self.device.type) else 4
+        row = self._size.row_bytes(config.rationale_budget + 1 + answer_tokens, value_bytes)
+        return at_once(self.cache_bytes, self._size.prompt_bytes(max(map(len, prompts))), row, *most)
+
+    def noise(self, generator: torch.Generator, prompts: int, samples: int, tokens: int) -> Tensor:
+        """A uniform number a token, (N, tokens) float64."""
+        rows = prompts * samples
+        return torch.rand(tokens, rows, generator=generator, dtype=torch.float64, device=self.device).T
 
     def take_weights(self, model: PreTrainedModel) -> None:
         """Nothing is copied."""
@@ -57,6 +78,7 @@ class _CachedGroup:
         self.model, self.ids, self.config = model, ids, config
         with shared_prompt_attention(model):
             self.cache = SharedPromptCache(model, prompts, config.samples, ids.pad)
+        self.cache.most = config.rationale_budget + 1 + config.answer_budget
         _check_finite(self.cache.logits_BV)
         self.logits_NV = self.cache.logits_BV.repeat_interleave(config.samples, dim=0)
         self.rows = len(self.logits_NV)
@@ -65,10 +87,10 @@ class _CachedGroup:
         self.pending: list[list[int]] = []
         """Those that it has still to be fed before its answer."""
 
-    def rationales(self, generator: torch.Generator, *, score_norms: bool) -> Rationales:
+    def rationales(self, noise: Tensor, *, score_norms: bool) -> Rationales:
         """Sample up to the rationale budget."""
         stop = self.ids.end_think
-        sampled = self._sample(stop, self.config.rationale_budget, generator, score_norms=score_norms)
+        sampled = self._sample(stop, self.config.rationale_budget, noise, score_norms=score_norms)
         # The last token sampled is not fed yet; after one that is not END_THINK that one is forced.
         self.pending = [[stop] if row[-1] == stop else [row[-1], stop] for row in sampled.tokens]
         self.fed_N = [len(row) - 1 for row in sampled.tokens]
@@ -102,11 +124,11 @@ class _CachedGroup:
         self.pending = []
         return torch.cat(log_w)
 
-    def answers(self, generator: torch.Generator) -> list[list[int]]:
+    def answers(self, noise: Tensor) -> list[list[int]]:
         """Sample up to the answer budget behind END_THINK, which `score` fed if it was called."""
         if self.pending:
             self.score([[]] * self.rows)
-        return self._sample(self.ids.end, self.config.answer_budget, generator, score_norms=False).tokens
+        return self._sample(self.ids.end, self.config.answer_budget, noise, score_norms=False).tokens
 
     def _blocks(self, width: int, end: int) -> list[slice]:
         """All rows, in pieces small enough for one forward pass: of whole prompts, or of one."""
@@ -123,14 +145,13 @@ class _CachedGroup:
             for first in range(0, samples, most)
         ]
 
-    def _sample(self, stop: int, budget: int, generator: torch.Generator, *, score_norms: bool) -> Rationales:
+    def _sample(self, stop: int, budget: int, uniform_Nt: Tensor, *, score_norms: bool) -> Rationales:
         """Sample a row each until `stop` or the budget.
 
-        All random numbers are drawn at once, so that a row's tokens depend on no other row: not on when it ends, nor
-        on which of them are still in the batch.
+        A row's tokens depend on its own numbers and on no other row: not on when it ends, nor on which of them are
+        still in the batch.
         """
         device, rows = self.logits_NV.device, self.rows
-        uniform_tN = torch.rand(budget, rows, generator=generator, dtype=torch.float64, device=device)
         token_Nt = torch.zeros(rows, budget, dtype=torch.long, device=device)
         log_p_Nt = torch.zeros(rows, budget, device=device)
         length_N = torch.full((rows,), budget, device=device)
@@ -142,7 +163,7 @@ class _CachedGroup:
         with shared_prompt_attention(self.model):
             for place in range(budget):
                 log_p_nV = logits_nV.log_softmax(-1)
-                token_n = draw(sampling_probabilities(logits_nV, self.config), uniform_tN[place, row_n])
+                token_n = draw(sampling_probabilities(logits_nV, self.config), uniform_Nt[row_n, place])
                 log_p_n = log_p_nV.gather(1, token_n[:, None])[:, 0]
                 token_Nt[row_n, place], log_p_Nt[row_n, place] = token_n, log_p_n
                 if score_norms:

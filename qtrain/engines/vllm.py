@@ -16,6 +16,7 @@ from qtrain.config import RolloutConfig
 from qtrain.engines.base import Diverged, Group, Rationales
 from qtrain.engines.vllm_process import Process, failures, running
 from qtrain.errors import UserError
+from qtrain.memory import AtOnce
 from qtrain.model import TokenIds
 from qtrain.weights import plain_weights
 
@@ -45,6 +46,17 @@ class VllmEngine:
         """Wake up; the prompts run with the first request."""
         self._wake()
         return _RequestGroup(self, prompts, config)
+
+    def at_once(self, prompts: Sequence[list[int]], answer_tokens: int, config: RolloutConfig) -> AtOnce:
+        """Everything: vLLM schedules its requests within its own cache."""
+        del answer_tokens
+        return AtOnce(config.prompts_at_once or len(prompts), config.samples)
+
+    def noise(self, generator: torch.Generator, prompts: int, samples: int, tokens: int) -> Tensor:
+        """A seed a prompt, which the prompt's rows share, (N,)."""
+        del tokens
+        seeds = torch.randint(2**48, (prompts,), generator=generator, device=generator.device)
+        return seeds.repeat_interleave(samples)
 
     def take_weights(self, model: PreTrainedModel) -> None:
         """Copy this model's weights and forget every cached prefix, which the old weights made."""
@@ -83,12 +95,12 @@ class _RequestGroup:
         self.closed: list[list[int]] = []
         """Prompt, rationale and END_THINK of each row."""
 
-    def rationales(self, generator: torch.Generator, *, score_norms: bool) -> Rationales:
+    def rationales(self, noise: Tensor, *, score_norms: bool) -> Rationales:
         """M samples a prompt."""
         if score_norms:
             raise UserError("rollout.engine=vllm: vLLM gives no squared scores; use rollout.engine=transformers")
         end_think, samples = self.engine.ids.end_think, self.config.samples
-        results = self._sample(self.prompts, end_think, self.config.rationale_budget, samples, generator)
+        results = self._sample(self.prompts, end_think, self.config.rationale_budget, samples, noise)
         rows = [sorted(result.outputs, key=lambda row: row.index) for result in results]
         tokens = [list(row.token_ids) for pool in rows for row in pool]
         log_p = [_log_p(row.token_ids, row.logprobs) for pool in rows for row in pool]
@@ -122,9 +134,9 @@ class _RequestGroup:
         ]
         return torch.tensor(log_w, dtype=torch.float64)
 
-    def answers(self, generator: torch.Generator) -> list[list[int]]:
+    def answers(self, noise: Tensor) -> list[list[int]]:
         """One sample a row."""
-        results = self._sample(self.closed, self.engine.ids.end, self.config.answer_budget, 1, generator)
+        results = self._sample(self.closed, self.engine.ids.end, self.config.answer_budget, 1, noise)
         for result in results:
             _log_p(result.outputs[0].token_ids, result.outputs[0].logprobs)
         return [list(result.outputs[0].token_ids) for result in results]
@@ -133,11 +145,8 @@ class _RequestGroup:
         parameters = _sampling(max_tokens=1, prompt_logprobs=0, temperature=0.0, skip_reading_prefix_cache=whole)
         return self._generate(rows, [parameters] * len(rows))
 
-    def _sample(
-        self, prompts: Sequence[list[int]], stop: int, budget: int, samples: int, generator: torch.Generator
-    ) -> list[Any]:
+    def _sample(self, prompts: Sequence[list[int]], stop: int, budget: int, samples: int, noise_N: Tensor) -> list[Any]:
         """Sample up to `budget` tokens, the stop token included; the i-th sample of a prompt has seed + i."""
-        seeds = torch.randint(2**48, (len(prompts),), generator=generator, device=generator.device).tolist()
         parameters = [
             _sampling(
                 n=samples,
@@ -150,7 +159,7 @@ class _RequestGroup:
                 top_p=self.config.top_p,
                 top_k=self.config.top_k or 0,
             )
-            for seed in seeds
+            for seed in noise_N[::samples].tolist()
         ]
         return self._generate(prompts, parameters)
 

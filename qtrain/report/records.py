@@ -51,9 +51,9 @@ class Logged(Record):
 
 
 class Metric(Logged):
-    """A line of metrics.jsonl: P is the mean w of a training batch."""
+    """A line of metrics.jsonl: P is the mean w of a training batch, where that is sampled from the model itself."""
 
-    p: float
+    p: float | None = None
 
 
 class Eval(Logged):

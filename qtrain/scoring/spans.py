@@ -1,12 +1,15 @@
 """Normalised exact match and token F1, as the official evaluations of HotPotQA and MuSiQue define them.
 
-Normalised: lower case, without ASCII punctuation, without the words a, an and the, white space to single spaces.
+Normalised: NFC (which the official code leaves to the data), lower case, without ASCII punctuation, without the words
+a, an and the, white space to single spaces.
 F1: harmonic mean of precision and recall over the normalised words, counted with multiplicity.
 """
 
 import re
 import string
 from collections import Counter
+
+from qtrain.scoring.match import canonical
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -20,7 +23,7 @@ def normalised(text: str) -> str:
 
     Punctuation goes before the articles do, so that "a.m." becomes "am" and "the-end" becomes "theend".
     """
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
+    return " ".join(_ARTICLES.sub(" ", canonical(text).lower().translate(_NO_PUNCTUATION)).split())
 
 
 def exact_match(answer: str, gold: str) -> float:

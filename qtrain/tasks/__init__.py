@@ -7,6 +7,7 @@ from typing import NamedTuple
 from qtrain.errors import UserError, did_you_mean
 from qtrain.tasks.base import Example, Task, TaskConfig
 from qtrain.tasks.digit_sum import DigitSum, DigitSumConfig
+from qtrain.tasks.limits import NO_LIMITS, RowLimits
 from qtrain.tasks.multi_hop import MultiHop, MultiHopConfig
 from qtrain.tasks.qa import QATask
 from qtrain.tasks.qa_config import FinQAConfig, HotPotQAConfig, MuSiQueConfig, PairsConfig
@@ -34,12 +35,13 @@ TASKS: dict[str, TaskEntry] = {
 }
 
 
-def make_task(config: TaskConfig, data: Path | None) -> Task:
+def make_task(config: TaskConfig, data: Path | None, limits: RowLimits = NO_LIMITS) -> Task:
     """Build the task that a configuration names.
 
     Args:
         config: The table `[task]`.
         data: The configuration's `data`: where the records lie, for the tasks that read any.
+        limits: What their rows must fit into (see `qtrain.prepare`).
 
     Raises:
         UserError: `data` is given where it is not needed, missing where it is, or not what the task reads.
@@ -49,7 +51,7 @@ def make_task(config: TaskConfig, data: Path | None) -> Task:
         if data is not None:
             raise UserError(f"data={str(data)!r}: task {config.name!r} makes its own examples; remove the key")
         return entry.build(config)
-    return entry.build(config, data)
+    return entry.build(config, data, limits)
 
 
 def task_config(table: object) -> TaskConfig:

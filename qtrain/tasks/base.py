@@ -1,5 +1,7 @@
 """What a task is: where prompts and gold answers come from, and what counts as a success."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +19,10 @@ class TaskConfig(BaseModel, extra="forbid", frozen=True):
     """Base of every task's table `[task]`; `name` selects the task."""
 
     name: str
+
+    def budgets(self) -> tuple[int, int] | None:
+        """Rationale and answer budgets (tokens) with room for every right one; None where the records decide."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,11 @@ class Example:
     answer: str
     easy: bool = False
     aliases: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """16 hexadecimal digits that stand for the example's texts."""
+        texts = json.dumps([self.id, self.prompt, self.answer, *self.aliases])
+        return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

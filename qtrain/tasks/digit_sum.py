@@ -23,6 +23,10 @@ class DigitSumConfig(TwoFormatsConfig, frozen=True):
     name: Literal["digit_sum"] = "digit_sum"
     digits: int = Field(default=5, ge=2, le=9)
 
+    def budgets(self) -> tuple[int, int]:
+        """A sum a digit, END_THINK and one to spare; format, sum and END."""
+        return self.digits + 2, 3
+
 
 class DigitSum(TwoFormats[DigitSumConfig]):
     """The task over one configuration; see the module's first lines."""

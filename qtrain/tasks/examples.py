@@ -8,13 +8,33 @@ from qtrain.data import data_set
 from qtrain.data.records import Record
 from qtrain.tasks.base import Example
 from qtrain.tasks.byte_tokenizer import without_special_tokens
+from qtrain.tasks.limits import RowLimits
 from qtrain.tasks.prompts import fit, render
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.tasks.tokenizer import reserved_tokens, token_count
 
+TOO_LONG = ("longer than rollout.answer_budget", "longer than max_prompt_tokens", "longer than the model's positions")
+"""How the reasons end that `task.long_answers` and `task.long_prompts` are about."""
 
-class Made(NamedTuple):
-    """What became of a record.
+
+class Draft(NamedTuple):
+    """A record whose answer has been measured; its prompt waits for the budgets.
+
+    Attributes:
+        record: The record.
+        answer: y*, without END.
+        answer_tokens: Length of y*, END included.
+        reason: Which filter leaves the record out, whatever the budgets; "" for none.
+    """
+
+    record: Record
+    answer: str
+    answer_tokens: int
+    reason: str
+
+
+class BuildResult(NamedTuple):
+    """An example, or why there is none.
 
     Attributes:
         example: None where a filter left the record out.
@@ -22,6 +42,7 @@ class Made(NamedTuple):
         prompt_tokens: Length of the whole prompt, before it is cut.
         answer_tokens: Length of y*, END included.
         cut: Whether the example's prompt lost its beginning.
+        unreachable: Whether the example's y* is longer than the answer budget: no sampled answer can be it.
     """
 
     example: Example | None
@@ -29,9 +50,10 @@ class Made(NamedTuple):
     prompt_tokens: int
     answer_tokens: int
     cut: bool
+    unreachable: bool
 
 
-class ExampleMaker:
+class ExampleBuilder:
     """Puts records of one data set before the model, and filters them.
 
     Args:
@@ -44,35 +66,58 @@ class ExampleMaker:
         self.template = data_set(config.name).warm
         self.reserved = reserved_tokens(tokenizer)
 
-    def make(self, record: Record) -> Made:
-        """Make a record's example."""
+    def draft(self, record: Record) -> Draft:
+        """Measure a record's answer."""
         config = self.config
-        question = self._clean(record.question)
-        context = self._clean(f"{record.context}\n") if record.context else ""
         answer = config.answer_prefix + self._clean(record.answer)
-        answer_tokens = token_count(self.tokenizer, answer) + 1
-        prompt, tokens = fit(
-            self.tokenizer,
-            lambda kept: render(config.variant, self.tokenizer, self.template, kept, question),
-            context,
-            config.max_prompt_tokens,
-        )
-        cut = tokens > config.max_prompt_tokens
+        tokens = token_count(self.tokenizer, answer) + 1
         reason = ""
         if not record.answerable:
             reason = "not answerable"
         elif not record.answer and not config.empty_answers:
             reason = "empty answer"
-        elif config.max_answer_tokens is not None and answer_tokens > config.max_answer_tokens:
+        elif config.max_answer_tokens is not None and tokens > config.max_answer_tokens:
             reason = "answer longer than max_answer_tokens"
-        elif prompt is None:
-            reason = "question longer than max_prompt_tokens"
-        elif cut and config.long_prompts == "drop":
-            reason = "prompt longer than max_prompt_tokens"
+        return Draft(record, answer, tokens, reason)
+
+    def build(self, draft: Draft, limits: RowLimits) -> BuildResult:
+        """Build a record's example within these limits, whose budgets are resolved.
+
+        Raises:
+            UserError: The tokenizer's chat template does not show the question as it is.
+        """
+        config, record = self.config, draft.record
+        room = limits.prompt_room(draft.answer_tokens)
+        by_positions = room is not None and room < config.max_prompt_tokens
+        limit = room if room is not None and by_positions else config.max_prompt_tokens
+        limit_name = TOO_LONG[2] if by_positions else TOO_LONG[1]
+        question = self._clean(record.question)
+        context = self._clean(f"{record.context}\n") if record.context else ""
+        prompt, tokens = fit(
+            self.tokenizer,
+            lambda kept: render(config.variant, self.tokenizer, self.template, kept, question),
+            context,
+            limit,
+        )
+        cut = tokens > limit
+        unreachable = 0 < limits.answer_budget < draft.answer_tokens
+        reason = draft.reason
+        if not reason and unreachable and config.long_answers != "keep":
+            reason = f"answer {TOO_LONG[0]}"
+        elif not reason and prompt is None:
+            reason = f"question {limit_name}"
+        elif not reason and cut and config.long_prompts != "cut":
+            reason = f"prompt {limit_name}"
         if reason or prompt is None:
-            return Made(None, reason, tokens, answer_tokens, cut=False)
+            return BuildResult(None, reason, tokens, draft.answer_tokens, cut=False, unreachable=unreachable)
         aliases = tuple(map(self._clean, record.aliases))
-        return Made(Example(record.id, prompt, answer, aliases=aliases), "", tokens, answer_tokens, cut)
+        example = Example(record.id, prompt, draft.answer, aliases=aliases)
+        return BuildResult(example, "", tokens, draft.answer_tokens, cut, unreachable)
+
+    def refuses(self, reason: str) -> bool:
+        """Whether a record that this reason leaves out is to be refused (see `long_answers`, `long_prompts`)."""
+        setting = self.config.long_answers if reason.startswith("answer") else self.config.long_prompts
+        return setting == "fail" and reason.endswith(TOO_LONG)
 
     def _clean(self, text: str) -> str:
         return without_special_tokens(text, self.reserved)

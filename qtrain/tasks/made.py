@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from qtrain.scoring import exact
 from qtrain.tasks.base import Example
 
 
@@ -10,7 +11,7 @@ class MadeExamples:
 
     def success(self, example: Example, answer: str) -> bool:
         """Exact match."""
-        return answer == example.answer
+        return exact(answer, example.answer)
 
     def official_scores(self, example: Example, answer: str) -> dict[str, float]:  # noqa: ARG002
         """There are none."""

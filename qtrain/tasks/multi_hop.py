@@ -38,6 +38,10 @@ class MultiHopConfig(TwoFormatsConfig, frozen=True):
     hops: int = Field(default=2, ge=1, le=9)
     stride: int = Field(default=1, ge=1)
 
+    def budgets(self) -> tuple[int, int]:
+        """The longest chain, END_THINK and one to spare; format, symbol and END."""
+        return -(-self.hops // self.stride) + 2, 3
+
     @model_validator(mode="after")
     def _sizes_that_fit(self) -> "MultiHopConfig":
         if self.facts > self.symbols:

@@ -11,7 +11,7 @@ from typing import Literal
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.errors import UserError
-from qtrain.tasks.base import THINK
+from qtrain.tasks.base import END_THINK, THINK
 from qtrain.tasks.tokenizer import token_count
 
 Variant = Literal["cold", "warm"]
@@ -28,7 +28,8 @@ def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, 
         question: The question.
 
     Raises:
-        UserError: The tokenizer's chat template does not take one user's turn.
+        UserError: The tokenizer's chat template fails on one user's turn, does not show it as it is, or closes the
+            thought that it should leave open.
     """
     if variant == "cold":
         return context + question + THINK
@@ -36,15 +37,32 @@ def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, 
     if tokenizer.chat_template is None:
         return f"{text}\n{THINK}"
     try:
-        chat = tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=True
+        chat = str(
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=True
+            )
         )
     except Exception as error:  # whatever the operations in a template raise, MemoryError and RecursionError too
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"task.tokenizer: its chat template fails: {reason}") from None
+    before, shown, after = chat.rpartition(text.strip())  # templates may trim a turn
+    if not shown:
+        raise UserError(
+            f"task.tokenizer: its chat template does not show the user's turn as it is: {_ends(text)} becomes "
+            f"{_ends(chat)}; set task.variant=cold, or give a tokenizer whose template takes plain text"
+        )
+    if END_THINK in after and THINK not in after.rpartition(END_THINK)[2]:
+        raise UserError(
+            f"task.tokenizer: its chat template closes the thought before the model has begun it: the prompt ends in "
+            f"{_ends(after)}; set task.variant=cold, or give a template that leaves thinking on"
+        )
     # Some templates open the thinking themselves, some leave it to the model.
-    opened = str(chat).rstrip()
-    return opened if opened.endswith(THINK) else f"{chat}{THINK}"
+    return f"{before}{shown}{after.rstrip()}" if after.rstrip().endswith(THINK) else f"{chat}{THINK}"
+
+
+def _ends(text: str) -> str:
+    """A text's first and last characters, as they would be written in Python."""
+    return repr(text if len(text) <= 60 else f"{text[:30]}...{text[-30:]}")
 
 
 def fit(

@@ -17,7 +17,8 @@ from qtrain.data.tally import Tally
 from qtrain.errors import UserError
 from qtrain.scoring import contains
 from qtrain.tasks.base import Example
-from qtrain.tasks.examples import ExampleMaker
+from qtrain.tasks.examples import Draft, ExampleBuilder
+from qtrain.tasks.limits import NO_LIMITS, RowLimits
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.tasks.tokenizer import load_tokenizer
 
@@ -26,10 +27,12 @@ class QATask:
     """The task over an official split, a single file, or the hub.
 
     Attributes:
-        tallies: What became of the records, by the name of the file or split they came from.
+        tallies: Counts of loaded records, by the name of the file or split they came from.
+        limits: What every row fits into, budgets resolved.
+        longest_answer: Tokens of the longest y* that no other filter leaves out, END included.
     """
 
-    def __init__(self, config: QAConfig, data: Path | None) -> None:
+    def __init__(self, config: QAConfig, data: Path | None, limits: RowLimits = NO_LIMITS) -> None:
         """Read the records.
 
         Args:
@@ -37,6 +40,7 @@ class QATask:
             data: A folder with the official files (training and `held_out_split`), or one file in the official
                 or the hub's layout. Of one file, 1 page in 8 is held out by a hash (of the id, where the data set
                 has no pages), so that all questions about a page lie on the same side. None reads the hub.
+            limits: What a row must fit into. Budgets of 0 are chosen from the records, see `limits` afterwards.
 
         Raises:
             UserError: A source is missing or not what it should be, or one side has no records.
@@ -44,24 +48,30 @@ class QATask:
         self.config, self.data_set = config, data_set(config.name)
         self.tokenizer = load_tokenizer(config.tokenizer, config.tokenizer_revision)
         self.tallies: dict[str, Tally] = {}
-        maker = ExampleMaker(config, self.tokenizer)
+        builder = ExampleBuilder(config, self.tokenizer)
         if data is None or is_folder(data):
-            train = self._examples(maker, self._split("train", data))
-            held_out = self._examples(maker, self._split(config.held_out_split, data))
+            sources = [self._split("train", data), self._split(config.held_out_split, data)]
         else:
-            pages = self._examples(maker, file_source(data))
-            train = [(page, example) for page, example in pages if not is_held_out(page)]
-            held_out = [(page, example) for page, example in pages if is_held_out(page)]
+            sources = [file_source(data)]
+        drafts = [self._drafts(builder, source) for source in sources]
+        usable = [draft.answer_tokens for of_source in drafts for draft in of_source if not draft.reason]
+        self.longest_answer = max(usable, default=1)
+        self.limits = limits.resolved(self.longest_answer)
+        read = [self._examples(builder, source, of_source) for source, of_source in zip(sources, drafts, strict=True)]
+        del drafts  # contexts before they were cut
+        if len(read) == 2:
+            train, held_out = read
+        else:
+            train = [(page, example) for page, example in read[0] if not is_held_out(page)]
+            held_out = [(page, example) for page, example in read[0] if is_held_out(page)]
         if config.held_out_half is not None:
             held_out = [(page, example) for page, example in held_out if half_of(page) == config.held_out_half]
         where = str(data or config.hub)
-        shared = {example.id for _, example in train} & {example.id for _, example in held_out}
-        if shared:
-            raise UserError(f"{where}: record {min(shared)!r} is in both splits; each must have records of its own")
+        self._check_apart(train, held_out, where)
         # Two streams of randomness, so that the size of one side does not move the other.
         self._train, self._held_out = (
-            self._side([example for _, example in some], size, seed, side, where)
-            for seed, (side, some, size) in enumerate(
+            self._side([example for _, example in examples], size, seed, side, where)
+            for seed, (side, examples, size) in enumerate(
                 [("train", train, config.train_size), ("held_out", held_out, config.held_out_size)]
             )
         )
@@ -84,33 +94,53 @@ class QATask:
 
     def success(self, example: Example, answer: str) -> bool:
         """The paper's rule: y* without its prefix is a substring of the answer (see `qtrain.scoring.contains`)."""
-        return contains(answer, example.answer.removeprefix(self.config.answer_prefix))
+        gold = self._gold(example)
+        return contains(answer, gold) or contains(answer, self._as_decoded(gold))
 
     def official_scores(self, example: Example, answer: str) -> dict[str, float]:
         """The data set's official scores: `em` and `f1`, or FinQA's `numeric` (see `qtrain.scoring`)."""
-        gold = example.answer.removeprefix(self.config.answer_prefix)
-        return self.data_set.scores(answer, (gold, *example.aliases))
+        golds = (self._gold(example), *example.aliases)
+        spellings = dict.fromkeys([golds, tuple(map(self._as_decoded, golds))])
+        scores = [self.data_set.scores(answer, golds) for golds in spellings]
+        return {name: max(score[name] for score in scores) for name in scores[0]}
+
+    def _gold(self, example: Example) -> str:
+        return example.answer.removeprefix(self.config.answer_prefix)
+
+    def _as_decoded(self, text: str) -> str:
+        """A text as the tokenizer gives it back, which is all that a model can write: some lower case, for example."""
+        tokens = self.tokenizer.encode(text, add_special_tokens=False)
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def record_ids(self) -> dict[str, list[str]]:
         """Ids of the records in use, `train` and `held_out`, in the file's order."""
-        return {
-            "train": [example.id for example in self._train],
-            "held_out": [example.id for example in self._held_out],
-        }
+        return {side: [example.id for example in examples] for side, examples in self._sides().items()}
 
     def data_log(self) -> dict[str, Any]:
-        """What the filters did, counts by source; how many records each side uses, and their ids."""
-        ids = self.record_ids()
+        """What the filters did, by source; how many records each side uses, their ids, and a hash of each record."""
+        sides = self._sides()
         return {
             "sources": {name: tally.as_table() for name, tally in self.tallies.items()},
-            "used": {side: len(some) for side, some in ids.items()},
-            "ids": ids,
+            "used": {side: len(examples) for side, examples in sides.items()},
+            "ids": self.record_ids(),
+            "hashes": {side: [example.digest() for example in examples] for side, examples in sides.items()},
         }
 
     def data_lines(self) -> list[str]:
-        """One line a source and one for what is used."""
-        used = ", ".join(f"{len(ids)} {side}" for side, ids in self.record_ids().items())
-        return [*(f"{name}: {tally}" for name, tally in self.tallies.items()), f"used: {used}"]
+        """One line a source, one for what is used, and a warning for answers that cannot be sampled."""
+        lines = [f"{name}: {tally}" for name, tally in self.tallies.items()]
+        lines.append("used: " + ", ".join(f"{len(examples)} {side}" for side, examples in self._sides().items()))
+        unreachable = sum(tally.unreachable for tally in self.tallies.values())
+        if unreachable:
+            fate = "trained on all the same" if self.config.long_answers == "keep" else "left out"
+            lines.append(
+                f"warning: {unreachable} answers are longer than rollout.answer_budget={self.limits.answer_budget} and "
+                f"can never be sampled ({fate}, see task.long_answers); the longest has {self.longest_answer} tokens"
+            )
+        return lines
+
+    def _sides(self) -> dict[str, list[Example]]:
+        return {"train": self._train, "held_out": self._held_out}
 
     def _split(self, split: Split, folder: Path | None) -> Source:
         if folder is not None:
@@ -122,20 +152,45 @@ class QATask:
             raise UserError(f"task {self.config.name!r} reads records: add data=PATH (a file or its folder)")
         return hub_source(HubSource(self.config.hub, self.config.hub_subset, self.config.hub_revision), split)
 
-    def _examples(self, maker: ExampleMaker, source: Source) -> list[tuple[str, Example]]:
-        """The source's examples, each with what must stay on one side of a split."""
+    def _drafts(self, builder: ExampleBuilder, source: Source) -> list[Draft]:
+        """The source's records, their answers measured."""
         tally = self.tallies[source.name] = Tally()
-        examples = []
-        for record in load(source, self.data_set, tally, self.config.on_bad_record):
-            made = maker.make(record)
-            tally.note(made.reason, cut=made.cut)
-            if made.example is not None:
-                examples.append((record.page or record.id, made.example))
+        return [builder.draft(record) for record in load(source, self.data_set, tally, self.config.on_bad_record)]
+
+    def _examples(self, builder: ExampleBuilder, source: Source, drafts: list[Draft]) -> list[tuple[str, Example]]:
+        """The source's examples, each with what must stay on one side of a split."""
+        tally, examples = self.tallies[source.name], []
+        for draft in drafts:
+            built = builder.build(draft, self.limits)
+            if builder.refuses(built.reason):
+                raise UserError(
+                    f"{source.name}: record {draft.record.id!r}: {built.reason} ({built.prompt_tokens} prompt and "
+                    f"{built.answer_tokens} answer tokens); shorten it, or leave such records out: "
+                    f"task.long_prompts=drop, task.long_answers=drop"
+                )
+            tally.note(built.reason, cut=built.cut, unreachable=built.unreachable)
+            if built.example is not None:
+                examples.append((draft.record.page or draft.record.id, built.example))
         return examples
+
+    def _check_apart(self, train: list[tuple[str, Example]], held_out: list[tuple[str, Example]], where: str) -> None:
+        """Refuse records that are in both splits.
+
+        Raises:
+            UserError: The first of them.
+        """
+        shared = {example.id for _, example in train} & {example.id for _, example in held_out}
+        if self.data_set.by_question:
+            shared |= {page for page, _ in train} & {page for page, _ in held_out}
+        if shared:
+            raise UserError(f"{where}: record {min(shared)!r} is in both splits; each must have records of its own")
 
     def _side(self, examples: list[Example], size: int | None, seed: int, side: str, where: str) -> list[Example]:
         if not examples:
             why = "; ".join(map(str, self.tallies.values()))
-            raise UserError(f"{where}: no {side.replace('_', '-')} records ({why}); give more records, or another file")
+            mend = "give more records, or another file"
+            if any(tally.unreachable for tally in self.tallies.values()):
+                mend = f"the longest answer has {self.longest_answer} tokens: raise rollout.answer_budget"
+            raise UserError(f"{where}: no {side.replace('_', '-')} records ({why}); {mend}")
         rng = np.random.default_rng([self.config.split_seed, seed])
         return sub_sample(examples, size, rng, f"task.{side}_size")

@@ -20,11 +20,14 @@ class QAConfig(TaskConfig, frozen=True):
             which one token is a byte.
         tokenizer_revision: Its branch, tag or commit on the hub.
         answer_prefix: What the model writes between END_THINK and the answer ("\n\n" for Qwen3): part of y*.
-        max_prompt_tokens: Longest prompt, THINK included.
+        max_prompt_tokens: Longest prompt, THINK included. Where the model's positions leave less room beside the
+            budgets, that room is the limit.
         long_prompts: cut takes the beginning of a longer one's context away (for FinQA the text before the table
-            goes first), so that the question stays whole; drop leaves the record out. A record whose question
-            alone is too long is always left out.
+            goes first), so that the question stays whole; drop leaves the record out; fail refuses the first. A record
+            whose question alone is too long is left out, or under fail refused.
         max_answer_tokens: Longest y*, END included; longer ones are left out. None sets no limit.
+        long_answers: Of records whose y* is longer than `rollout.answer_budget`, so that no sampled answer can be it:
+            drop leaves them out, keep trains and evaluates on them all the same, fail refuses the first.
         empty_answers: Whether records without a gold answer are kept. Their y* is END alone.
         on_bad_record: fail stops at the first record that is not in the data set's layout; skip counts it.
         train_size: Training records, drawn by `split_seed`; None takes all.
@@ -44,8 +47,9 @@ class QAConfig(TaskConfig, frozen=True):
     tokenizer_revision: str | None = None
     answer_prefix: str = ""
     max_prompt_tokens: int = Field(default=1024, ge=2)
-    long_prompts: Literal["cut", "drop"] = "cut"
+    long_prompts: Literal["cut", "drop", "fail"] = "cut"
     max_answer_tokens: int | None = Field(default=None, ge=1)
+    long_answers: Literal["drop", "keep", "fail"] = "drop"
     empty_answers: bool = False
     on_bad_record: OnBadRecord = "fail"
     train_size: int | None = Field(default=None, ge=1)

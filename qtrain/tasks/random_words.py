@@ -26,6 +26,10 @@ class RandomWordsConfig(TaskConfig, frozen=True):
     prompt_tokens: int = Field(default=100, ge=2)
     answer_tokens: int = Field(default=16, ge=2)
 
+    def budgets(self) -> tuple[int, int]:
+        """As many for a rationale as for an answer: there is nothing to say."""
+        return self.answer_tokens, self.answer_tokens
+
 
 class RandomWords(MadeExamples):
     """The task over one configuration: words w0, w1, ..., one token each."""

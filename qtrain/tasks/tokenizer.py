@@ -33,6 +33,9 @@ def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrain
     except Exception as error:  # the library's own, json's, and a bare Exception from the Rust side
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"task.tokenizer={str(folder)!r}: no tokenizer can be read from it: {reason}") from None
+    # A file may have them on; they would cut what is counted and what is encoded.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     vocabulary = tokenizer.get_vocab()
     missing = [token for token in (THINK, END_THINK) if token not in vocabulary]
     missing += [name for name in ("eos_token", "pad_token") if getattr(tokenizer, name) is None]
@@ -49,10 +52,20 @@ def is_local(name: str) -> bool:
 
 
 def reserved_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """The tokens that a record's text must not hold: all that are read as one whatever stands around them."""
-    added = [token.content for token in tokenizer.added_tokens_decoder.values()]
+    """The control tokens, which a record's text must not contain: they are read as such whatever is around them.
+
+    They are the special tokens, the delimiters, and of the other added tokens those that look like marks (`<|...|>`) or
+    stand in the chat template (`<tool_call>`). Words that were added to a vocabulary are words.
+    """
+    template = str(tokenizer.chat_template or "")
+    tokens = set(tokenizer.all_special_tokens) | {THINK, END_THINK}
+    for token in tokenizer.added_tokens_decoder.values():
+        text = token.content
+        is_mark = not text[:1].isalnum() and not text[-1:].isalnum()
+        if token.special or (is_mark and (re.fullmatch(r"<\|.*\|>", text) or text in template)):
+            tokens.add(text)
     # A single character cannot be broken by a space, and white space is no control token.
-    return [token for token in added if len(token) > 1 and not any(map(str.isspace, token))]
+    return sorted(token for token in tokens if len(token) > 1 and not any(map(str.isspace, token)))
 
 
 def token_count(tokenizer: PreTrainedTokenizerFast, text: str) -> int:

@@ -157,7 +157,7 @@ def test_success_is_exact_match() -> None:
     task: Task = DigitSum(DigitSumConfig())
     (example,) = task.held_out(1)
     assert task.success(example, example.answer)
-    assert not task.success(example, example.answer + " ")
+    assert not task.success(example, example.answer + "1")
     assert not task.success(example, "B" + example.answer[1:])
 
 

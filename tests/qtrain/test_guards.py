@@ -153,12 +153,14 @@ def room(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize(("size", "file"), [(1_500, "metrics.jsonl"), (12_000, "step-00000002")])
+@pytest.mark.parametrize(("size", "file", "every"), [(2_500, "metrics.jsonl", None), (12_000, "step-00000000", 2)])
 def test_a_full_disk_is_one_line_and_loses_nothing(
-    size: int, file: str, config: Config, task: Task, base: Base, tmp_path: Path
+    size: int, file: str, every: int | None, config: Config, task: Task, base: Base, tmp_path: Path
 ) -> None:
     """Logs fail line by line, checkpoints as a whole; with room again the run goes on to the same end."""
-    config = config.with_values({"train.checkpoint_every": 2, "train.steps": 4, "eval.prompts": 1, "eval.samples": 1})
+    config = config.with_values(
+        {"train.checkpoint_every": every, "train.steps": 4, "eval.prompts": 1, "eval.samples": 1}
+    )
     train(config, task, base, tmp_path / "whole")
     with room(size), pytest.raises(UserError, match=r"cannot be written: .*; the last checkpoint") as error:
         train(config, task, base, tmp_path / "run")

@@ -266,7 +266,7 @@ def damage(path: Path, content: str | None) -> None:
         ("a/config.json", "{}", "key 'name' is None"),
         ("a/config.json", json.dumps(CONFIG | {"optimizer": {"name": "sgd", "lr": "x"}}), "'optimizer.lr' is 'x'"),
         ("a/metrics.jsonl", None, "cannot be read"),
-        ("a/metrics.jsonl", '{"step": 1}\n', "metrics.jsonl, line 1: damaged: key 'p'"),
+        ("a/metrics.jsonl", '{"p": 1}\n', "metrics.jsonl, line 1: damaged: key 'step'"),
         ("a/evals.jsonl", "x\ny\n", "evals.jsonl, line 1: not JSON"),
         ("a/samples.jsonl", "3\n", "samples.jsonl, line 1: damaged"),
         ("a/warnings.jsonl", '{"step": 1}\n', "warnings.jsonl, line 1: damaged: key 'category'"),

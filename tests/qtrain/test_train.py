@@ -194,7 +194,9 @@ def test_finished_runs_and_other_folders_are_not_overwritten(
     with pytest.raises(UserError, match="not a run folder"):
         train(config, task, base, tmp_path / "mine")
     (tmp_path / "run" / "result.json").unlink()
-    assert train(config, task, base, tmp_path / "run")["steps"] == 3
+    with pytest.raises(UserError, match="holds the checkpoints of an interrupted run; add --resume"):
+        train(config, task, base, tmp_path / "run")
+    assert train(config, task, base, tmp_path / "run", resume=True)["steps"] == 3
 
 
 def test_evaluation_agrees_with_its_own_texts(config: Config, task: Task, base: Base) -> None:

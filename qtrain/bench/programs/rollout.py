@@ -67,8 +67,9 @@ def _engine(model: Qwen3ForCausalLM, prompt: list[int], shape: Shape, contender:
             vllm=VllmConfig(),
         )
         engine = engine or make_engine(config, model, IDS)
-        found = engine.start([prompt], config).rationales(generator, score_norms=False)
-        return [len(row) for row in found.tokens]
+        noise = engine.noise(generator, 1, shape.samples, budget)
+        sampled = engine.start([prompt], config).rationales(noise, score_norms=False)
+        return [len(row) for row in sampled.tokens]
 
     return roll_out
 
