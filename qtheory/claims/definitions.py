@@ -1,6 +1,6 @@
-"""The bias corrections of GARL's plug-in by their definitions, in 100 digits: the slow side of QC-2."""
+"""Estimators by their definitions, in 100 digits and plain loops: the slow side of QC-2 and QC-4."""
 
-from qtheory.claims.reference import REALS, LatentModel, Pool, Vector, mean, power
+from qtheory.claims.reference import REALS, LatentModel, Pool, Vector, dot, mean, power
 
 
 def jackknife(model: LatentModel, pool: Pool, q: float) -> Vector:
@@ -28,3 +28,20 @@ def delta(model: LatentModel, pool: Pool, q: float) -> Vector:
         bias = order / (size * power(average, q + 1)) * ((order + 1) / 2 * spread * mean(g) / average - covariance)
         corrected.append(plain - bias)
     return corrected
+
+
+def norm_weighted(model: LatentModel, pool: Pool, q: float) -> Vector:
+    """GARL with b_m = wbar_(-m)^-q (sum_(n != m) N_n w_n)/(sum_(n != m) N_n), N = ||grad log p(z|x)||^2, (d,)."""
+    w = [model.weights[z] for z in pool]
+    norms = [dot(model.prior_scores[z], model.prior_scores[z]) for z in pool]
+    estimate = model.plug_in(pool, q)
+    for m in range(len(pool)):
+        others = [n for n in range(len(pool)) if n != m]
+        plain = mean([w[n] for n in others])
+        # Others that are all impossible have GARL's baseline, 0^(1-q).
+        share = dot([norms[n] for n in others], [w[n] for n in others]) / sum(norms[n] for n in others)
+        baseline = share / plain * power(plain, 1 - q) if plain else power(plain, 1 - q)
+        estimate = [
+            x + baseline * h / len(pool) for x, h in zip(estimate, model.prior_scores[pool[m]], strict=True)
+        ]
+    return estimate
