@@ -244,7 +244,9 @@ def _extrapolated(value: Callable[[FiniteTask, float, int], float], task: Finite
 
 def _enumerated_multiplier(task: FiniteTask, q: float, samples: int) -> float:
     """From the variances at the multiples 0, 1 and 2, through which the parabola is determined."""
-    return vertex(*(enumerated(task, garl, samples, q, multiplier=multiplier).variance for multiplier in (0.0, 1.0, 2.0)))
+    return vertex(
+        *(enumerated(task, garl, samples, q, multiplier=multiplier).variance for multiplier in (0.0, 1.0, 2.0))
+    )
 
 
 def _multiplier_at_zero(task: FiniteTask, samples: np.ndarray) -> np.ndarray:

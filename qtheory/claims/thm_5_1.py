@@ -171,9 +171,9 @@ THM_5_1 = Claim(
     statement=("||s|| <= C: T_q >= (p0^-(1-q) - d^-(1-q))/((1-q) C²), and T_1 >= log(d/p0)/C²; so Ω(1/p0) at q = 0"),
     verdict="conditional",
     condition=(
-        "||s|| stays bounded as P falls: with P itself the parameter, ||s|| = 1/P, no T_q grows; and, beyond the paper, "
-        "for the flow of one example: beside an easy one whose score has the cosine c to its own, a hard one takes only "
-        "p0^(-(1-q)/(1 + (1-q) c))"
+        "||s|| stays bounded as P falls: with P itself the parameter, ||s|| = 1/P, no T_q grows. Beyond the paper, the "
+        "flow is that of one example too: beside an easy one whose score has the cosine c to its own, a hard one takes "
+        "only p0^(-(1-q)/(1 + (1-q) c))"
     ),
     check=check_lower,
     quick=functools.partial(check_lower, FEW),

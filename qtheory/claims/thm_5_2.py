@@ -72,7 +72,11 @@ def check_rates(names: Sequence[str] = tuple(FAMILIES)) -> Evidence:
                 "relative",
             ),
             Comparison(
-                "opposed scores, q = 0: the easier one's T_0, quadrature", opposed.times, _opposed_times(), 1e-8, "relative"
+                "opposed scores, q = 0: the easier one's T_0, quadrature",
+                opposed.times,
+                _opposed_times(),
+                1e-8,
+                "relative",
             ),
         )
     )
