@@ -83,7 +83,7 @@ def _one_example(
     steepness: float = 1.0,
 ) -> np.ndarray:
     start, order, scale = np.broadcast_arrays(p0, q, eps)
-    theta = np.stack([model.start(float(one)) for one in np.log(start).ravel()]) / steepness
+    theta = np.stack([model.start(float(log_p0)) for log_p0 in np.log(start).ravel()]) / steepness
     scores, log_p = _as_batch(model, steepness)
     flow = velocity(scores, log_p, order.ravel())
     divided = 1 / scale.ravel()[:, None]

@@ -28,7 +28,7 @@ def sigmoids(good: float) -> FiniteTask:
 
 
 def sigmoids_in_reals(good: float) -> LatentModel:
-    """The same for the slow side."""
+    """`sigmoids` in 100 digits."""
     return LatentModel(tuple(np.log(_prior(good)).tolist()), tuple(np.log(WEIGHTS / (1 - WEIGHTS)).tolist()))
 
 

@@ -13,7 +13,7 @@ def jackknife(model: LatentModel, pool: Pool, q: float) -> Vector:
     if size == 1:
         return whole
     without = [model.plug_in(pool[:n] + pool[n + 1 :], q) for n in range(size)]
-    return [size * one - (size - 1) * mean(rest) for one, rest in zip(whole, zip(*without, strict=True), strict=True)]
+    return [size * full - (size - 1) * mean(rest) for full, rest in zip(whole, zip(*without, strict=True), strict=True)]
 
 
 def delta(model: LatentModel, pool: Pool, q: float) -> Vector:
@@ -27,14 +27,14 @@ def delta(model: LatentModel, pool: Pool, q: float) -> Vector:
     corrected = []
     for plain, scores in zip(whole, zip(*(model.joint_scores[z] for z in pool), strict=True), strict=True):
         g = [-x * score for x, score in zip(w, scores, strict=True)]
-        covariance = sum((x - average) * one for x, one in zip(w, g, strict=True)) / (size - 1)
+        covariance = sum((x - average) * g_m for x, g_m in zip(w, g, strict=True)) / (size - 1)
         bias = order / (size * power(average, q + 1)) * ((order + 1) / 2 * spread * mean(g) / average - covariance)
         corrected.append(plain - bias)
     return corrected
 
 
 def norm_weighted(model: LatentModel, pool: Pool, q: float) -> Vector:
-    """GARL with b_m = wbar_(-m)^-q (sum_(n != m) N_n w_n)/(sum_(n != m) N_n), N = ||grad log p(z|x)||^2, (d,)."""
+    """GARL with b_m = wbar_(-m)^-q (sum_(n != m) N_n w_n)/(sum_(n != m) N_n), N = ||grad log p(z|x)||^2; M > 1."""
     w = [model.weights[z] for z in pool]
     norms = [dot(model.prior_scores[z], model.prior_scores[z]) for z in pool]
     estimate = model.plug_in(pool, q)

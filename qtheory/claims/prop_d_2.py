@@ -47,7 +47,7 @@ def check() -> Evidence:
     success = MODEL.success(MODEL.parameters)
     posterior = [p * w / success for p, w in zip(MODEL.prior, MODEL.weights, strict=True)]
     expectation_step = gradient(_negative_em_bound(posterior), MODEL.parameters)
-    shares = [sum(MODEL.weights[z] for z in OTHER if z == one) for one in range(len(MODEL.prior))]
+    shares = [sum(MODEL.weights[z] for z in OTHER if z == kind) for kind in range(len(MODEL.prior))]
     other_step = gradient(_negative_em_bound([x / sum(shares) for x in shares]), MODEL.parameters)
     other = _mean_paft(OTHER, 1.0)
     at_zero, at_one = (_mean_over_pools(q) for q in (0.0, 1.0))
@@ -94,7 +94,7 @@ def check() -> Evidence:
                 "relative",
             ),
             Comparison(
-                "there, relative distance to the E-step of the model's, 0",
+                "that pool: relative distance to the E-step of the model's posterior, 0",
                 np.array(_distance(other, expectation_step)),
                 np.array(0),
                 MARGIN,
@@ -102,7 +102,7 @@ def check() -> Evidence:
                 "!=",
             ),
             Comparison(
-                "mean over all pools, M = 3, q = 1: relative distance likewise, 0",
+                "mean over all pools, M = 3, q = 1: relative distance to the same, 0",
                 np.array(_distance(at_one, expectation_step)),
                 np.array(0),
                 MARGIN,
@@ -110,7 +110,7 @@ def check() -> Evidence:
                 "!=",
             ),
             Comparison(
-                "mean over all pools, M = 3, q = 0: P times the E-step of the model's",
+                "mean over all pools, M = 3, q = 0: P times the E-step of the model's posterior",
                 at_zero,
                 floats([success * slope for slope in expectation_step]),
                 1e-12,

@@ -213,8 +213,8 @@ def _weighted_by_definition() -> tuple[Comparison, ...]:
                 values = [definitions.norm_weighted(model, pool, q) for pool in pools]
                 average = expectation(values, chances)
                 variance = float(dot(chances, [dot(value, value) for value in values]) - dot(average, average))
-                found = weighted(task, q, size)
-                fast.append([*found.mean, found.variance])
+                exact = weighted(task, q, size)
+                fast.append([*exact.mean, exact.variance])
                 slow.append([*floats(average), variance])
                 if size == FEWEST[-1]:
                     drawn = simulate(task, "garl_weighted", {"q": q}, size, POOLS, rng)

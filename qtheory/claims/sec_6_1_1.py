@@ -61,8 +61,8 @@ def _normalised_over_plain(log_w: np.ndarray, q: float, rng: np.random.Generator
     norms, counts = rng.exponential(size=log_w.shape), rng.poisson(1.0, size=log_w.shape).astype(float)
 
     def ends(normalised: Coefficients, plain: Coefficients) -> tuple[float, float]:
-        kept = abs(np.stack(plain)) > LEAST
-        ratios = np.stack(normalised)[kept] / np.stack(plain)[kept]
+        large = abs(np.stack(plain)) > LEAST
+        ratios = np.stack(normalised)[large] / np.stack(plain)[large]
         return ratios.min(), ratios.max()
 
     return np.array(

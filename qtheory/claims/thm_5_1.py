@@ -127,15 +127,15 @@ def score_norms(name: str) -> tuple[float, float]:
 
 def _time_in_time(name: str, q: float) -> float:
     """T_q of a family from the last of LOG_P0 by the solver that knows no path."""
-    one = family(name)
+    solved = family(name)
 
     def scores(theta: np.ndarray) -> np.ndarray:
-        return one.model.score(theta)[None]
+        return solved.model.score(theta)[None]
 
     def log_p(theta: np.ndarray) -> np.ndarray:
-        return one.model.log_p(theta)[None]
+        return solved.model.log_p(theta)[None]
 
-    theta, target = one.start(float(LOG_P0[-1])), math.log(DELTA)
+    theta, target = solved.start(float(LOG_P0[-1])), math.log(DELTA)
     flow = velocity(scores, log_p, q)
     return float(escape(flow, scores, log_p, theta, target, 1e30, rtol=1e-11, atol=1e-11).time[0])
 
@@ -171,8 +171,8 @@ THM_5_1 = Claim(
     statement=("||s|| <= C: T_q >= (p0^-(1-q) - d^-(1-q))/((1-q) C²), and T_1 >= log(d/p0)/C²; so Ω(1/p0) at q = 0"),
     verdict="conditional",
     condition=(
-        "||s|| stays bounded as P falls: with P itself the parameter, ||s|| = 1/P, no T_q grows. Beyond the paper, the "
-        "flow is that of one example too: beside an easy one whose score has the cosine c to its own, a hard one takes "
+        "||s|| stays bounded as P falls: with P itself the parameter, ||s|| = 1/P, no T_q grows. Beyond the paper it "
+        "takes the flow of one example: beside an easy one whose score has the cosine c to its own, a hard one needs "
         "only p0^(-(1-q)/(1 + (1-q) c))"
     ),
     check=check_lower,

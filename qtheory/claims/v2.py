@@ -118,12 +118,12 @@ def _exponents(log_p0: np.ndarray, schedules: Callable[[float], list[Schedule]])
     """(2, 1, S) exponents, from increments of T between three starts, under schedules in log P that know the start."""
     exponents = []
     for name in COLD:
-        one, times = family(name), []
+        cold, times = family(name), []
         for start in log_p0.tolist():
             path = follow(
-                one.model.score,
-                lambda at, one=one: float(one.model.log_p(at)),
-                one.start(start),
+                cold.model.score,
+                lambda at, cold=cold: float(cold.model.log_p(at)),
+                cold.start(start),
                 math.log(0.5),
                 schedules(start),
                 rtol=1e-10,

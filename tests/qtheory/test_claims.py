@@ -183,19 +183,19 @@ def with_the_norm_for_its_square(*given: Any) -> np.ndarray:
 
 def by_the_norm_of_the_score(name: str) -> np.ndarray:
     """Log times of a family along its path with 1/||s|| in the place of 1/||s||^2."""
-    one, logs = family(name), []
+    slow, logs = family(name), []
     for start in thm_5_1.LOG_P0:
-        theta, levels = one.start(float(start)), np.linspace(float(start), math.log(thm_5_1.DELTA), 201)
+        theta, levels = slow.start(float(start)), np.linspace(float(start), math.log(thm_5_1.DELTA), 201)
         path = follow(
-            one.model.score,
-            lambda at: float(one.model.log_p(at)),
+            slow.model.score,
+            lambda at: float(slow.model.log_p(at)),
             theta,
             levels[1:],
             [],
             rtol=1e-6,
             atol=1e-7,
         )
-        norms = np.linalg.norm(one.model.score(np.vstack([theta, path.theta])), axis=-1)
+        norms = np.linalg.norm(slow.model.score(np.vstack([theta, path.theta])), axis=-1)
         rates = np.exp(-(1 - thm_5_1.Q) * levels[:, None]) / norms[:, None]
         logs.append(np.log(np.trapezoid(rates, levels, axis=0)))
     return np.array(logs)
@@ -240,13 +240,13 @@ def inverted(right: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def without_the_cross_term(task: FiniteTask, name: str, q: float, size: int) -> RewardMoments:
     """STaR's variance less 2 Cov of the share of right answers with the total, times <right - wrong, wrong>."""
-    found = reward_moments(task, name, q, size)
+    right = reward_moments(task, name, q, size)
     if name != "star":
-        return found
+        return right
     p = float(np.exp(task.log_p))
     # The mean score of a wrong answer is -P/(1-P) s.
     cross = -2 * p**2 / (1 - p) / size * (task.score @ task.score)
-    return found._replace(variance=found.variance - cross, second=found.second - cross)
+    return right._replace(variance=right.variance - cross, second=right.second - cross)
 
 
 gain_ours = importlib.import_module("qtheory.estimators.garl_weighted")._gain
