@@ -26,6 +26,7 @@ from qtheory.claims.qc_4 import QC_4
 from qtheory.claims.qc_5 import QC_5
 from qtheory.claims.qc_6 import QC_6
 from qtheory.claims.qc_7 import QC_7
+from qtheory.claims.qc_r import QC_R
 from qtheory.claims.sec_6_1_1 import SEC_6_1_1
 from qtheory.claims.thm_3_1 import COR_B_2, THM_3_1
 from qtheory.claims.thm_5_1 import THM_5_1
@@ -86,6 +87,7 @@ CLAIMS = by_label(
         QC_5,
         QC_6,
         QC_7,
+        QC_R,
     ]
 )
 

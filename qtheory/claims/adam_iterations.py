@@ -15,7 +15,15 @@ PAIR = (0.5, 1e-9)
 """P of the easy and of the hard example at the start."""
 
 
-def sigmoid_steps(p0: ArrayLike, q: ArrayLike, eps: ArrayLike, optimiser: Adam | Sgd, limit: int) -> np.ndarray:
+def sigmoid_steps(
+    p0: ArrayLike,
+    q: ArrayLike,
+    eps: ArrayLike,
+    optimiser: Adam | Sgd,
+    limit: int,
+    *,
+    steepness: float = 1.0,
+) -> np.ndarray:
     """Steps of the scalar sigmoid to `LEVEL`.
 
     Args:
@@ -24,11 +32,12 @@ def sigmoid_steps(p0: ArrayLike, q: ArrayLike, eps: ArrayLike, optimiser: Adam |
         eps: Divides the gradient, broadcastable: under an Adam of epsilon 1 it acts as its epsilon.
         optimiser: `Adam` or `Sgd`.
         limit: The largest number of steps.
+        steepness: a of P = sigma(a theta), whose score is a (1 - P); positive.
 
     Returns:
         Broadcast shape; inf where the limit came first.
     """
-    return _one_example(Sigmoid(), p0, q, eps, optimiser, limit)
+    return _one_example(Sigmoid(), p0, q, eps, optimiser, limit, steepness)
 
 
 def softmax_steps(p0: ArrayLike, q: ArrayLike, eps: ArrayLike, optimiser: Adam | Sgd, limit: int) -> np.ndarray:
@@ -65,18 +74,29 @@ def conflict_steps(cosine: float, turn: float, q: np.ndarray, optimiser: Adam | 
 
 
 def _one_example(
-    model: Sigmoid | SoftmaxArms, p0: ArrayLike, q: ArrayLike, eps: ArrayLike, optimiser: Adam | Sgd, limit: int
+    model: Sigmoid | SoftmaxArms,
+    p0: ArrayLike,
+    q: ArrayLike,
+    eps: ArrayLike,
+    optimiser: Adam | Sgd,
+    limit: int,
+    steepness: float = 1.0,
 ) -> np.ndarray:
     start, order, scale = np.broadcast_arrays(p0, q, eps)
-    theta = np.stack([model.start(float(one)) for one in np.log(start).ravel()])
-    flow = velocity(*_as_batch(model), order.ravel())
+    theta = np.stack([model.start(float(log_p0)) for log_p0 in np.log(start).ravel()]) / steepness
+    scores, log_p = _as_batch(model, steepness)
+    flow = velocity(scores, log_p, order.ravel())
     divided = 1 / scale.ravel()[:, None]
-    run = steps_to(lambda at, n: divided * flow(at, n), _as_batch(model)[1], theta, math.log(LEVEL), optimiser, limit)
+    run = steps_to(lambda at, n: divided * flow(at, n), log_p, theta, math.log(LEVEL), optimiser, limit)
     return run.count[:, 0].reshape(start.shape)
 
 
-def _as_batch(model: Model) -> tuple[Scores, LogP]:
-    return lambda at: model.score(at)[..., None, :], lambda at: model.log_p(at)[..., None]
+def _as_batch(model: Model, steepness: float) -> tuple[Scores, LogP]:
+    """Of the model with its parameters multiplied by the steepness."""
+    return (
+        lambda at: steepness * model.score(steepness * at)[..., None, :],
+        lambda at: model.log_p(steepness * at)[..., None],
+    )
 
 
 def _relative(examples: AngledSigmoids, turned: np.ndarray, q: np.ndarray) -> Velocity:

@@ -1,10 +1,12 @@
-"""What baselines do to GARL's variance on small tasks: the families of QC-4, and the multiples that theory gives."""
+"""What baselines do to GARL's variance on small tasks: the families of QC-4, and multiples by theory and measured."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from qtheory.claims.enumerated import Enumerated, enumerated
+from qtheory.claims.reference import LatentModel
 from qtheory.estimators import Coefficients, garl, garl_weighted
 from qtheory.exact import moments
 from qtheory.tasks import FiniteTask, FixedAnswers, SigmoidAnswers, TwoHopChain, bernoulli, log_normal
@@ -23,6 +25,11 @@ def sigmoids(good: float) -> FiniteTask:
     """Two good rationales of that prior mass and a bad one, of the weights WEIGHTS, each with an answer of its own."""
     model = SigmoidAnswers(3)
     return model.task(model.start(np.log(_prior(good)), np.log(WEIGHTS)))
+
+
+def sigmoids_in_reals(good: float) -> LatentModel:
+    """`sigmoids` in 100 digits."""
+    return LatentModel(tuple(np.log(_prior(good)).tolist()), tuple(np.log(WEIGHTS / (1 - WEIGHTS)).tolist()))
 
 
 def chain(good: float) -> FiniteTask:
@@ -56,6 +63,34 @@ def weighted_multiplier(task: FiniteTask) -> float:
     return float(task.posterior @ norms / (np.exp(task.log_prior) @ norms))
 
 
+def measured_multiple(task: FiniteTask, q: float, samples: int) -> float:
+    """E<b', b>/E||b||^2 over all pools: the multiple of the leave-one-out baseline b that the norm-weighted b' is."""
+
+    def part(of_weighted: float, of_plain: float) -> float:
+        """E||x b' + y b||^2, both of mean 0."""
+        identify = _norms(task)
+
+        def estimator(log_w: np.ndarray, q: float) -> Coefficients:
+            none, loo = (garl(log_w, q, baseline=baseline).rationale for baseline in ("none", "loo"))
+            other = garl_weighted(log_w, q, score_norm_sq=identify(log_w)).rationale
+            return Coefficients(of_weighted * (other - none) + of_plain * (loo - none), np.zeros_like(log_w))
+
+        return enumerated(task, estimator, samples, q).variance
+
+    both, first, second = part(1, 1), part(1, 0), part(0, 1)
+    return (both - first - second) / (2 * second)
+
+
+def weighted_best(task: FiniteTask, q: float, samples: int) -> float:
+    """The multiple of the norm-weighted baseline with the least variance, from those at the multiples 0, 1 and 2."""
+    return vertex(*(weighted(task, q, samples, multiplier=multiplier).variance for multiplier in (0.0, 1.0, 2.0)))
+
+
+def vertex(none: float, once: float, twice: float) -> float:
+    """Where the parabola through the values at 0, 1 and 2 is least."""
+    return (4 * once - 3 * none - twice) / (2 * (2 * once - none - twice))
+
+
 def weighted_ratio(task: FiniteTask, q: float, samples: int, **parameters: Any) -> float:
     """Variance with the norm-weighted baseline, of further parameters, over that without any; as `weighted`."""
     plain = enumerated(task, garl, samples, q, baseline="none")
@@ -70,13 +105,19 @@ def loo_ratio(task: FiniteTask, q: float, samples: int) -> float:
 
 def weighted(task: FiniteTask, q: float, samples: int, **parameters: Any) -> Enumerated:
     """Moments with the norm-weighted baseline, over all pools of rationales that their weights tell apart."""
-    order = np.argsort(task.log_w)
-    norms, known = np.sum(task.prior_score**2, -1)[order], task.log_w[order]
+    identify = _norms(task)
 
     def estimator(log_w: np.ndarray, q: float) -> Coefficients:
-        return garl_weighted(log_w, q, score_norm_sq=norms[np.searchsorted(known, log_w)], **parameters)
+        return garl_weighted(log_w, q, score_norm_sq=identify(log_w), **parameters)
 
     return enumerated(task, estimator, samples, q)
+
+
+def _norms(task: FiniteTask) -> Callable[[np.ndarray], np.ndarray]:
+    """||prior_score||^2 as a function of the log-weights, by which rationales are known."""
+    order = np.argsort(task.log_w)
+    norms, known = np.sum(task.prior_score**2, -1)[order], task.log_w[order]
+    return lambda log_w: norms[np.searchsorted(known, log_w)]
 
 
 def _prior(good: float) -> np.ndarray:

@@ -4,14 +4,17 @@ A pool of 0/1 weights with M P << 1 holds at most one success, whose effective r
 every draw carries a weight of the size of P, the pool's mean tells P, and the amplification is P^-q at every M.
 """
 
+import math
+
 import numpy as np
 import sympy
+from scipy.integrate import quad
 
 from qtheory.claims.claim import Claim, Comparison, Evidence
 from qtheory.claims.reference import REALS, Real, floats
 from qtheory.claims.slope import fitted_slope
 from qtheory.claims.symbolic import vanishes
-from qtheory.escape import hard_time, increment_exponents, local_exponents, soft_time
+from qtheory.escape import hard_time, increment_exponents, local_exponents, sigmoid_time, soft_time
 from qtheory.exact import moments
 from qtheory.tasks import FixedAnswers, Likelihoods, bernoulli
 
@@ -19,6 +22,7 @@ Q = np.array([0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
 SAMPLES = 32
 STARTS = np.logspace(-13, -9, 5)  # p0 far below 1/M
 TARGET = 0.1
+WARM = (0.01, 0.9)  # a start and a target between which P passes 1/M
 PRIOR, RELATIVE = np.array([0.5, 0.3, 0.2]), np.array([0.2, 1.0, 3.0])  # v of mean 1: w = P v
 
 
@@ -43,7 +47,16 @@ def check() -> Evidence:
             ),
             Comparison("w = P v: amplification over P^-q, its value at P = .1", soft, _far(), 1e-11, "relative"),
             Comparison("w in {0, 1}: escape exponent, -1", _local(log_p0, hard_times), np.array(-1), 1e-3, "absolute"),
-            Comparison("M^q T, T_0", SAMPLES**Q * hard_times, hard_times[:, :1], 1e-3, "relative"),
+            Comparison(
+                "M^q T, T_0 in closed form",
+                SAMPLES**Q * hard_times,
+                sigmoid_time(STARTS, TARGET, 0.0)[:, None],
+                1e-5,
+                "relative",
+            ),
+            Comparison(
+                "M = 1, 4, 32, P from .01 to .9: T, quadrature of the binomial sum", *_warm_times(), 1e-10, "relative"
+            ),
             Comparison(
                 "w = P v: escape exponent, -(1-q)",
                 increment_exponents(log_p0, np.log(soft_times)),
@@ -90,6 +103,24 @@ def _binomial_sums(few: np.ndarray) -> np.ndarray:
         return sum(terms) / success
 
     return floats([[value(p, q) for q in Q] for p in few])
+
+
+def _warm_times() -> tuple[np.ndarray, np.ndarray]:
+    """(3, Q) times between the ends of WARM, and integrals of dP/(P (1-P)^2 E[wbar^(1-q)]) over log P."""
+    sizes = (1, 4, SAMPLES)
+
+    def integral(q: float, size: int) -> float:
+        def rate(log_p: float) -> float:
+            p = math.exp(log_p)
+            gains = (
+                math.comb(size, k) * p**k * (1 - p) ** (size - k) * (k / size) ** (1 - q) for k in range(1, size + 1)
+            )
+            return 1 / ((1 - p) ** 2 * sum(gains))
+
+        return quad(rate, *np.log(WARM), epsabs=0, epsrel=1e-11, limit=200)[0]
+
+    times = np.stack([hard_time(*WARM, Q, size) for size in sizes])
+    return times, np.array([[integral(float(q), size) for q in Q] for size in sizes])
 
 
 def _soft_times(p0: float, samples: int) -> np.ndarray:

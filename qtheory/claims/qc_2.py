@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import sympy
 
-from qtheory.claims import corrections
+from qtheory.claims import definitions
 from qtheory.claims.claim import Claim, Comparison, Evidence
 from qtheory.claims.enumerated import enumerated
 from qtheory.claims.mean_field import fitted_slope
@@ -42,9 +42,9 @@ def check() -> Evidence:
     return Evidence(
         (
             Comparison(
-                "E[jackknife], 100 digits", *_means(jackknife, soft, corrections.jackknife, grid), 1e-12, "absolute"
+                "E[jackknife], 100 digits", *_means(jackknife, soft, definitions.jackknife, grid), 1e-12, "absolute"
             ),
-            Comparison("E[delta], 100 digits", *_means(delta, soft, corrections.delta, grid), 1e-12, "absolute"),
+            Comparison("E[delta], 100 digits", *_means(delta, soft, definitions.delta, grid), 1e-12, "absolute"),
             Comparison(
                 "E[jackknife], M E T_M - (M-1) E T_(M-1)",
                 jackknifed / scale,

@@ -28,13 +28,15 @@ from qtheory.claims.alignment import (
 from qtheory.claims.claim import Claim, Comparison, Evidence
 from qtheory.claims.slope import fitted_slope
 from qtheory.claims.symbolic import vanishes
-from qtheory.estimators import Coefficients
+from qtheory.estimators import Coefficients, best_q
 from qtheory.montecarlo import simulate
 from qtheory.tasks import Likelihoods, bernoulli, beta, log_normal
 
 RHO = np.array([0.3, 1.0, 3.0, 10.0, 100.0])
 SUCCESSES = np.array([60, 120, 240])
 """M P/E_post w where the order of the law's error is fitted."""
+HELD = np.array([10, 30, 100, 1000])
+"""M P where the rule's q is compared with the best one."""
 DRAWS = 32
 FEW = (1e-3, 0.3)
 MIXED = np.geomspace(1e-4, 0.9, 13)
@@ -65,12 +67,17 @@ def check() -> Evidence:
         (
             Comparison(
                 "R(q), w in {0, 1}, exact moments, M = 32",
-                np.array(
-                    [alignment(spread_scores(bernoulli(float(np.log(p))), 3.0), GRID, DRAWS) for p in (1e-3, 0.3)]
-                ),
-                np.array([fixed_alignments([p], DRAWS, 3.0) for p in (1e-3, 0.3)]),
+                np.array([alignment(spread_scores(_hard(p), 3.0), GRID, DRAWS) for p in FEW]),
+                np.array([fixed_alignments([p], DRAWS, 3.0) for p in FEW]),
                 1e-9,
                 "relative",
+            ),
+            Comparison(
+                "w in {0, 1}, M P of 10 to 1000: |best q - the rule's|, 3.5 rho/(M P + rho)²",
+                *_rule_gaps(),
+                0,
+                "absolute",
+                "<=",
             ),
             Comparison("best q, 0/1 and Beta weights, K = 240: its law", gaps[:, -1], np.array(0), 2e-4, "absolute"),
             Comparison(
@@ -134,6 +141,24 @@ def _size(law: Likelihoods, k: float) -> int:
 def _gap(law: Likelihoods, rho: float, k: float) -> float:
     task, size = spread_scores(law, rho), _size(law, k)
     return best_aligned(task, size) - law_of_best_q(task, size, rho)
+
+
+def _rule_gaps() -> tuple[np.ndarray, np.ndarray]:
+    """(2, 5, 4) by P, rho and M P: how far `best_q` is from the best aligned q, and the bound on it.
+
+    A rho that is wrong by a share e moves the rule by e M P rho/(M P + rho)^2, so that the bound tells 1% from 0.
+    """
+    gaps, bounds = [], []
+    for p in FEW:
+        sizes = np.round(HELD / p).astype(int)
+        for rho in RHO:
+            task = spread_scores(_hard(p), float(rho))
+            best = np.array([best_aligned(task, int(size)) for size in sizes])
+            rule = np.array([best_q(float(np.log(p)), int(size), float(rho)) for size in sizes])
+            gaps.append(abs(best - rule))
+            bounds.append(3.5 * rho / (sizes * p + rho) ** 2)
+    shape = len(FEW), len(RHO), len(HELD)
+    return np.reshape(gaps, shape), np.reshape(bounds, shape)
 
 
 def _z_scores() -> np.ndarray:

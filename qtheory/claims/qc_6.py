@@ -11,6 +11,7 @@ import sympy
 
 from qtheory.claims.adam_iterations import LEVEL, conflict_steps, relative_steps, sigmoid_steps, softmax_steps
 from qtheory.claims.claim import Claim, Comparison, Evidence
+from qtheory.claims.reference import REALS, Real, floats
 from qtheory.claims.symbolic import vanishes
 from qtheory.claims.testbed_adam import on_the_transformer
 from qtheory.escape import increment_exponents, sigmoid_time
@@ -24,6 +25,7 @@ BUDGET = 6000
 LR = 0.01
 P0 = np.array([1e-3, 1e-6, 1e-9])[:, None, None]
 EPS = np.array([1e-12, 1e-8, 1e-4])[:, None]
+NORMS = (0.5, 4.0)  # ||s|| at small P
 PLAIN, DEFAULT = Adam(LR, 0.0, 0.0, 1.0), Adam(LR, epsilon=1.0)  # iterations carry eps in the gradient's scale
 
 
@@ -34,7 +36,7 @@ def check() -> Evidence:
 
 def quick_check() -> Evidence:
     """The same on one example alone."""
-    return Evidence((*_stall(), *_crossover(), *_scale_free(), _symbolic_law()))
+    return Evidence((*_stall(), *_crossover(), *_other_norms(), *_scale_free(), _symbolic_law()))
 
 
 def _stall() -> tuple[Comparison, ...]:
@@ -70,6 +72,55 @@ def _crossover() -> tuple[Comparison, ...]:
         Comparison("(eps/lr) T_q, steps with default betas", slow, default, 0, "absolute", "<="),
         Comparison("smallest q within 1000 steps, the law's", smallest, critical, 0.02, "absolute"),
     )
+
+
+def _other_norms() -> tuple[Comparison, ...]:
+    """Scores of other lengths than 1: the iteration beside the law, and the law and its inverse in 100 digits."""
+    law = np.array([adam_time(np.log(P0), LEVEL, Q, LR, EPS, norm) for norm in NORMS])  # (N, P0, EPS, Q)
+    steps = np.array([sigmoid_steps(P0, Q, EPS, PLAIN, BUDGET, steepness=norm) for norm in NORMS])
+    moderate = (law > 100) & (law < BUDGET / 2)  # steps are whole, and the score shrinks by 5% on the way
+    cells = [(p0, eps, norm) for p0 in (1e-6, 1e-12, 1e-18) for eps in (1e-10, 1e-7) for norm in (1.0, *NORMS)]
+    columns = [np.array(column) for column in zip(*cells, strict=True)]
+    log_p0, eps, norm = np.log(columns[0])[:, None], columns[1][:, None], columns[2][:, None]
+    budgets = np.array([1e4, 1e5])
+    critical = critical_q(log_p0, budgets, LEVEL, LR, eps, norm)
+    return (
+        Comparison("||s|| of .5 and 4, beta = 0: steps, the law", steps[moderate], law[moderate], 0.03, "relative"),
+        Comparison(
+            "the law, 100 digits, ||s|| of .5 to 4",
+            adam_time(log_p0, LEVEL, Q, LR, eps, norm),
+            floats([[_law(q, *cell) for q in Q] for cell in cells]),
+            1e-12,
+            "relative",
+        ),
+        Comparison(
+            "smallest q within a budget, bisection in 100 digits",
+            critical,
+            floats([[_bisected(budget, *cell) for budget in budgets] for cell in cells]),
+            1e-12,
+            "absolute",
+        ),
+    )
+
+
+def _law(q: Real, p0: float, eps: float, norm: float) -> Real:
+    """log(d/p0)/(lr s) + (eps/(lr s^2)) (p0^-(1-q) - d^-(1-q))/(1-q)."""
+    start, target, rate, s = (REALS.mpf(x) for x in (p0, LEVEL, LR, norm))
+    a = 1 - REALS.mpf(q)
+    distance = REALS.log(target / start)
+    flow = (start**-a - target**-a) / a if a else distance
+    return distance / (rate * s) + REALS.mpf(eps) / (rate * s**2) * flow
+
+
+def _bisected(budget: float, p0: float, eps: float, norm: float) -> Real:
+    """The q in [0, 1] at which the law is the budget; 0 where every q is within it."""
+    low, high = REALS.zero, REALS.one
+    if _law(low, p0, eps, norm) <= budget:
+        return low
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _law(middle, p0, eps, norm) <= budget else (middle, high)
+    return high
 
 
 def _scale_free() -> tuple[Comparison, ...]:

@@ -1,6 +1,11 @@
-"""v2: SFT followed by RLVR is the flow whose q steps from 1 to 0."""
+"""v2: SFT followed by RLVR is the flow whose q steps from 1 to 0, and how its escape grows as the start gets colder.
+
+That two stages are one schedule is a definition. What it says of the time of escape is not: the first stage takes
+log(1/p0) and all that is left to the second is a start at the switch.
+"""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,13 +16,18 @@ from scipy.special import expit
 
 from qtheory.claims.claim import Claim, Comparison, Evidence
 from qtheory.claims.symbolic import vanishes
-from qtheory.escape import sigmoid_time
+from qtheory.escape import family, increment_exponents, sigmoid_time
 from qtheory.flow import Stepwise, escape, follow, velocity
+from qtheory.flow.schedule import Schedule
 from qtheory.tasks import Sigmoid
 
 P0, DELTA = 1e-4, 0.9
 SWITCH = np.array([1e-3, 1e-2, 0.1, 0.5])  # P at which SFT ends
 MODEL = Sigmoid()
+COLD = ("sigmoid", "latent-sigmoid")
+STARTS = np.log([1e-12, 1e-10, 1e-8])
+DEEP = np.arange(-300.0, -289.0, 5.0)  # log p0 at which a power of log(1/p0) has a slope below 1e-5
+AT = 0.1  # P at the switch
 
 
 def check() -> Evidence:
@@ -29,6 +39,8 @@ def check() -> Evidence:
         MODEL.score, lambda at: float(MODEL.log_p(at)), start, math.log(DELTA), [*schedules, 1.0, 0.0]
     ).log_time[0]
     by_time = [_in_time(start, float(t)) for t in stages[:, 0]]
+    logarithmic = _exponents(DEEP, lambda _: [Stepwise((1.0, 0.0), (math.log(AT),))])[..., 0]
+    powers = _exponents(STARTS, lambda at: [Stepwise((1.0, 0.0), (at / 2,)), Stepwise((0.0, 1.0), (math.log(AT),))])
     alone = sigmoid_time(P0, DELTA, [1.0, 0.0])
     u = sympy.Symbol("u", positive=True)
     odds = sympy.log(u / (1 - u))
@@ -65,6 +77,11 @@ def check() -> Evidence:
                 "absolute",
                 "<=",
             ),
+            Comparison(
+                "switch at P = .1: exponent of T in p0 at log p0 = -300, 0", logarithmic, np.array(0), 1e-5, "absolute"
+            ),
+            Comparison("switch at sqrt(p0): exponent, -1/2", powers[..., 0], np.array(-0.5), 2e-3, "absolute"),
+            Comparison("q = 0 -> 1 at P = .1: exponent, -1", powers[..., 1], np.array(-1), 1e-6, "absolute"),
             vanishes(
                 "closed forms of both stages",
                 sympy.diff(odds + 1 / (1 - u), u) - 1 / (u * (1 - u) ** 2),
@@ -97,6 +114,26 @@ def _stages(logit: float, switch: float) -> tuple[float, float]:
     return times[0], times[1]
 
 
+def _exponents(log_p0: np.ndarray, schedules: Callable[[float], list[Schedule]]) -> np.ndarray:
+    """(2, 1, S) exponents, from increments of T between three starts, under schedules in log P that know the start."""
+    exponents = []
+    for name in COLD:
+        cold, times = family(name), []
+        for start in log_p0.tolist():
+            path = follow(
+                cold.model.score,
+                lambda at, cold=cold: float(cold.model.log_p(at)),
+                cold.start(start),
+                math.log(0.5),
+                schedules(start),
+                rtol=1e-10,
+                atol=1e-11,
+            )
+            times.append(path.log_time[0])
+        exponents.append(increment_exponents(log_p0, np.array(times)))
+    return np.array(exponents)
+
+
 def _in_time(start: np.ndarray, switch: float) -> float:
     """The escape time under the schedule that steps at a time."""
     schedule = Stepwise((1.0, 0.0), (switch,))
@@ -113,7 +150,11 @@ def _in_time(start: np.ndarray, switch: float) -> float:
 
 V2 = Claim(
     label="v2",
-    statement="SFT on -log P and then RLVR on 1 - P is the stepwise schedule q = 1 -> 0: T_1(p0, p) + T_0(p, d)",
+    statement=(
+        "SFT on -log P and then RLVR on 1 - P is the stepwise schedule q = 1 -> 0: T_1(p0, p) + T_0(p, d), between T_1 "
+        "and T_0. From a cold start it takes log 1/p0 with a switch at a given P, p0^-a with one at p0^a; q = 0 -> 1 "
+        "takes 1/p0"
+    ),
     verdict="holds",
     condition=None,
     check=check,

@@ -1,6 +1,7 @@
 """The claims registry: every claim bears its verdict out, and no check passes on wrong code."""
 
 import dataclasses
+import importlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +14,28 @@ import sympy
 import qtheory
 from figures.registry import FIGURES
 from qtheory import estimators, tsallis
-from qtheory.claims import CLAIMS, Claim, Comparison, Evidence, Verification, by_label, get, verify
+from qtheory.claims import (
+    CLAIMS,
+    Claim,
+    Comparison,
+    Evidence,
+    Verification,
+    by_label,
+    get,
+    prop_d_2,
+    qc_r,
+    thm_5_1,
+    verify,
+)
 from qtheory.claims.page import heading, overview
 from qtheory.claims.reference import LatentModel, floats, gradient, loss
 from qtheory.claims.symbolic import vanishes
-from qtheory.escape import contamination_time, log_sigmoid_time, sigmoid_time
-from qtheory.escape.adam import adam_time
+from qtheory.escape import contamination_time, family, hard_time, log_sigmoid_time, sigmoid_time
+from qtheory.escape.adam import adam_time, critical_q
 from qtheory.escape.contamination import sigmoid_norm
 from qtheory.exact import Moments, baseline_multiplier, moments
-from qtheory.flow import Stepwise, Velocity, velocity
+from qtheory.exact.rewards import REWARDS, RewardMoments, reward_moments
+from qtheory.flow import Escape, Stepwise, Velocity, escape, follow, velocity
 from qtheory.tasks import FiniteTask
 
 REPOSITORY = Path(qtheory.__file__).parent.parent
@@ -48,7 +62,7 @@ PAPER_LABELS = [
     "Sec 6.1.1",
     "v2",
 ]
-OWN_LABELS = [f"QC-{number}" for number in range(1, 8)]
+OWN_LABELS = [*(f"QC-{number}" for number in range(1, 8)), "QC-R"]
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
@@ -95,8 +109,8 @@ def own_mean_as_baseline(log_w: np.ndarray, q: float, *, baseline: str = "loo") 
     return estimators.Coefficients(rationale - (baseline == "loo") * mean ** (1 - q), answer)
 
 
-def doubled(log_w: np.ndarray, q: float, *, baseline: Any = "loo") -> estimators.Coefficients:
-    return estimators.Coefficients(*(2 * part for part in estimators.garl(log_w, q, baseline=baseline)))
+def doubled(log_w: np.ndarray, q: float, **given: Any) -> estimators.Coefficients:
+    return estimators.Coefficients(*(2 * part for part in estimators.garl(log_w, q, **given)))
 
 
 def normalised(log_w: np.ndarray, q: float, counts: np.ndarray) -> estimators.Coefficients:
@@ -161,6 +175,82 @@ def with_the_norm_itself(start: float, end: float, e: float, q: float, norm: Any
     return contamination_time(start, end, e, q, lambda n: np.sqrt(norm(n)))
 
 
+def with_the_norm_for_its_square(*given: Any) -> np.ndarray:
+    """||s|| in the place of ||s||^2 in the part of Adam's law that knows epsilon."""
+    log_p0, delta, q, lr, eps, norm = given if len(given) == 6 else (*given, 1.0)
+    return adam_time(log_p0, delta, q, lr, np.asarray(eps) * norm, norm)
+
+
+def by_the_norm_of_the_score(name: str) -> np.ndarray:
+    """Log times of a family along its path with 1/||s|| in the place of 1/||s||^2."""
+    slow, logs = family(name), []
+    for start in thm_5_1.LOG_P0:
+        theta, levels = slow.start(float(start)), np.linspace(float(start), math.log(thm_5_1.DELTA), 201)
+        path = follow(
+            slow.model.score,
+            lambda at: float(slow.model.log_p(at)),
+            theta,
+            levels[1:],
+            [],
+            rtol=1e-6,
+            atol=1e-7,
+        )
+        norms = np.linalg.norm(slow.model.score(np.vstack([theta, path.theta])), axis=-1)
+        rates = np.exp(-(1 - thm_5_1.Q) * levels[:, None]) / norms[:, None]
+        logs.append(np.log(np.trapezoid(rates, levels, axis=0)))
+    return np.array(logs)
+
+
+def stalled(flow: Velocity, scores: Any, log_p: Any, theta: np.ndarray, *given: Any) -> Escape:
+    """A solver that does not move where nothing escapes."""
+    right = escape(flow, scores, log_p, theta, *given)
+    if np.isfinite(right.time).any():
+        return right
+    return dataclasses.replace(right, theta=theta, log_p=log_p(theta))
+
+
+def half_at_first(values: tuple[float, ...], at: tuple[float, ...]) -> Stepwise:
+    """A schedule in log P whose q is 1/2 below P = 1e-6, colder than the start from which times are compared."""
+    cold = math.log(1e-6)
+    return Stepwise((0.5, *values), (cold, *at)) if cold < at[0] < 0 else Stepwise(values, at)
+
+
+def of_the_models_p(log_w: np.ndarray, q: float, counts: np.ndarray) -> estimators.Coefficients:
+    """PAFT with P^(1-q) in the place of the pool's wbar^(1-q)."""
+    p = float(prop_d_2.MODEL.success(prop_d_2.MODEL.parameters))
+    return estimators.Coefficients(*(p ** (1 - q) * part for part in estimators.paft_from_counts(log_w, 1.0, counts)))
+
+
+def multiplied_by_m_to_the_q(log_w: np.ndarray, q: float, *, normalize: bool = False, **given: Any) -> Any:
+    scale = log_w.shape[-1] ** q if normalize else 1
+    return estimators.Coefficients(*(scale * part for part in estimators.garl(log_w, q, **given)))
+
+
+def by_the_samples_std(reward: np.ndarray) -> estimators.Coefficients:
+    """GRPO with the standard deviation over M - 1."""
+    size = reward.shape[-1]
+    return estimators.Coefficients(*(np.sqrt(1 - 1 / size) * part for part in estimators.grpo(reward)))
+
+
+def inverted(right: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The exact GRPO's ratio upside down."""
+    own, other = REWARDS["grpo"].coefficients(right, size)
+    return -other, -own
+
+
+def without_the_cross_term(task: FiniteTask, name: str, q: float, size: int) -> RewardMoments:
+    """STaR's variance less 2 Cov of the share of right answers with the total, times <right - wrong, wrong>."""
+    right = reward_moments(task, name, q, size)
+    if name != "star":
+        return right
+    p = float(np.exp(task.log_p))
+    # The mean score of a wrong answer is -P/(1-P) s.
+    cross = -2 * p**2 / (1 - p) / size * (task.score @ task.score)
+    return right._replace(variance=right.variance - cross, second=right.second - cross)
+
+
+gain_ours = importlib.import_module("qtheory.estimators.garl_weighted")._gain
+
 log_q_ours, loss_ours, amplification_ours, escort_ours = (
     tsallis.log_q,
     tsallis.loss,
@@ -179,8 +269,10 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ("Prop 4.1", "qtheory.tsallis.amplification_from_log", lambda p, q: amplification_ours(p, q * (2 - q))),
         ("Prop 6.2", "qtheory.claims.prop_6_2.garl", own_mean_as_baseline),
         ("Sec 6.1.1", "qtheory.claims.sec_6_1_1.garl", doubled),
+        ("Sec 6.1.1", "qtheory.claims.sec_6_1_1.garl", multiplied_by_m_to_the_q),
         ("Prop D.2", "qtheory.claims.prop_d_2.garl", doubled),
         ("Prop D.2", "qtheory.claims.prop_d_2.paft_from_counts", normalised),
+        ("Prop D.2", "qtheory.claims.prop_d_2.paft_from_counts", of_the_models_p),
         ("Prop D.3", "qtheory.claims.prop_d_3.paft_from_counts", normalised),
         ("QC-2", "qtheory.claims.qc_2.jackknife", all_left_out),
         ("QC-2", "qtheory.claims.qc_2.delta", variance_alone),
@@ -197,26 +289,60 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ("Prop D.4", "qtheory.claims.prop_d_4.moments", as_form("plugin")),
         ("QC-1", "qtheory.claims.qc_1.moments", with_half_the_draws),
         ("QC-1", "qtheory.claims.qc_1.hard_time", lambda p0, delta, q, _samples: sigmoid_time(p0, delta, q)),
+        ("QC-1", "qtheory.claims.qc_1.hard_time", lambda *given: 2 * hard_time(*given)),
+        ("QC-6", "qtheory.claims.qc_6.adam_time", with_the_norm_for_its_square),
+        ("QC-6", "qtheory.claims.qc_6.critical_q", lambda *given: np.minimum(critical_q(*given) + 0.01, 1)),
         ("QC-6", "qtheory.claims.qc_6.adam_time", epsilon_inside_the_root),
         ("QC-4", "qtheory.claims.qc_4.baseline_multiplier", lambda t, q, M: baseline_multiplier(t, q, M // 2 + 1)),
         ("QC-4", "qtheory.claims.baselines.garl_weighted", with_lengths),
+        (
+            "QC-4",
+            "qtheory.estimators.garl_weighted._gain",
+            lambda xp, log_w, norm: gain_ours(xp, log_w, norm) * log_w.shape[-1] / (log_w.shape[-1] - 1),
+        ),
+        (
+            "QC-5",
+            "qtheory.claims.qc_5.best_q",
+            lambda log_p, samples, rho: estimators.best_q(log_p, samples, 1.2 * rho),
+        ),
+        (
+            "QC-5",
+            "qtheory.claims.qc_5.best_q",
+            lambda log_p, samples, rho: estimators.best_q(log_p, samples, 0.8 * rho),
+        ),
         ("QC-5", "qtheory.claims.alignment.moments", with_half_the_draws),
         ("QC-5", "qtheory.claims.alignment.best_q", lambda *given: 1 - estimators.best_q(*given)),
         ("QC-7", "qtheory.claims.qc_7.moments", with_half_the_draws),
         ("Eq 6", "qtheory.claims.eq_6.velocity", with_q_squared),
         ("Thm 5.1", "qtheory.claims.thm_5_1.velocity", with_q_squared),
+        ("Thm 5.1", "qtheory.claims.thm_5_1.log_times", by_the_norm_of_the_score),
+        ("Thm 5.2", "qtheory.claims.thm_5_2.escape", stalled),
         ("Thm 5.2", "qtheory.claims.thm_5_2.log_sigmoid_time", lambda x, d, q: log_sigmoid_time(x, d, q**2)),
         ("App C.1", "qtheory.claims.app_c_1.sigmoid_time", lambda p0, d, q: sigmoid_time(p0, d, q**2)),
         ("Prop C.1", "qtheory.claims.prop_c_1.sigmoid_time", lambda p0, d, q: sigmoid_time(p0, d, q**2)),
         ("Prop C.2", "qtheory.claims.prop_c_2.equilibrium", lambda e, q: (e / (1 - e)) ** (1 / q)),
         ("Prop C.2", "qtheory.claims.prop_c_2.contamination_time", with_the_norm_itself),
         ("v2", "qtheory.claims.v2.Stepwise", lambda values, at: Stepwise(values[::-1], at)),
+        ("v2", "qtheory.claims.v2.Stepwise", half_at_first),
+        ("QC-R", "qtheory.claims.qc_r.FAST", {**qc_r.FAST, "grpo": by_the_samples_std}),
+        ("QC-R", "qtheory.claims.qc_r.FAST", {**qc_r.FAST, "reward_rloo": estimators.dr_grpo}),
+        (
+            "QC-R",
+            "qtheory.exact.rewards.REWARDS",
+            {**REWARDS, "reward_rloo": REWARDS["reward_rloo"]._replace(coefficients=REWARDS["dr_grpo"].coefficients)},
+        ),
+        (
+            "QC-R",
+            "qtheory.exact.rewards.REWARDS",
+            {**REWARDS, "grpo": REWARDS["grpo"]._replace(coefficients=inverted)},
+        ),
+        ("QC-R", "qtheory.exact.moments.reward_moments", without_the_cross_term),
     ],
 )
-def test_wrong_code_contradicts_the_verdict(
-    monkeypatch: pytest.MonkeyPatch, label: str, target: str, wrong: Callable[..., Any]
-):
-    monkeypatch.setattr(target, wrong)
+def test_wrong_code_contradicts_the_verdict(monkeypatch: pytest.MonkeyPatch, label: str, target: str, wrong: Any):
+    # By import_module, as some packages have a function of the name of its module.
+    module, _, name = target.rpartition(".")
+    monkeypatch.setattr(importlib.import_module(module), name, wrong)
     assert not verify(CLAIMS[label], quick=True).agrees
 
 
