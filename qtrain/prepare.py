@@ -173,13 +173,14 @@ def _check_lengths(task: Task, limits: RowLimits, held_out: int) -> list[str]:
     """
     examples = [*task.held_out(held_out), *task.batch(TRIED, np.random.default_rng(0))]
     prompts, gold = encode_examples(task.tokenizer, examples)
-    for prompt, answer in zip(prompts, gold, strict=True):
-        room = limits.prompt_room(len(answer))
-        if room is not None and len(prompt) > room:
-            needed = len(prompt) - room + (limits.positions or 0)
+    if limits.positions is not None:
+        beyond = max(
+            len(prompt) - (limits.prompt_room(len(answer)) or 0) for prompt, answer in zip(prompts, gold, strict=True)
+        )
+        if beyond > 0:
             raise UserError(
-                f"model.max_positions={limits.positions}: prompt, rationale budget and answer need {needed}; "
-                f"raise it, or shorten prompts or budgets"
+                f"model.max_positions={limits.positions}: prompt, rationale budget and answer need "
+                f"{limits.positions + beyond}; raise it, or shorten prompts or budgets"
             )
     unreachable = sum(len(answer) > limits.answer_budget for answer in gold)
     if not unreachable:

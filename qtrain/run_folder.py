@@ -281,7 +281,11 @@ def _check_same(folder: Path, config: Config) -> None:
         old, new = before.get(key), now.get(key)
         if old == new or key in FREE or (key in BUDGETS and new == 0):
             continue
-        if key in PATHS and has_fingerprints and None not in (old, new):
+        if (
+            key in PATHS
+            and None not in (old, new)
+            and (has_fingerprints or Path(old).absolute() == Path(new).absolute())
+        ):
             continue
         if key == "train.steps" and new is not None and new > old:
             continue

@@ -85,3 +85,16 @@ def test_real_records_hold_every_paragraph(shared_data: Path) -> None:
         )
         assert example.prompt.endswith(f"\n{record['question'].strip()}{THINK}")
         assert (example.answer, list(example.aliases)) == (record["answer"], record["answer_aliases"])
+
+
+@pytest.mark.parametrize("answerable_first", [True, False])
+def test_the_answerable_half_of_musique_full_is_read(answerable_first: bool, tmp_path: Path) -> None:
+    """There each question comes twice under one id, once with a paragraph that it needs taken away."""
+    rows = []
+    for number in range(32):
+        pair = [musique(number), musique(number, answerable=False)]
+        rows += pair if answerable_first else pair[::-1]
+    task = build("musique", write_lines(tmp_path / "musique_full_v1.0_dev.jsonl", rows))
+    ids = task.record_ids()
+    assert sorted(ids["train"] + ids["held_out"]) == sorted({row["id"] for row in rows})
+    assert "64 records, 32 kept, 32 dropped (not answerable: 32)" in task.data_lines()[0]

@@ -1,13 +1,15 @@
 """Your own pairs: what a line may hold, what it becomes, and how an answer to it is scored."""
 
+import zlib
 from pathlib import Path
 
 import pytest
 from qa_cases import build, pair, write_lines, write_split
 
 from qtrain.data import data_set
-from qtrain.data.records import parse
+from qtrain.data.records import Record, parse
 from qtrain.data.rows import BadRecord, Row
+from qtrain.errors import UserError
 from qtrain.tasks.base import Example
 
 
@@ -50,3 +52,49 @@ def test_scores_take_the_best_alias(tmp_path: Path) -> None:
     assert task.official_scores(example, "nyc.") == {"em": 1.0, "f1": 1.0}
     # Two words of two, two of three: 2 * 2 / (2 + 3).
     assert task.official_scores(example, "New York") == {"em": 0.0, "f1": pytest.approx(0.8)}
+
+
+def parsed(row: dict[str, object]) -> Record:
+    record = parse(Row("line 1", row), data_set("pairs"))
+    assert isinstance(record, Record), record
+    return record
+
+
+def test_numbers_and_null_are_taken_as_people_write_them() -> None:
+    record = parsed({"id": 7, "question": "why?", "answer": 42, "context": None, "aliases": [42.5, "x"]})
+    assert (record.id, record.answer, record.context, record.aliases) == ("7", "42", "", ("42.5", "x"))
+    assert parsed({"question": "why?", "answer": None, "aliases": None, "id": None}).answer == ""
+    for bad in ({"question": None, "answer": "x"}, {"question": "why?", "answer": True}, {"question": "why?"}):
+        assert isinstance(parse(Row("line 1", bad), data_set("pairs")), BadRecord)
+
+
+def test_ids_of_different_texts_differ() -> None:
+    """Two questions of one 32-bit checksum, and all texts count."""
+    rows = [
+        {"question": "Dora has 40 apples and buys 25 more at 60 cents each. How many apples now?", "answer": "0"},
+        {"question": "Eve has 96 apples and buys 280 more at 30 cents each. How many apples now?", "answer": "1"},
+        {"question": "q", "answer": "a", "context": "c"},
+        {"question": "q", "answer": "a", "context": "d"},
+        {"question": "q", "answer": "b", "context": "c"},
+        {"question": "q", "answer": "a", "context": "c", "aliases": ["b"]},
+        {"question": "q", "answer": "c", "context": "a"},
+    ]
+    crc = [zlib.crc32(f"\n{row['question']}".encode()) for row in rows[:2]]
+    assert crc[0] == crc[1]
+    records = [parsed(row) for row in rows]
+    assert len({record.id for record in records}) == len(rows)
+    # One question stays on one side of a split.
+    assert records[2].page == records[4].page == records[5].page != records[3].page
+
+
+def test_one_id_twice_is_told_with_what_the_texts_are(tmp_path: Path) -> None:
+    for other, words in ((pair(1), "line 1, and so are the texts"), (pair(1, answer="x"), "line 1, whose texts are")):
+        path = write_lines(tmp_path / "mine.jsonl", [pair(1), other, pair(2)])
+        with pytest.raises(UserError, match=f"line 2 is not in .* id: the same as that of {words}"):
+            build("pairs", path)
+
+
+def test_one_question_in_both_splits_is_refused(tmp_path: Path) -> None:
+    rows = [{"question": "why?", "answer": answer} for answer in "ab"]
+    with pytest.raises(UserError, match="is in both splits"):
+        build("pairs", write_split(tmp_path / "data", "pairs", rows[:1], rows[1:]))

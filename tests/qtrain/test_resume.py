@@ -1,18 +1,25 @@
 """Resume: a run that was killed, wherever, ends as the one that nobody killed."""
 
 import json
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from reliability import TINY, content, finish, kill_at_operation, kill_at_random
+from safetensors.torch import load_file
 
 from qtrain import train as train_module
 from qtrain.checkpoint import write_checkpoint
 from qtrain.cli import main
 from qtrain.config import Config
 from qtrain.errors import UserError
+from qtrain.finished import weights_folder
+from qtrain.interrupts import Interrupted
 from qtrain.pretrain import Base, get_base
 from qtrain.run_folder import write_json
 from qtrain.tasks import make_task
@@ -156,3 +163,139 @@ def test_the_command_resumes(
             main([*words, *more])
         assert stop.value.code == status
     assert "add --resume" in capsys.readouterr().err
+
+
+def interrupt_at(step: int, *, more: int = 1) -> Callable[..., None]:
+    """A watch that sends this process so many interrupts in the midst of a step."""
+
+    def watch(current: int, metrics: dict[str, float], model: Any) -> None:
+        del metrics, model
+        if current == step:
+            for _ in range(more):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    return watch
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("every", [None, 2])
+def test_an_interrupt_leaves_a_checkpoint_of_the_whole_step(
+    sent: signal.Signals, every: int | None, config: Config, task: Task, base: Base, tmp_path: Path
+) -> None:
+    """Step 3 is one that an evaluation is due after, 5 is not; resumed the run ends as if nothing had happened."""
+    config = config.with_values({"train.checkpoint_every": every})
+    train(config, task, base, tmp_path / "whole")
+    told: list[str] = []
+    for step in (3, 5):
+
+        def watch(current: int, metrics: dict[str, float], model: Any, step: int = step) -> None:
+            del metrics, model
+            if current == step:
+                os.kill(os.getpid(), sent)
+
+        before = signal.getsignal(signal.SIGINT)
+        with pytest.raises(Interrupted, match=rf"a checkpoint of step {step} is in .*run; .* --resume") as error:
+            train(config, task, base, tmp_path / "run", watch=watch, resume=True, tell=told.append)
+        assert isinstance(error.value, KeyboardInterrupt)
+        assert signal.getsignal(signal.SIGINT) is before
+    assert len(told) == 2
+    assert told[0].startswith("interrupted: the step is finished first")
+    train(config, task, base, tmp_path / "run", resume=True)
+    whole, resumed = content(tmp_path / "whole"), content(tmp_path / "run")
+    assert whole.pop("checkpoints") == resumed.pop("checkpoints")
+    assert resumed == whole
+
+
+def test_a_second_interrupt_stops_at_once_and_says_what_is_left(
+    config: Config, task: Task, base: Base, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted, match=r"stopped in step 5; the last checkpoint in .* is that of step 4"):
+        train(config, task, base, tmp_path / "run", watch=interrupt_at(5, more=2))
+    config = config.with_values({"train.checkpoint_every": None})
+    with pytest.raises(Interrupted, match=r"stopped in step 5 without a checkpoint: .* has the logs alone"):
+        train(config, task, base, tmp_path / "bare", watch=interrupt_at(5, more=2))
+    logged = (tmp_path / "bare" / "metrics.jsonl").read_bytes()
+    told: list[str] = []
+    train(config, task, base, tmp_path / "bare", tell=told.append)
+    # What the first attempt logged is not lost.
+    assert told == [
+        f"begins again: an earlier attempt left no checkpoint; its logs are now in {tmp_path}/bare/attempts/1"
+    ]
+    assert (tmp_path / "bare" / "attempts" / "1" / "metrics.jsonl").read_bytes() == logged
+    train(config, task, base, tmp_path / "whole")
+    assert content(tmp_path / "bare") == content(tmp_path / "whole")
+
+
+def test_an_interrupt_of_an_evaluation_comes_at_once(
+    config: Config, task: Task, base: Base, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It changes nothing, so that the step before it is whole; at the base there is nothing yet."""
+    until_interrupt, real = [0], train_module.evaluate
+
+    def evaluate(*arguments: Any, **keywords: Any) -> Any:
+        until_interrupt[0] -= 1
+        if until_interrupt[0] == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments, **keywords)
+
+    monkeypatch.setattr(train_module, "evaluate", evaluate)
+    for number, words in ((1, "stopped before a step was made"), (2, "of step 3"), (1, "checkpoint of step 3")):
+        until_interrupt[0] = number
+        with pytest.raises(Interrupted, match=words):
+            train(config, task, base, tmp_path / "run", resume=True)
+    train(config, task, base, tmp_path / "run", resume=True)
+    assert content(tmp_path / "run") == whole
+
+
+@pytest.mark.parametrize("every", [None, 3])
+def test_a_finished_run_goes_on_to_more_steps(
+    every: int | None, config: Config, task: Task, base: Base, tmp_path: Path
+) -> None:
+    """As if it had been that long from the start, where no schedule spans its length."""
+    config = config.with_values({"train.checkpoint_every": every, "optimizer.schedule": {"kind": "constant"}})
+    longer, longest = (config.with_values({"train.steps": steps}) for steps in (9, 11))
+    train(longest, task, base, tmp_path / "whole")
+    for settings in (config, longer, longest):
+        result = train(settings, task, base, tmp_path / "run", resume=True)
+        assert result["steps"] == settings.train.steps
+    whole, run = content(tmp_path / "whole"), content(tmp_path / "run")
+    assert run.pop("checkpoints")[-1:] == whole.pop("checkpoints")[-1:]
+    assert run == whole
+    assert json.loads((tmp_path / "run" / "result-at-8.json").read_text())["steps"] == 8
+    with pytest.raises(UserError, match=r"train.steps is 11 there and 9 here; it can only be raised"):
+        train(longer, task, base, tmp_path / "run", resume=True)
+    with pytest.raises(UserError, match="holds a finished run"):
+        train(longest.with_values({"train.steps": 20}), task, base, tmp_path / "run")
+
+
+def test_a_run_without_its_last_checkpoint_cannot_go_on(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
+    config = config.with_values({"train.checkpoint_every": None, "train.final_checkpoint": False})
+    train(config, task, base, tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    with pytest.raises(
+        UserError, match=r"has no checkpoint to go on from to train.steps=9 \(see train.final_checkpoint"
+    ):
+        train(config.with_values({"train.steps": 9}), task, base, tmp_path / "run", resume=True)
+
+
+def test_settings_that_change_nothing_may_change(
+    config: Config, task: Task, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(config, task, base, tmp_path / "run", 4, monkeypatch)
+    other = config.with_values(
+        {"train.checkpoint_every": 3, "rollout.cache_gib": 1e-5, "title": "mine", "train.keep": 3}
+    )
+    train(other, task, base, tmp_path / "run", resume=True)
+    train(config, task, base, tmp_path / "whole")
+    assert content(tmp_path / "run")["weights"] == content(tmp_path / "whole")["weights"]
+
+
+def test_the_base_can_be_the_best(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
+    """A rate that destroys the model: the weights to use are those that there were before."""
+    config = config.with_values({"optimizer.lr": 3.0, "train.checkpoint_every": 4, "estimator": "garl:q=1"})
+    result = train(config, task, base, tmp_path / "run")
+    assert result["best_step"] == 0
+    best = load_file(weights_folder(tmp_path / "run", "best") / "model.safetensors")
+    wanted = load_file(base.folder / "model.safetensors")
+    assert best.keys() == wanted.keys()
+    assert all(torch.equal(best[name], wanted[name]) for name in wanted)

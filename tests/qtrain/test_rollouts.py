@@ -13,6 +13,7 @@ from qtrain.engines.base import Diverged, Group
 from qtrain.engines.transformers import TransformersEngine
 from qtrain.errors import UserError
 from qtrain.log_weights import row_log_probs
+from qtrain.memory import ModelSize
 from qtrain.model import TokenIds, encode_examples, token_ids
 from qtrain.rollouts import Rollouts, roll_out
 from qtrain.tasks.base import Task
@@ -80,8 +81,7 @@ def test_prompts_that_go_a_few_at_a_time_give_the_same_rollouts(
     engine: TransformersEngine, task: Task, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded = encode_examples(task.tokenizer, task.batch(6, np.random.default_rng(0)))
-    # Greedy: which random numbers a row gets decides nothing.
-    settings = config.rollout.model_copy(update={"top_k": 1})
+    settings = config.rollout
     whole = roll_out(engine, *encoded, settings, generator(), sample_answers=True, score_norms=True)
     start, sizes = engine.start, []
 
@@ -229,3 +229,42 @@ def test_rows_longer_than_the_positions_are_refused(engine: TransformersEngine, 
     settings = RolloutConfig(rationale_budget=40)
     with pytest.raises(UserError, match=r"model.max_positions=32: .* need \d+; raise it"):
         roll_out(engine, prompts, gold, settings, generator(), sample_answers=False)
+
+
+@pytest.mark.parametrize("groups", [0.01, 0.3, 1.5, 2.5, 99.0])
+def test_what_is_sampled_does_not_depend_on_the_memory_that_there_is(
+    groups: float, model: Qwen3ForCausalLM, ids: TokenIds, task: Task, config: Config, rollouts: Rollouts
+) -> None:
+    """Room for one row, for a third of a group, for one group, for two, for all six: one batch."""
+    prompts, gold = encode_examples(task.tokenizer, task.batch(6, np.random.default_rng(0)))
+    size, settings = ModelSize.of(model), config.rollout
+    row = size.row_bytes(settings.rationale_budget + 1 + settings.answer_budget, 4)
+    group = size.prompt_bytes(max(map(len, prompts))) + settings.samples * row
+    engine = TransformersEngine(model, ids, int(groups * group))
+    room = engine.at_once(prompts, settings.answer_budget, settings)
+    assert room == {0.01: (1, 1), 0.3: (1, 1), 1.5: (1, 6), 2.5: (2, 6), 99.0: (6, 6)}[groups]
+    divided = roll_out(engine, prompts, gold, settings, generator(), sample_answers=True, score_norms=True)
+    whole = TransformersEngine(model, ids)
+    wanted = roll_out(whole, prompts, gold, settings, generator(), sample_answers=True, score_norms=True)
+    assert divided.rationales == wanted.rationales == rollouts.rationales
+    assert divided.answers == wanted.answers
+    assert torch.equal(divided.forced_BM, wanted.forced_BM)
+    assert divided.reward_BM is not None
+    assert wanted.reward_BM is not None
+    assert torch.equal(divided.reward_BM, wanted.reward_BM)
+    torch.testing.assert_close(divided.log_w_BM, wanted.log_w_BM, rtol=0, atol=2e-5)
+    torch.testing.assert_close(divided.score_norm_sq_BM, wanted.score_norm_sq_BM, rtol=0, atol=1e-5)
+    assert divided.prompts == wanted.prompts
+    assert [len(row) for row in divided.rationale_log_p or []] == [len(row) for row in wanted.rationales]
+
+
+def test_the_cache_grows_to_what_is_needed_and_no_further(model: Qwen3ForCausalLM, ids: TokenIds, task: Task) -> None:
+    """By doubling, which would else reserve up to twice the longest row."""
+    prompts, gold = encode_examples(task.tokenizer, task.batch(2, np.random.default_rng(0)))
+    settings = RolloutConfig(samples=3, rationale_budget=9, answer_budget=3)
+    group = TransformersEngine(model, ids).start(prompts, settings)
+    group.rationales(torch.zeros(6, 9, dtype=torch.float64) + 0.5, score_norms=False)
+    group.score([answer for answer in gold for _ in range(3)])
+    widths = {layer.own[0].shape[2] for layer in group.cache.layers.values()}
+    assert len(widths) == 1
+    assert widths.pop() <= 9 + 1 + 3

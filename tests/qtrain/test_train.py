@@ -20,11 +20,12 @@ from qtrain.metrics import relative
 from qtrain.model import encode_examples, token_ids
 from qtrain.p0 import measure_p0
 from qtrain.pretrain import Base, get_base, load_weights
+from qtrain.report import report_command
 from qtrain.rollouts import Rollouts, roll_out
-from qtrain.run_folder import TIMINGS, read_jsonl
+from qtrain.run_folder import ESCAPED, EVALS, METRICS, TIMINGS, read_jsonl
 from qtrain.score_norm import score_norm_sq
 from qtrain.tasks.base import Task
-from qtrain.train import train
+from qtrain.train import SamplingWarning, train
 from qtrain.update import backward
 
 
@@ -297,3 +298,58 @@ def test_damaged_weights_are_one_line(config: Config, task: Task, base: Base) ->
     with pytest.raises(UserError, match="not this configuration's weights") as error:
         load_weights(base.load(config, task), base.folder)
     assert "\n" not in str(error.value)
+
+
+def test_sampling_settings_do_not_move_what_is_called_p(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
+    """P and log P of one base are the model's own; p@1 is of what is sampled."""
+    config = config.with_values({"estimator": "grpo", "train.steps": 2, "eval.prompts": 8, "eval.every": 1})
+    results, metrics = {}, {}
+    for temperature in (1.0, 0.05):
+        run = tmp_path / f"run-{temperature}"
+        settings = config.with_values({"rollout.temperature": temperature, "optimizer.lr": 1e-30})
+        if temperature == 1:
+            results[temperature] = train(settings, task, base, run)
+        else:
+            with pytest.warns(SamplingWarning, match=r"temperature=0.05: grpo samples from another distribution"):
+                results[temperature] = train(settings, task, base, run)
+        metrics[temperature] = read_jsonl(run / METRICS)
+    for name in ("p0", "p", "mean_log_p", "p_easy", "mean_log_p_easy", "escape_step"):
+        assert results[1.0][name] == results[0.05][name]
+    assert {"p", "log_p", "mean_log_p", "p_easy"} <= metrics[1.0][0].keys()
+    names = {name for name in metrics[0.05][0] if name.endswith(("p_easy", "log_p")) or name in ("p", "sampled_p")}
+    assert names == {"sampled_p", "sampled_log_p", "sampled_mean_log_p", "sampled_p_easy"}
+    assert (tmp_path / "run-0.05" / "warnings.jsonl").read_text().count("SamplingWarning") == 1
+    report_command((tmp_path / "run-0.05",), tmp_path / "report.html")
+
+
+def test_escape_is_seen_at_evaluations_where_batches_do_not_show_p(
+    config: Config, task: Task, base: Base, tmp_path: Path
+) -> None:
+    """With p0 above the threshold: batches would say step 1, evaluations say the first of theirs."""
+    config = config.with_values(
+        {"estimator": "garl:q=1", "optimizer.name": "adamw", "optimizer.lr": 0.02, "train.steps": 40, "eval.every": 7}
+    )
+    plain = train(config, task, base, tmp_path / "plain")
+    distorted = config.with_values({"rollout.top_p": 0.999, "rollout.force_sampling": True})
+    with pytest.warns(SamplingWarning):
+        result = train(distorted, task, base, tmp_path / "run")
+    assert plain["escape_step"] is not None
+    evals = [row for row in read_jsonl(tmp_path / "run" / EVALS) if row["step"] and row["p"] > ESCAPED]
+    assert result["escape_step"] == evals[0]["step"]
+
+
+@pytest.mark.parametrize("word", ["grpo", "dr_grpo", "maxrl"])
+def test_a_group_of_one_is_refused_where_it_says_nothing(word: str, config: Config) -> None:
+    with pytest.raises(UserError, match=rf"rollout.samples=1: {word} compares the samples of one prompt"):
+        config.with_values({"estimator": word, "rollout.samples": 1})
+    for other in ("garl:q=.5", "rloo", "paft:q=1"):
+        config.with_values({"estimator": other, "rollout.samples": 1})
+
+
+def test_a_configuration_that_was_not_prepared_is_refused(
+    config: Config, task: Task, base: Base, tmp_path: Path
+) -> None:
+    rollout = config.rollout.model_copy(update={"answer_budget": 0})
+    with pytest.raises(ValueError, match="prepare chooses them"):
+        train(config.model_copy(update={"rollout": rollout}), task, base, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

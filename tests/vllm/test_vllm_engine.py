@@ -172,8 +172,10 @@ def test_the_longest_row_that_is_let_through_can_be_scored(pair: Pair) -> None:
 def test_answers_that_are_in_the_cache_themselves_are_scored(pair: Pair) -> None:
     """Longer than a block of the cache, and the same answer again behind the same rows."""
     prompts, _ = encode_examples(pair.task.tokenizer, pair.task.batch(1, np.random.default_rng(0)))
-    group = pair.engine.start(prompts, pair.config.rollout)
-    sampled = group.rationales(generator(), score_norms=False)
+    settings = pair.config.rollout
+    group = pair.engine.start(prompts, settings)
+    noise = pair.engine.noise(generator(), len(prompts), settings.samples, settings.rationale_budget)
+    sampled = group.rationales(noise, score_norms=False)
     ids = np.random.default_rng(1).integers(4, pair.model.config.vocab_size, 40).tolist()
     found = [group.score([ids] * len(sampled.tokens)) for _ in range(2)]
     closed = [
