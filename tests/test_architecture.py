@@ -27,8 +27,7 @@ def test_qtrain_imports_of_qtheory_the_estimators_and_the_q_logarithm_alone(path
 
 
 @pytest.mark.parametrize("package", ["qtheory", "qtrain", "figures"])
-def test_every_file_opens_with_what_it_is_for_and_is_small(package: str) -> None:
+def test_every_file_opens_with_what_it_is_for(package: str) -> None:
     for path in sorted((ROOT / package).rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         assert ast.get_docstring(ast.parse(text)), path
-        assert len(text.splitlines()) <= 400, path
