@@ -87,7 +87,7 @@ class QATask:
         return contains(answer, example.answer.removeprefix(self.config.answer_prefix))
 
     def official_scores(self, example: Example, answer: str) -> dict[str, float]:
-        """The data set's official scores: `em` and `f1`, or FinQA's `numeric` (see `qtrain.scoring`)."""
+        """The data set's official scores: `em` and `f1`, or FinQA's `numeric` and `numeric_official`."""
         gold = example.answer.removeprefix(self.config.answer_prefix)
         return self.data_set.scores(answer, (gold, *example.aliases))
 
