@@ -202,8 +202,8 @@ def _read(text: str) -> Number | None:
         return None
     if unit.factor is None:
         unit = _unit_before(text[: lead.begin], lead, unit)
-    if unit.ratio or not unit.things:
-        unit = replace(unit, things=frozenset() if unit.ratio else lead.things)
+    if not unit.things:
+        unit = replace(unit, things=lead.things)
     negative = lead.minus or (lead.bracket and not lead.plus and not lead.in_words)
     number = Number(-value if negative else value, decimals, unit, alone=False)
     if (aside := _ASIDE.match(text, unit_end)) and _RUN.search(aside[1]):
