@@ -43,13 +43,12 @@ _SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴-⁹]++")
 # Spaces that keep groups of digits together, and the same in LaTeX.
 _GROUPS = re.compile(r"(?<=\d)(?:[\u00a0\u2007\u2009\u202f]|\\,|\{,\})(?=\d{3}(?!\d))")
 
-_MATHS = re.compile(r"(?<!\\)\$\$?((?:[^$\\\n]|\\.){1,200}+)(?<!\\)\$\$?")
+_MATHS = re.compile(r"(?<!\\)\$\$?((?:[^$\\\n]|\\.)++)(?<!\\)\$\$?")
 _COMMANDS = {"times": "×", "cdot": "×", "pm": "±", "mp": "∓", "sqrt": "√", "percent": "%"} | dict.fromkeys(
     ("lt", "gt", "le", "ge", "leq", "geq"), "<"
 )
 _MARKUP = re.compile(
-    r"""\\++(?:[nrt](?![A-Za-z])                 # a line break spelled out
-              |(?P<command>[A-Za-z]++)
+    r"""\\++(?:(?P<command>[A-Za-z]++)
               |(?P<symbol>[%$\#&])
               |(?s:.)|\Z)                        # \( \[ \; and the like
         |</?[A-Za-z][^<>\n]{0,40}+>              # tags

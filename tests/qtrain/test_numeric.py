@@ -126,6 +126,7 @@ RIGHT = {
         "34.7",
         "0.3475",
         "34.7 percent of sales",
+        "$34.7$",
     ],
     ".347": ["34.7%", "347‰"],
     "27.9": ["27.9%", "$27.9", "27.9x", "27.9 million"],
@@ -199,6 +200,7 @@ RIGHT = {
     "1.2 million": [
         *(
             "1200 thousand",
+            "1200\u200b thousand",
             "1200 thousands",
             "12000 hundred",
             "12000 hundreds",
@@ -377,6 +379,7 @@ RIGHT = {
             "5-year",
             "5 of the stores",
             "5 in total",
+            "〜5",
             "5 in cash",
             "5₿",
             "₩5",
