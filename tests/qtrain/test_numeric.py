@@ -506,6 +506,52 @@ def test_wrong_answers(answer: str, gold: str) -> None:
     assert numeric_scores(answer, (gold,))["numeric"] == 0
 
 
+REPORTED = [
+    ("1.2 bn", "1.2 million", False),
+    ("1.2 hundred", "1.2 million", False),
+    ("1.2 trillion", "1.2 million", False),
+    ("\u20135.3%", "5.3%", False),
+    ("1200 thousands", "1.2 million", True),
+    ("50 bps", "0.5%", True),
+    ("5e3", "5000", True),
+    ("5\xd710^3", "5000", True),
+    ("\u0665%", "5%", True),
+    ("\u20115.3%", "-5.3%", True),
+    ("\u20145.3%", "-5.3%", True),
+    ("\ufe635.3%", "-5.3%", True),
+    ("\uff0d5.3%", "-5.3%", True),
+    ("\uff15%", "5%", True),
+    ("34.7", "34.7%", True),
+    ("(5.3%)", "-5.3%", True),
+    ("(12.5)", "-12.5", True),
+    ("($12.5)", "-12.5", True),
+    ("$1.2 million", "1.2", True),
+    ("1200000", "$ 1.2 million", True),
+    ("$1.2M", "$1.2 million", True),
+    ("1.2bn", "1.2 billion", True),
+    ("1200 thousand", "1.2 million", True),
+    ("yes.", "yes", True),
+    ("3 (three)", "3", True),
+    ("x = 3", "3", True),
+    ("\\boxed{3}", "3", True),
+    ("`3`", "3", True),
+    ("5 percent", "5%", True),
+    ("5pct", "5%", True),
+    ("\u20ac5", "5", True),
+    ("5 USD", "5", True),
+    ("$5", "$5", True),
+    ("-$ 5", "-5", True),
+    ("2.5x", "2.5", True),
+    ("11.7%", "11.7", True),
+]
+"""Answers that were reported as scored wrongly, and their neighbours."""
+
+
+@pytest.mark.parametrize(("answer", "gold", "right"), REPORTED)
+def test_reported_answers(answer: str, gold: str, right: bool) -> None:
+    assert numeric_scores(answer, (gold,))["numeric"] == right
+
+
 @pytest.mark.parametrize("dash", sorted(set(DASHES)), ids=lambda dash: f"U+{ord(dash):04X}")
 def test_every_dash_is_a_minus_sign(dash: str) -> None:
     for answer in (f"{dash}5.3%", f"{dash} 5.3%", f"${dash}5.3", f"({dash}5.3%)", f"it is {dash}5.3"):
