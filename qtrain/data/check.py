@@ -10,7 +10,7 @@ import numpy as np
 from qtrain.data import data_set
 from qtrain.data.load import file_source, load
 from qtrain.data.tally import Tally
-from qtrain.scoring.numeric import the_number
+from qtrain.scoring.number import the_number
 from qtrain.scoring.spans import normalised
 from qtrain.tasks.examples import ExampleBuilder
 from qtrain.tasks.limits import NO_LIMITS
@@ -73,17 +73,16 @@ def check_file(path: Path, config: QAConfig) -> Findings:
 
 
 def answer_type(answer: str) -> str:
-    """The kind of text that an answer is: empty, yes/no, percentage, number (with $ or a scale word too) or text."""
+    """The kind of text that an answer is: empty, yes/no, percentage, number (with its unit or currency) or text."""
     if not answer:
         return "empty"
     if normalised(answer) in ("yes", "no"):
         return "yes/no"
     number = the_number(answer)
     # A number in a phrase ("from 1986", "Boeing 747") does not make it one.
-    words = set(normalised(answer).split()) - {"percent", "thousand", "million", "billion"}
-    if number is None or any(word.isalpha() for word in words):
+    if number is None or not number.alone:
         return "text"
-    return "percentage" if number.unit is not None and number.unit < 1 else "number"
+    return "percentage" if number.unit.ratio and number.total != number.value else "number"
 
 
 def percentiles(lengths: list[int]) -> dict[str, int]:

@@ -98,7 +98,7 @@ class QATask:
         return contains(answer, gold) or contains(answer, self._as_decoded(gold))
 
     def official_scores(self, example: Example, answer: str) -> dict[str, float]:
-        """The data set's official scores: `em` and `f1`, or FinQA's `numeric` (see `qtrain.scoring`)."""
+        """The data set's official scores: `em` and `f1`, or FinQA's `numeric` and `numeric_official`."""
         golds = (self._gold(example), *example.aliases)
         spellings = dict.fromkeys([golds, tuple(map(self._as_decoded, golds))])
         scores = [self.data_set.scores(answer, golds) for golds in spellings]

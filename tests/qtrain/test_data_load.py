@@ -176,7 +176,7 @@ def test_answer_prefix_is_part_of_the_answer_and_not_of_success(tmp_path: Path) 
     (example,) = task.held_out(1)
     assert example.answer == "\n\n5"
     assert task.success(example, "it is 5")
-    assert task.official_scores(example, "5.0") == {"numeric": 1.0}
+    assert task.official_scores(example, "5.0") == {"numeric": 1.0, "numeric_official": 1.0}
 
 
 def test_sub_samples_are_by_seed_in_order_and_independent_of_each_other(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pytest
 from qa_cases import build, finqa, finqa_hub, write_array, write_lines, write_split
 from scipy import stats
 
+from qtrain.cli import main
 from qtrain.errors import UserError
+from qtrain.run_folder import read_jsonl
 from qtrain.tasks import make_task
 from qtrain.tasks.base import THINK, Example
 from qtrain.tasks.qa import QATask
@@ -149,6 +151,28 @@ def test_the_registry_builds_it_and_asks_for_data(tmp_path: Path) -> None:
     assert isinstance(make_task(FinQAConfig(), folder), QATask)
     with pytest.raises(UserError, match="data=PATH"):
         make_task(FinQAConfig(), None)
+
+
+def test_a_run_logs_both_scores_and_its_report_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = split_folder(tmp_path / "finqa", [finqa(1), finqa(2)], [finqa(3)])
+    config = Path(__file__).parents[2] / "qtrain" / "configs" / "finqa_cold_tiny.toml"
+    small = ["train.steps=1", "eval.every=1", "rollout.samples=2", "rollout.rationale_budget=2"]
+    commands = (
+        ["train", str(config), f"data={folder}", *small, "model.hidden_size=16", "--out", str(tmp_path / "run")],
+        ["evaluate", str(tmp_path / "run")],
+        ["report", str(tmp_path / "run"), "--output", str(tmp_path / "report.html")],
+    )
+    printed = []
+    for words in commands:
+        with pytest.raises(SystemExit) as stop:
+            main(words)
+        assert stop.value.code == 0
+        printed.append(capsys.readouterr().out)
+    scores = {"numeric", "numeric_official"}
+    evals = read_jsonl(tmp_path / "run" / "evals.jsonl")
+    assert [0 <= row[name] <= 1 for row in evals for name in scores] == [True] * 4
+    assert all(row["official"].keys() == scores for row in read_jsonl(tmp_path / "run" / "samples.jsonl"))
+    assert scores <= set(printed[1].split())
 
 
 NO_FINQA = {
