@@ -10,7 +10,7 @@ from transformers import Qwen3ForCausalLM
 
 from qtrain.config import Config, RolloutConfig
 from qtrain.engines.base import Diverged, Group
-from qtrain.engines.transformers import TransformersEngine
+from qtrain.engines.transformers import TransformersEngine, _CachedGroup
 from qtrain.errors import UserError
 from qtrain.log_weights import row_log_probs
 from qtrain.memory import ModelSize
@@ -263,6 +263,7 @@ def test_the_cache_grows_to_what_is_needed_and_no_further(model: Qwen3ForCausalL
     prompts, gold = encode_examples(task.tokenizer, task.batch(2, np.random.default_rng(0)))
     settings = RolloutConfig(samples=3, rationale_budget=9, answer_budget=3)
     group = TransformersEngine(model, ids).start(prompts, settings)
+    assert isinstance(group, _CachedGroup)
     group.rationales(torch.zeros(6, 9, dtype=torch.float64) + 0.5, score_norms=False)
     group.score([answer for answer in gold for _ in range(3)])
     widths = {layer.own[0].shape[2] for layer in group.cache.layers.values()}
