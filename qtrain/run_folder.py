@@ -284,7 +284,7 @@ def _check_same(folder: Path, config: Config) -> None:
         if (
             key in PATHS
             and None not in (old, new)
-            and (has_fingerprints or Path(old).absolute() == Path(new).absolute())
+            and (has_fingerprints or Path(str(old)).absolute() == Path(str(new)).absolute())
         ):
             continue
         if key == "train.steps" and new is not None and new > old:
