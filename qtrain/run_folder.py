@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -42,6 +42,9 @@ TIMINGS = ("seconds", "tokens_per_second")
 
 COMPARISON = "comparison.json"
 """What a comparison's folder holds beside its run folders: the list of their results."""
+
+PER_RUN = ("estimator", "train.seed", "pretrain.seed")
+"""The keys of a configuration in which the runs of one comparison differ."""
 
 ESCAPED = 0.05
 """Escape: the first step whose batch has a mean P above this."""
@@ -206,18 +209,29 @@ def check_free(folder: Path, config: Config, *, resume: bool = False) -> None:
     if not resume and begun:
         raise UserError(f"{folder}: holds the checkpoints of an interrupted run; add --resume, or choose another --out")
     if resume and (finished or begun):
-        _check_same(read_json(folder / CONFIG, "a run folder"), config.as_table(), folder)
+        check_same(config, folder, "run")
 
 
-def _check_same(there: Any, here: dict[str, Any], folder: Path) -> None:
-    before, now = flat(there), flat(here)
+def check_same(config: Config, folder: Path, what: str, *, apart_from: Container[str] = ()) -> None:
+    """Refuse a folder whose configuration is another one.
+
+    Args:
+        config: What its configuration is to be.
+        folder: Where `config.json` is.
+        what: A run or a comparison, for the error line.
+        apart_from: Dotted keys that may differ.
+
+    Raises:
+        UserError: It is; the line names the first key that differs.
+    """
+    before, now = flat(read_json(folder / CONFIG, f"a {what} folder")), flat(config.as_table())
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-    if changed:
-        key = changed[0]
-        raise UserError(
-            f"{folder}: holds a run of another configuration: {key} is {before.get(key)!r} there and {now.get(key)!r} "
-            f"here; give it that value, or choose another --out"
-        )
+    for key in changed:
+        if key not in apart_from:
+            raise UserError(
+                f"{folder}: holds a {what} of another configuration: {key} is {before.get(key)!r} there and "
+                f"{now.get(key)!r} here; give it that value, or choose another --out"
+            )
 
 
 def flat(table: Any, prefix: str = "") -> dict[str, Any]:

@@ -159,6 +159,13 @@ def test_the_base_is_evaluated_without_training(folder: Path, capsys: pytest.Cap
     test = json.loads((cell / "test.json").read_text())
     assert test["step"] is None
     assert test["config"]["task"]["held_out_half"] == "test"
+    # It is not evaluated again.
+    before = (cell / "test.json").stat().st_mtime_ns
+    assert run("table3", *words) == 0
+    assert (cell / "test.json").stat().st_mtime_ns == before
+    capsys.readouterr()
+    assert run("table3", *words, "eval.samples=3") == 2
+    assert "test.json: is of another configuration" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
