@@ -103,5 +103,4 @@ def _earlier(config: Config, out: Path) -> list[dict[str, Any]]:
         runs = [cell(config.with_values({"estimator": entry["estimator"]}), entry["seed"], out) for entry in rows]
     except (TypeError, KeyError, UserError):
         raise UserError(f"{path}: damaged: not a list of results; delete it, and name its estimators again") from None
-    results = [run.finished() for run in runs if run.folder.exists()]
-    return [row(result) for result in results if result is not None]
+    return [row(result) for run in runs if (result := run.finished()) is not None]

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
@@ -168,6 +169,7 @@ class _Worker:
         self.alive = True
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, place.threads))
+        resource_tracker.ensure_running()  # when it starts it lets SIGINT through again
         with _environment(place), _ctrl_c_held_back():
             self.process.start()
         theirs.close()

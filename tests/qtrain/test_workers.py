@@ -138,6 +138,7 @@ def start(signals: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)  # of a pipe that nobody opens
 def test_ctrl_c_in_a_terminal_reaches_a_worker_once(signals: Path) -> None:
     process = start(signals)
     with signals.open() as pipe:
@@ -150,6 +151,7 @@ def test_ctrl_c_in_a_terminal_reaches_a_worker_once(signals: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_a_worker_ends_with_its_killed_parent(signals: Path) -> None:
     process = start(signals)
     with signals.open() as pipe:

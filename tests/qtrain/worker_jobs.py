@@ -101,6 +101,10 @@ def work_off(jobs: Sequence[Job], places: Sequence[Place], show: Any = lambda _:
     return results
 
 
+if __name__ == "__mp_main__":
+    # A worker of the program below is starting. A terminal's Ctrl-C may reach it even now, and is its parent's.
+    signal.raise_signal(signal.SIGINT)
+
 if __name__ == "__main__":
     try:
         import worker_jobs  # a class of this file as a module's, which the workers import too
