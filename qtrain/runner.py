@@ -84,11 +84,11 @@ def run_all(
 ) -> list[dict[str, Any]]:
     """Do every run that is not finished, after the pre-training that it needs.
 
-    A single process is this one. Several are worker processes, each with a GPU of its own where the runs compute on
-    GPUs (see `qtrain.placement.places`).
+    A single process is this one. Several are worker processes, each with its own GPU where the runs compute on GPUs
+    (see `qtrain.placement.places`).
 
     Args:
-        runs: What to do; each has a folder of its own.
+        runs: What to do; no two have the same folder.
         jobs: Runs at a time; None takes one a GPU, and without GPUs one a core, or a single one where a model is wide.
         title: What the progress display is about.
         done: Called after each run.

@@ -98,7 +98,7 @@ def in_workers(
 
     The first interrupt (Ctrl-C or a polite kill of this process) is passed on to the workers once, who may end their
     step and write a checkpoint; so is the first failure. The next interrupt ends the workers at once. A terminal's
-    Ctrl-C does not reach them by itself: each has a session of its own.
+    Ctrl-C does not reach them by itself, since each has its own session.
 
     Args:
         places: Of the workers.
@@ -144,8 +144,8 @@ def _go_on(
         if not busy or len(interrupts) + (failure is not None) > 1:
             return failure
         # The time limit lets an interrupt through.
-        for connection in wait([worker.connection for worker in workers if worker.alive], timeout=0.2):
-            worker = next(one for one in workers if one.connection is connection)
+        ready = wait([worker.connection for worker in workers if worker.alive], timeout=0.2)
+        for worker in (worker for worker in workers if worker.connection in ready):
             try:
                 worker.listen(show, finished)
             except Exception as error:

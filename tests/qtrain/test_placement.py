@@ -27,7 +27,7 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_gpus(monkeypatch: pytest.MonkeyPatch, count: int, listed: str | None = None) -> None:
-    """So many GPUs in torch's eyes, and what CUDA_VISIBLE_DEVICES says."""
+    """Have torch see this number of GPUs, and CUDA_VISIBLE_DEVICES list them."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.delenv(VISIBLE, raising=False)

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 from reproduce_cases import TINY, official_files, pretrained_folder
 
 from qtrain.cli import main
@@ -145,6 +146,23 @@ def test_a_cell_is_run_once_and_its_table_written(folder: Path, capsys: pytest.C
     # The same folder for other settings would mix two experiments.
     assert run("table1", "run", *settings, "optimizer.lr=7", *words[len(settings) :]) == 2
     assert "holds a run of another configuration: optimizer.lr is 0.001 there and 7.0 here" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_cells_run_side_by_side_where_there_are_two_gpus(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GPUs in name only: the workers, which find none, compute on the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    model, data = pretrained_folder(folder / "model"), official_files(folder / "data", "finqa")
+    names = ["finqa-cold-garl-q.75", "finqa-cold-grpo"]
+    words = ["run", f"model.pretrained={model}", *TINY, "--only", *names, "--data", str(data)]
+    assert run("table1", *words) == 0
+    assert len(re.findall(r"^ *finqa-cold-(?:garl-q\.75|grpo) +\d", capsys.readouterr().out, re.MULTILINE)) == 2
+    for name in names:
+        cell = folder / "runs" / "reproduce" / "table1" / name
+        assert json.loads((cell / "test.json").read_text())["step"] is not None
 
 
 @pytest.mark.slow

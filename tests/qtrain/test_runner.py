@@ -10,6 +10,7 @@ import torch
 from reliability import content
 
 from qtrain import runner
+from qtrain.compare import cells_of
 from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.placement import Place
@@ -17,6 +18,9 @@ from qtrain.pretrain import get_base
 from qtrain.progress import Report
 from qtrain.run_folder import RESULT, read_json, write_json
 from qtrain.runner import Run, run_all
+from qtrain.studies import STUDIES
+from qtrain.studies.shipped import choices
+from qtrain.studies.study import run_study
 from qtrain.tasks import make_task
 from qtrain.train import train
 from qtrain.workers import Host, Job
@@ -74,16 +78,16 @@ def test_one_run_at_a_time_is_done_here_and_finished_ones_are_left_alone(
     first = run_all(runs, jobs=1, title="two", done=lambda: calls.append(len(calls)))
     assert torch.get_num_threads() == threads
     assert capsys.readouterr().err == "base, seed 0: ready\ngrpo: done\ngarl:q=1: done\n"
-    kept = {path: path.stat().st_mtime_ns for run in runs for path in run.folder.rglob("*")}
+    written = {path: path.stat().st_mtime_ns for run in runs for path in run.folder.rglob("*")}
     # Whatever the number of jobs: one run is left, and needs no worker.
     (runs[0].folder / RESULT).unlink()
     again = run_all(runs, jobs=5, title="two", done=lambda: calls.append(len(calls)))
-    assert [one | {"seconds": 0} for one in again] == [one | {"seconds": 0} for one in first]
+    assert [result | {"seconds": 0} for result in again] == [result | {"seconds": 0} for result in first]
     assert again[1] == first[1]
     assert calls == [0, 1, 2]
     lines = "two: 1 of 2 runs were finished before\nbase, seed 0: ready\ngrpo: done\n"
     assert capsys.readouterr().err == lines
-    assert all(path.stat().st_mtime_ns == when for path, when in kept.items() if path.is_relative_to(runs[1].folder))
+    assert all(path.stat().st_mtime_ns == when for path, when in written.items() if path.is_relative_to(runs[1].folder))
     assert run_all(runs, jobs=5) == again
     assert run_all([], jobs=5) == []
 
@@ -128,7 +132,7 @@ class Waits(Run):
 def test_runs_wait_for_their_bases_and_not_for_others(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two seeds, two values of p0, and workers of the test's own: jobs end when it says so."""
+    """Two seeds, two values of p0, with workers in name only: jobs end when the test says so."""
     log: list[str] = []
 
     def slowly(
@@ -190,3 +194,16 @@ def test_a_result_is_that_of_the_folder(config: Config, tmp_path: Path) -> None:
     assert run.finished() is None
     (result,) = run_all([run])
     assert read_json(run.folder / RESULT, "a run folder") == result == run.finished()
+
+
+def test_a_study_is_its_runs(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def study(seeds: Sequence[int], folder: Path) -> list[Run]:
+        """Two of them."""
+        return cells_of(config, choices("grpo", "garl:q=1"), seeds, folder)
+
+    monkeypatch.setitem(STUDIES, "cold_start", study)
+    data = run_study("cold_start", [3], tmp_path / "runs", tmp_path / "data.json", jobs=1)
+    assert read_json(tmp_path / "data.json", "a study") == data
+    assert data["about"] == "Two of them."
+    assert [(row["estimator"], row["seed"]) for row in data["rows"]] == [("grpo", 3), ("garl:q=1", 3)]
+    assert all(row["curve"]["step"] == [0, 2, 3] for row in data["rows"])

@@ -130,7 +130,7 @@ def test_a_second_interrupt_ends_even_the_stubborn(signals: Path, monkeypatch: p
 
 
 def start(signals: Path) -> subprocess.Popen[str]:
-    """A process in a session of its own, as in a terminal of its own, whose worker waits."""
+    """A process whose worker waits, in its own session as if it had its own terminal."""
     # A shell that runs the tests in the background has them ignore Ctrl-C, and so would this process.
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     words = [sys.executable, worker_jobs.__file__, str(signals)]
