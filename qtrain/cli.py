@@ -169,7 +169,7 @@ def compare(
         estimator: Names with parameters: grpo rb_rloo garl:q=.25 paft:q=.75,k=8
         out: Folder of the comparison, one run folder in it per estimator and seed.
         seeds: Bases and training seeds 0 to N - 1.
-        jobs: Worker processes of one thread each; by default one per core.
+        jobs: Runs at a time. By default one a GPU; without GPUs one a core, or a single one of a wide model.
     """
     from qtrain.commands import compare_command
 
@@ -194,7 +194,7 @@ def study(
         seeds: Bases and training seeds 0 to N - 1.
         runs: Where the run folders lie, finished ones are kept; by default runs/studies/NAME.
         output: The data file; by default figures/data/NAME.json.
-        jobs: Worker processes of one thread each; by default one per core.
+        jobs: Runs at a time. By default one a GPU; without GPUs one a core, or a single one of a wide model.
     """
     from qtrain.commands import study_command
 

@@ -17,7 +17,8 @@ from qtrain.device import find_device
 from qtrain.engines import check_engine
 from qtrain.errors import UserError
 from qtrain.finished import Which, check_base, evaluate_run, finished_config, weights_folder
-from qtrain.model_config import ModelConfig, PretrainedConfig
+from qtrain.model_config import PretrainedConfig
+from qtrain.placement import on_one_thread
 from qtrain.policy import export_policy
 from qtrain.prepare import prepare
 from qtrain.pretrain import get_base
@@ -29,9 +30,6 @@ from qtrain.tasks.qa_config import QAConfig
 from qtrain.train import train
 
 out_console = Console()
-
-SINGLE_THREAD_WIDTH = 256
-"""Models up to this width run on one thread: more threads only wait for each other."""
 
 
 def pretrain_command(path: Path, overrides: tuple[str, ...]) -> None:
@@ -55,7 +53,7 @@ def train_command(
     config = read_config(path, overrides)
     check_engine(config.rollout)
     find_device(config.train.device)
-    if isinstance(config.model, ModelConfig) and config.model.hidden_size <= SINGLE_THREAD_WIDTH:
+    if on_one_thread(config):
         torch.set_num_threads(1)
     folder = out or Path("runs") / f"{config.name}-{folder_name(config)}"
     check_free(folder, config, resume=resume)

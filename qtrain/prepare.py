@@ -25,6 +25,9 @@ from qtrain.tasks.limits import PRETRAINED_RATIONALE, RANDOM_RATIONALE, RowLimit
 from qtrain.tasks.qa import QATask
 from qtrain.tasks.tokenizer import is_local
 
+PREPARED = ("task", "data", "model", "rollout")
+"""The tables and keys of a configuration that `prepare` reads and completes."""
+
 TRIED = 256
 """Examples of a task without records whose lengths are looked at."""
 

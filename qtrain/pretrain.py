@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +69,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qcontinuum" / "bases"
 
 
+def pretraining(config: Config) -> dict[str, Any]:
+    """What decides the pre-training: configurations that agree here differ in their bases' p0 alone."""
+    return {
+        "format": FORMAT,
+        "task": config.task.model_dump(mode="json", exclude={"variant"}),
+        "model": config.model.model_dump(mode="json"),
+        "pretrain": config.pretrain.model_dump(mode="json", exclude={"p0"}),
+    }
+
+
 def get_base(config: Config, task: Task, *, progress: Progress | None = None) -> Base:
     """The base model of a configuration, from the cache or made now.
 
@@ -82,13 +93,7 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
     """
     if isinstance(config.model, PretrainedConfig):
         return Base(Path(config.model.pretrained), config.model.model_dump(mode="json"))
-    natural = {
-        "format": FORMAT,
-        "task": config.task.model_dump(mode="json", exclude={"variant"}),
-        "model": config.model.model_dump(mode="json"),
-        "pretrain": config.pretrain.model_dump(mode="json", exclude={"p0"}),
-        "vocabulary": len(task.tokenizer),
-    }
+    natural = {**pretraining(config), "vocabulary": len(task.tokenizer)}
     base = _cached(natural, lambda: _pretrain(config, task, progress))
     if config.pretrain.p0 is None:
         return base

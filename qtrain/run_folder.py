@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -47,6 +47,9 @@ TIMINGS = ("seconds", "tokens_per_second")
 
 COMPARISON = "comparison.json"
 """What a comparison's folder holds beside its run folders: the list of their results."""
+
+PER_RUN = ("estimator", "train.seed", "pretrain.seed")
+"""The keys of a configuration in which the runs of one comparison differ."""
 
 ESCAPED = 0.05
 """Escape: the first step whose batch has a mean P above this."""
@@ -96,7 +99,7 @@ class RunFolder:
         Raises:
             UserError: It diverged, or has no checkpoint to go on from.
         """
-        if config.train.steps <= _settings(self.folder)["train.steps"]:
+        if config.train.steps <= settings_of(self.folder)["train.steps"]:
             return
         if result["diverged_step"] is not None:
             raise UserError(
@@ -258,7 +261,7 @@ def check_free(folder: Path, config: Config, *, resume: bool = False) -> None:
     if not resume and begun:
         raise UserError(f"{folder}: holds the checkpoints of an interrupted run; add --resume, or choose another --out")
     if resume and (finished or begun):
-        _check_same(folder, config)
+        check_same(config, folder, "run")
 
 
 PATHS = ("data", "model.pretrained", "task.tokenizer")
@@ -274,12 +277,23 @@ BUDGETS = ("rollout.rationale_budget", "rollout.answer_budget")
 """Settings that are 0 until `qtrain.prepare` chooses them."""
 
 
-def _check_same(folder: Path, config: Config) -> None:
-    before, now = _settings(folder), flat(config.as_table())
+def check_same(config: Config, folder: Path, what: str, *, apart_from: Container[str] = ()) -> None:
+    """Refuse a folder whose configuration is another one, apart from settings that may change.
+
+    Args:
+        config: What its configuration is to be. `train.steps` may be larger.
+        folder: Where `config.json` is.
+        what: A run or a comparison, for the error line.
+        apart_from: Dotted keys that may differ.
+
+    Raises:
+        UserError: It is; the line names the first key that differs.
+    """
+    before, now = settings_of(folder, what), flat(config.as_table())
     has_fingerprints = (folder / FINGERPRINTS).exists()
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
-        if old == new or key in FREE or (key in BUDGETS and new == 0):
+        if old == new or key in FREE or key in apart_from or (key in BUDGETS and new == 0):
             continue
         if (
             key in PATHS
@@ -291,14 +305,18 @@ def _check_same(folder: Path, config: Config) -> None:
             continue
         mend = "it can only be raised" if key == "train.steps" else "give it that value"
         raise UserError(
-            f"{folder}: holds a run of another configuration: {key} is {old!r} there and {new!r} here; {mend}, or "
+            f"{folder}: holds a {what} of another configuration: {key} is {old!r} there and {new!r} here; {mend}, or "
             f"choose another --out"
         )
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    """The settings of the run in a folder, with dotted keys; those that its version did not have at their defaults."""
-    table = read_object(folder / CONFIG, "a run folder")
+def settings_of(folder: Path, what: str = "run") -> dict[str, Any]:
+    """The settings of a run or comparison, with dotted keys; those that its version did not have at their defaults.
+
+    Raises:
+        UserError: There are none, or they are damaged.
+    """
+    table = read_object(folder / CONFIG, f"a {what} folder")
     with suppress(ValueError, UserError):
         table = Config.model_validate(table).as_table()
     return flat(table)

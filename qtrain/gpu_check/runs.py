@@ -1,18 +1,14 @@
-"""Runs of one configuration in this process, one after the other, as a comparison's folder, and their table."""
+"""Runs of one configuration on one device as a comparison's folder, and their table."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qtrain.compare import cells_of, row
+from qtrain.compare import cells_of, compare
 from qtrain.config import Config
 from qtrain.gpu_check.table import curves, table
-from qtrain.pretrain import get_base
-from qtrain.progress import Board, Report
-from qtrain.run_folder import COMPARISON, CONFIG, ENVIRONMENT, EVALS, METRICS, environment, read_jsonl, write_json
+from qtrain.run_folder import EVALS, METRICS, read_jsonl, read_result
 from qtrain.studies.shipped import choices
-from qtrain.tasks import make_task
-from qtrain.train import train
 
 CURVE = ("step", "p_at_1", "p", "mean_log_p")
 
@@ -52,7 +48,7 @@ SHOWN = {
 def compared(config: Config, estimators: Sequence[str], out: Path) -> list[dict[str, Any]]:
     """Train each estimator from one base, going on from the last checkpoints, and write `comparison.json` into `out`.
 
-    A GPU is one device: the worker processes of `qtrain.compare` would share it.
+    They follow each other on the first GPU: their speed is measured too.
 
     Returns:
         The runs' results, each with `curve` (lists of CURVE over the evaluations) and `tokens_per_second` (sampled
@@ -61,25 +57,9 @@ def compared(config: Config, estimators: Sequence[str], out: Path) -> list[dict[
     Raises:
         UserError: A folder holds something else, or a run cannot be made.
     """
-    cells = cells_of(config, choices(*estimators), [0], out)
-    task, results = make_task(config.task, config.data), []
-    with Board(config.name, total=len(cells)) as board:
-        for one in cells:
-
-            def pretraining(step: int, steps: int, loss: float) -> None:
-                board.show(Report("base", step, steps, f"loss {loss:.3f}", done=step == steps))
-
-            def training(step: int, metrics: dict[str, float], _: object, label: str = one.label) -> None:
-                board.show(Report(label, step, config.train.steps, f"P {metrics['p']:.1e}"))
-
-            base = get_base(one.config, task, progress=pretraining)
-            results.append(train(one.config, task, base, one.folder, watch=training, resume=True))
-            board.show(Report(one.label, config.train.steps, config.train.steps, "done", done=True))
-            board.cell_done()
-    write_json(out / CONFIG, config.as_table())
-    write_json(out / ENVIRONMENT, environment())
-    write_json(out / COMPARISON, [row(result) for result in results])
-    return [{**result, **_measured(one.folder)} for one, result in zip(cells, results, strict=True)]
+    compare(config, choices(*estimators), [0], out, jobs=1)
+    folders = [run.folder for run in cells_of(config, choices(*estimators), [0], out)]
+    return [{**read_result(folder), **_measured(folder)} for folder in folders]
 
 
 def show(result: dict[str, Any]) -> list[str]:

@@ -26,6 +26,7 @@ from qtrain.run_folder import (
     ENVIRONMENT,
     EVALS,
     METRICS,
+    PER_RUN,
     RESULT,
     SAMPLES,
     SKIPPED,
@@ -33,9 +34,6 @@ from qtrain.run_folder import (
     read_json,
     read_jsonl,
 )
-
-PER_RUN = (("estimator",), ("train", "seed"), ("pretrain", "seed"))
-"""The keys of a configuration in which the runs of one comparison differ."""
 
 CONFIG_KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str,
@@ -146,8 +144,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _shared(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration without what differs between the runs of a comparison."""
-    own = {path[0] for path in PER_RUN if len(path) == 1}
-    shared = {key: value for key, value in config.items() if key not in own}
-    for table, key in (path for path in PER_RUN if len(path) == 2):
+    shared = {key: value for key, value in config.items() if key not in PER_RUN}
+    for table, key in (path.split(".") for path in PER_RUN if "." in path):
         shared[table] = {name: value for name, value in shared.get(table, {}).items() if name != key}
     return shared

@@ -1,12 +1,12 @@
 """The studies by name: committed experiments whose data files the figures and docs are made from.
 
-To add one: a file here with a function from (seeds, folder) to cells, and one line in STUDIES.
+To add one: a file here with a function from (seeds, folder) to runs, and one line in STUDIES.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from qtrain.compare import Cell
+from qtrain.runner import Run
 from qtrain.studies.adam import adam_alike, adam_conflict
 from qtrain.studies.adam_epsilon import adam_epsilon
 from qtrain.studies.baseline import baseline
@@ -18,7 +18,7 @@ from qtrain.studies.max_coefficient import SERIES as MAX_COEFFICIENT_SERIES
 from qtrain.studies.max_coefficient import max_coefficient
 from qtrain.studies.warm_paft import warm_paft
 
-STUDIES: dict[str, Callable[[Sequence[int], Path], list[Cell]]] = {
+STUDIES: dict[str, Callable[[Sequence[int], Path], list[Run]]] = {
     "cold_start": cold_start,
     "adam_conflict": adam_conflict,
     "adam_alike": adam_alike,

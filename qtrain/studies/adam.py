@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtrain.compare import Cell, cells_of
+from qtrain.compare import cells_of
+from qtrain.runner import Run
 from qtrain.studies.shipped import TABLE_1, choices, shipped_config
 
 
-def adam_conflict(seeds: Sequence[int], folder: Path) -> list[Cell]:
+def adam_conflict(seeds: Sequence[int], folder: Path) -> list[Run]:
     """`adam_conflict.toml` x the six estimators and PAFT .75 x seeds."""
     return cells_of(shipped_config("adam_conflict"), choices(*TABLE_1, "paft:q=.75"), seeds, folder)
 
 
-def adam_alike(seeds: Sequence[int], folder: Path) -> list[Cell]:
+def adam_alike(seeds: Sequence[int], folder: Path) -> list[Run]:
     """`adam_alike.toml` x the six estimators x seeds."""
     return cells_of(shipped_config("adam_alike"), choices(*TABLE_1), seeds, folder)

@@ -8,7 +8,8 @@ below, a step's size does not depend on the gradient's. The starts are those of 
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtrain.compare import Cell, cell
+from qtrain.compare import cell
+from qtrain.runner import Run
 from qtrain.studies.shipped import shipped_config
 
 EPS = (1e-8, 3e-4, 3e-2, 3e-1)
@@ -17,7 +18,7 @@ Q = ("rb_rloo", "garl:q=.25", "garl:q=.5", "garl:q=.75", "garl:q=1")
 MOST_STEPS = 600
 
 
-def adam_epsilon(seeds: Sequence[int], folder: Path) -> list[Cell]:
+def adam_epsilon(seeds: Sequence[int], folder: Path) -> list[Run]:
     """`adam_alike.toml` x q x epsilon x p0 x seeds, stopped at escape."""
     config = shipped_config("adam_alike").with_values(
         {"train.steps": MOST_STEPS, "train.stop_at_p": 0.05, "eval.every": MOST_STEPS}

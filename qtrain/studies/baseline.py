@@ -7,7 +7,8 @@ and with the norm-weighted one. The runs with the baseline also measure what it 
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtrain.compare import Cell, cell
+from qtrain.compare import cell
+from qtrain.runner import Run
 from qtrain.studies.shipped import shipped_config
 
 Q = (0.25, 1.0)
@@ -15,7 +16,7 @@ LR = (1e-3, 3e-3)
 ESTIMATORS = ("garl:q={q}", "garl:q={q},baseline=none", "garl_weighted:q={q}")
 
 
-def baseline(seeds: Sequence[int], folder: Path) -> list[Cell]:
+def baseline(seeds: Sequence[int], folder: Path) -> list[Run]:
     """`warm_start.toml` x baseline x q x rate x seeds."""
     config = shipped_config("warm_start")
     return [

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtrain.compare import Cell, cells_of
+from qtrain.compare import cells_of
+from qtrain.runner import Run
 from qtrain.studies.shipped import TABLE_1, choices, shipped_config
 
 
-def cold_start(seeds: Sequence[int], folder: Path) -> list[Cell]:
+def cold_start(seeds: Sequence[int], folder: Path) -> list[Run]:
     """`cold_start.toml` x the six estimators x seeds."""
     return cells_of(shipped_config("cold_start"), choices(*TABLE_1), seeds, folder)

@@ -9,8 +9,9 @@ prompts.
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtrain.compare import Cell, cell
+from qtrain.compare import cell
 from qtrain.config import Config
+from qtrain.runner import Run
 from qtrain.studies.shipped import TABLE_1, shipped_config
 
 ON_WEIGHTS = TABLE_1[1:]
@@ -18,7 +19,7 @@ TINY_P0 = 1e-12
 NO_EPS = 1e-30
 
 
-def common_factor(seeds: Sequence[int], folder: Path) -> list[Cell]:
+def common_factor(seeds: Sequence[int], folder: Path) -> list[Run]:
     """Each case with and without the common factor x q x seeds; what other studies ran already is left out."""
     cold, alike, conflict = (shipped_config(name) for name in ("cold_start", "adam_alike", "adam_conflict"))
     tiny = alike.with_values({"pretrain.p0": TINY_P0, "train.steps": 250, "eval.every": 25})

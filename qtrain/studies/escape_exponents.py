@@ -8,7 +8,8 @@ through parameter space does not depend on q, so it serves every q. It does depe
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtrain.compare import Cell, cell
+from qtrain.compare import cell
+from qtrain.runner import Run
 from qtrain.studies.shipped import shipped_config
 
 MOST_STEPS = 1500
@@ -27,7 +28,7 @@ NATS = 1.5
 """They measure it whenever log P has moved by this much."""
 
 
-def escape_exponents(seeds: Sequence[int], folder: Path) -> list[Cell]:
+def escape_exponents(seeds: Sequence[int], folder: Path) -> list[Run]:
     """Q x p0 x seeds, stopped at escape, and a slow run from every p0 that measures ||s||^2."""
     config = shipped_config("cold_start").with_values(
         {

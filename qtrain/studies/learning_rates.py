@@ -8,9 +8,10 @@ higher the smaller q is. The scan runs on seed 0; the best rate then runs on eve
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtrain.compare import Cell, cell
+from qtrain.compare import cell
 from qtrain.errors import UserError
 from qtrain.run_folder import RESULT, read_json
+from qtrain.runner import Run
 from qtrain.studies.shipped import TABLE_1, shipped_config
 
 LOWEST_EXPONENT = {
@@ -26,13 +27,13 @@ LOWEST_EXPONENT = {
 SCAN_SEED = 0
 
 
-def learning_rates(seeds: Sequence[int], folder: Path) -> list[Cell]:
+def learning_rates(seeds: Sequence[int], folder: Path) -> list[Run]:
     """Seven rates an estimator on SCAN_SEED; `seeds` is not read."""
     del seeds
     return [_cell(word, rate, SCAN_SEED, folder) for word in TABLE_1 for rate in _rates(word)]
 
 
-def best_learning_rates(seeds: Sequence[int], folder: Path) -> list[Cell]:
+def best_learning_rates(seeds: Sequence[int], folder: Path) -> list[Run]:
     """The best rate of each estimator, by p@1 and then mean log P in the finished scan, on every seed."""
     scan = folder.parent / "learning_rates"
     return [_cell(word, _best(word, scan), seed, folder) for word in TABLE_1 for seed in seeds]
@@ -42,7 +43,7 @@ def _rates(word: str) -> list[float]:
     return [float(f"{10 ** (LOWEST_EXPONENT[word] + half / 2):.3g}") for half in range(7)]
 
 
-def _cell(word: str, rate: float, seed: int, folder: Path) -> Cell:
+def _cell(word: str, rate: float, seed: int, folder: Path) -> Run:
     config = shipped_config("cold_start").with_values({"estimator": word, "optimizer.lr": rate})
     return cell(config, seed, folder, suffix=f"lr{rate:g}")
 

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtrain.compare import Cell, cells_of
+from qtrain.compare import cells_of
+from qtrain.runner import Run
 from qtrain.studies.shipped import TABLE_1, choices, shipped_config
 
 SERIES = ("max_c", "log_p")
 """Metrics whose every step the data file keeps."""
 
 
-def max_coefficient(seeds: Sequence[int], folder: Path) -> list[Cell]:
+def max_coefficient(seeds: Sequence[int], folder: Path) -> list[Run]:
     """`cold_start.toml` x five values of q x seeds; GRPO has no c_m."""
     config = shipped_config("cold_start")
     # Only the steps are read: two evaluations are enough for a result.

@@ -1,13 +1,13 @@
-"""Running a study: its cells, then one small data file with rows, curves and provenance."""
+"""Running a study: its training runs, then one small data file with rows, curves and provenance."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qtrain.compare import Cell, run_cells
 from qtrain.errors import UserError, did_you_mean
 from qtrain.run_folder import EVALS, METRICS, environment, read_jsonl, write_json
+from qtrain.runner import Run, run_all
 from qtrain.studies import SERIES, STUDIES
 
 
@@ -21,7 +21,7 @@ def run_study(
         seeds: Bases and training seeds.
         folder: Where the run folders lie; finished ones are kept.
         output: The data file, JSON.
-        jobs: Worker processes; None takes one per core.
+        jobs: See `qtrain.runner.run_all`.
 
     Returns:
         The data: `study`, `about`, `provenance`, `rows`. A row has the run's result, its varied settings (`optimizer`,
@@ -36,14 +36,14 @@ def run_study(
     if name not in STUDIES:
         raise UserError(f"unknown study {name!r}; {did_you_mean(name, STUDIES)}")
     started = environment()
-    cells = STUDIES[name](seeds, folder)
+    runs = STUDIES[name](seeds, folder)
     _check_output(output)
-    results = run_cells(cells, jobs=jobs, title=name)
+    results = run_all(runs, jobs=jobs, title=name)
     data = {
         "study": name,
         "about": (STUDIES[name].__doc__ or "").strip(),
         "provenance": started,
-        "rows": [_row(one, result, SERIES.get(name, ())) for one, result in zip(cells, results, strict=True)],
+        "rows": [_row(run, result, SERIES.get(name, ())) for run, result in zip(runs, results, strict=True)],
     }
     write_json(output, data)
     return data
@@ -59,9 +59,9 @@ def _check_output(output: Path) -> None:
         raise UserError(f"{output}: cannot be written; choose another --output")
 
 
-def _row(one: Cell, result: dict[str, Any], series: Sequence[str]) -> dict[str, Any]:
-    config = one.config
-    evals = read_jsonl(one.folder / EVALS)
+def _row(run: Run, result: dict[str, Any], series: Sequence[str]) -> dict[str, Any]:
+    config = run.config
+    evals = read_jsonl(run.folder / EVALS)
     names = ("step", "p_at_1", f"maj_at_{config.eval.samples}", "p", "mean_log_p")
     names = [name for name in names if name in evals[0]]
     row = {
@@ -76,7 +76,7 @@ def _row(one: Cell, result: dict[str, Any], series: Sequence[str]) -> dict[str, 
         "relative_weights": config.train.relative_weights,
         "curve": {name: [_short(entry[name]) for entry in evals] for name in names},
     }
-    metrics = read_jsonl(one.folder / METRICS)
+    metrics = read_jsonl(run.folder / METRICS)
     if series:
         row["series"] = {name: [_short(entry[name]) for entry in metrics] for name in ("step", *series)}
     measured = [entry for entry in metrics if "score_norm_sq" in entry]

@@ -6,14 +6,15 @@ At a third of that rate no run of the study `baseline` falls, so that there is n
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtrain.compare import Cell, cells_of
+from qtrain.compare import cells_of
+from qtrain.runner import Run
 from qtrain.studies.shipped import choices, shipped_config
 
 Q = (".25", ".75", "1")
 LR = 3e-3
 
 
-def warm_paft(seeds: Sequence[int], folder: Path) -> list[Cell]:
+def warm_paft(seeds: Sequence[int], folder: Path) -> list[Run]:
     """`warm_start.toml` at LR x GARL and PAFT x q x seeds."""
     config = shipped_config("warm_start").with_values({"optimizer.lr": LR, "eval.every": 10})
     return cells_of(config, choices(*(f"{name}:q={q}" for q in Q for name in ("garl", "paft"))), seeds, folder)

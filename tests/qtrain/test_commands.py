@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from qtrain import runner
 from qtrain.cli import main
-from qtrain.config import Config
+from qtrain.config import Config, read_config
 from qtrain.run_folder import write_json
 
 ROW = [
@@ -53,7 +55,6 @@ def run(*words: str) -> int:
     return stop.value.code
 
 
-@pytest.mark.slow
 def test_compare_writes_one_row_a_cell_and_resumes(tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", tiny, "--estimator", "grpo", "garl:q=.5", "--seeds", "2", "--out", "out", "--jobs", "1"]
     assert run(*words) == 0
@@ -75,8 +76,9 @@ def test_compare_writes_one_row_a_cell_and_resumes(tiny: str, folder: Path, caps
     assert kept.stat().st_mtime_ns == before
     assert [row | {"seconds": 0} for row in again] == [row | {"seconds": 0} for row in rows]
     # The same folder for another configuration would mix two experiments.
+    capsys.readouterr()
     assert run(*words[:2], "optimizer.lr=7", *words[2:]) == 2
-    assert "holds a run of another configuration" in capsys.readouterr().err
+    assert "out: holds a comparison of another configuration: optimizer.lr is 0.001 there" in capsys.readouterr().err
 
 
 def test_train_evaluate_pretrain(tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,13 +127,119 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert [path.name for path in folder.iterdir()] == ["tiny.json"]
 
 
+def rows(folder: Path) -> list[tuple[str, int]]:
+    """Estimator and seed of each row of a comparison."""
+    return [(row["estimator"], row["seed"]) for row in json.loads((folder / "comparison.json").read_text())]
+
+
+def test_a_comparison_adds_to_the_one_in_its_folder(
+    tiny: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, page = folder / "out", folder / "page.html"
+    compare, report = ["compare", tiny, "--out", "out", "--jobs", "1"], ["report", "out", "-o", "page.html"]
+    assert run(*compare, "--estimator", "garl:q=.5", "--seeds", "2") == 0
+    first = (out / "garl-q.5-seed0" / "metrics.jsonl").stat().st_mtime_ns
+    with monkeypatch.context() as patch:
+
+        def interrupted(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(runner, "train", interrupted)
+        assert run(*compare, "--estimator", "grpo") == 130
+    # What was there before is whole.
+    assert run(*report) == 0
+    assert rows(out) == [("garl:q=0.5", 0), ("garl:q=0.5", 1)]
+    assert "GRPO" not in page.read_text()
+    capsys.readouterr()
+    assert run(*compare, "--estimator", "grpo") == 0
+    assert rows(out) == [("garl:q=0.5", 0), ("garl:q=0.5", 1), ("grpo", 0)]
+    assert (out / "garl-q.5-seed0" / "metrics.jsonl").stat().st_mtime_ns == first
+    printed = capsys.readouterr()
+    assert re.findall(r"^ (\S+) +(\d) ", printed.out, re.MULTILINE) == [
+        ("garl:q=0.5", "0"),
+        ("garl:q=0.5", "1"),
+        ("grpo", "0"),
+    ]
+    assert "garl" not in printed.err
+    assert run(*report) == 0
+    assert "GRPO" in page.read_text()
+    # A run that is done again keeps its place, new ones come last, and rows without a run folder go.
+    before = json.loads((out / "comparison.json").read_text())
+    (out / "garl-q.5-seed0" / "result.json").unlink()
+    shutil.rmtree(out / "garl-q.5-seed1")
+    assert run(*compare, "--estimator", "rloo", "garl:q=.5") == 0
+    assert rows(out) == [("garl:q=0.5", 0), ("grpo", 0), ("rloo", 0)]
+    after = json.loads((out / "comparison.json").read_text())
+    assert after[1] == before[2]
+    assert after[0] != before[0]  # by its seconds
+    assert after[0] | {"seconds": 0} == before[0] | {"seconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("optimizer.lr=7", "holds a comparison of another configuration: optimizer.lr is 0.001 there and 7.0 here"),
+        ("eval.every=1", "eval.every is 2 there and 1 here; give it that value, or choose another --out"),
+        ("train.steps=4", "train.steps is 3 there and 4 here"),
+        ("name=other", "name is 'tiny' there and 'other' here"),
+    ],
+)
+def test_a_comparison_of_another_configuration_is_left_alone(
+    override: str, line: str, tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_comparison(tiny, folder / "out")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    # An estimator or a seed in the overrides is one of the runs' own keys.
+    own = ["estimator=grpo", "train.seed=5", "pretrain.seed=6"]
+    assert run("compare", tiny, *own, override, "--estimator", "grpo", "--out", "out") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert line in error
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def write_comparison(config: str, out: Path, rows: object = ()) -> None:
+    """A comparison without runs, as far as `compare` looks at it."""
+    out.mkdir()
+    write_json(out / "config.json", read_config(Path(config)).as_table())
+    write_json(out / "comparison.json", rows)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [7, [7], {"a": 1}, [{}], [{"estimator": "grop", "seed": 0}], [{"estimator": "grpo", "seed": "x"}], [["grpo", 0]]],
+)
+def test_a_damaged_comparison_is_one_line(
+    rows: object, tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_comparison(tiny, folder / "out", rows)
+    assert run("compare", tiny, "--estimator", "grpo", "--out", "out") == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "qtrain: out/comparison.json: damaged: not a list of results; delete it, and name its estimators again\n"
+    )
+
+
+def test_a_comparison_does_not_begin_in_a_run_folder(
+    tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train", tiny, "--out", "run") == 0
+    before = {path.name for path in (folder / "run").iterdir()}
+    capsys.readouterr()
+    assert run("compare", tiny, "--estimator", "grpo", "--out", "run") == 2
+    assert capsys.readouterr().err == "qtrain: run: is a run folder, not a comparison's; choose another --out\n"
+    assert {path.name for path in (folder / "run").iterdir()} == before
+
+
 @pytest.mark.slow
-def test_an_interrupted_comparison_stops_its_workers_and_goes_on(tiny: str, folder: Path) -> None:
-    words = [sys.executable, "-m", "qtrain", "compare", tiny, "train.steps=4000", "eval.every=4000"]
-    words += ["--estimator", "rloo", "--out", "out", "--jobs", "1"]
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_comparison_stops_its_workers_and_goes_on(jobs: str, tiny: str, folder: Path) -> None:
+    words = ["compare", tiny, "train.steps=60", "eval.every=60", "--estimator", "rloo", "grpo", "--out", "out"]
     # A shell that runs the tests in the background has them ignore Ctrl-C, and so would this process.
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qtrain", *words, "--jobs", jobs], stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    )
     assert process.stderr is not None
     assert process.stderr.readline() == "base, seed 0: ready\n"
     process.send_signal(signal.SIGINT)
@@ -139,9 +247,10 @@ def test_an_interrupted_comparison_stops_its_workers_and_goes_on(tiny: str, fold
     assert process.returncode == 130
     assert error.splitlines()[-1].startswith("qtrain: interrupted")
     assert "Traceback" not in error
-    assert not (folder / "out" / "rloo-seed0" / "result.json").exists()
+    assert not list(folder.glob("out/*/result.json"))
     # What the interruption left behind does not stand in the way of the same command.
-    assert run(*words[3:4], tiny, "train.steps=3", *words[7:]) == 0
+    assert run(*words, "--jobs", "1") == 0
+    assert rows(folder / "out") == [("rloo", 0), ("grpo", 0)]
 
 
 def test_what_diverged_is_said_in_a_line(tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

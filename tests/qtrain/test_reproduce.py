@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 from reproduce_cases import TINY, official_files, pretrained_folder
 
 from qtrain.cli import main
@@ -148,6 +149,23 @@ def test_a_cell_is_run_once_and_its_table_written(folder: Path, capsys: pytest.C
 
 
 @pytest.mark.slow
+def test_cells_run_side_by_side_where_there_are_two_gpus(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GPUs in name only: the workers, which find none, compute on the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    model, data = pretrained_folder(folder / "model"), official_files(folder / "data", "finqa")
+    names = ["finqa-cold-garl-q.75", "finqa-cold-grpo"]
+    words = ["run", f"model.pretrained={model}", *TINY, "--only", *names, "--data", str(data)]
+    assert run("table1", *words) == 0
+    assert len(re.findall(r"^ *finqa-cold-(?:garl-q\.75|grpo) +\d", capsys.readouterr().out, re.MULTILINE)) == 2
+    for name in names:
+        cell = folder / "runs" / "reproduce" / "table1" / name
+        assert json.loads((cell / "test.json").read_text())["step"] is not None
+
+
+@pytest.mark.slow
 def test_the_base_is_evaluated_without_training(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, data = pretrained_folder(folder / "model"), official_files(folder / "data", "hotpotqa")
     sizes = ["task.train_size=none", "task.held_out_size=none"]
@@ -159,6 +177,13 @@ def test_the_base_is_evaluated_without_training(folder: Path, capsys: pytest.Cap
     test = json.loads((cell / "test.json").read_text())
     assert test["step"] is None
     assert test["config"]["task"]["held_out_half"] == "test"
+    # It is not evaluated again.
+    before = (cell / "test.json").stat().st_mtime_ns
+    assert run("table3", *words) == 0
+    assert (cell / "test.json").stat().st_mtime_ns == before
+    capsys.readouterr()
+    assert run("table3", *words, "eval.samples=3") == 2
+    assert "test.json: is of another configuration" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,32 +1,29 @@
 """The training runs of `make demo`, their bases and the report, with the time of every stage."""
 
-import multiprocessing
 import os
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 import qtrain
 from qtrain.bench.process import serve
 from qtrain.bench.stages import Stages
-from qtrain.compare import Cell, cells_of, compare
-from qtrain.config import Config, read_config
+from qtrain.compare import cells_of, compare
+from qtrain.config import read_config
 from qtrain.estimator_choice import EstimatorChoice
 from qtrain.pretrain import get_base
 from qtrain.report import report_command
+from qtrain.runner import Run, run_all
 from qtrain.tasks import make_task
-from qtrain.train import train
+from qtrain.workers import Host
 
 CONFIGS = Path(qtrain.__file__).parent / "configs"
 
 
 def measure(settings: dict[str, Any]) -> dict[str, Any]:
-    """Run configurations x estimators in worker processes of one thread each, as `qtrain compare` does.
+    """Run configurations x estimators one comparison after the other, as `qtrain compare` does.
 
     Returns:
         wall: Seconds from the first base to the report; bases, report: seconds; runs: one entry a run, with its
@@ -38,43 +35,37 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         configs = [read_config(CONFIGS / f"{name}.toml", tuple(settings["overrides"])) for name in settings["configs"]]
         choices = [EstimatorChoice.parse(word) for word in settings["estimators"]]
         began = time.perf_counter()
-        with ProcessPoolExecutor(
-            settings["jobs"],
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=partial(torch.set_num_threads, 1),
-        ) as pool:
-            bases = 0.0
-            for config in configs:
-                bases += pool.submit(_base, config).result()
-                cells = cells_of(config, choices, [0], Path(folder) / config.name)
-                runs += pool.map(_run, cells)
-        outs = [Path(folder) / config.name for config in configs]
-        for config, out in zip(configs, outs, strict=True):
-            compare(config, choices, [0], out, jobs=1)  # all are finished: writes comparison.json
+        bases = 0.0
+        for config in configs:
+            started = time.perf_counter()
+            get_base(config, make_task(config.task, config.data))
+            bases += time.perf_counter() - started
+            out = Path(folder) / config.name
+            timed = [TimedRun(run.label, run.config, run.folder) for run in cells_of(config, choices, [0], out)]
+            runs += run_all(timed, jobs=settings["jobs"])
+            compare(config, choices, [0], out)  # all are finished: writes comparison.json
         reporting = time.perf_counter()
-        report_command(tuple(outs), Path(folder) / "report.html")
+        report_command(tuple(Path(folder) / config.name for config in configs), Path(folder) / "report.html")
         ended = time.perf_counter()
     return {"wall": ended - began, "bases": bases, "report": ended - reporting, "runs": runs}
 
 
-def _base(config: Config) -> float:
-    began = time.perf_counter()
-    get_base(config, make_task(config.task, config.data))
-    return time.perf_counter() - began
+@dataclass(frozen=True)
+class TimedRun(Run):
+    """A run whose result is its times."""
 
-
-def _run(cell: Cell) -> dict[str, Any]:
-    stages, began = Stages(), time.perf_counter()
-    task = make_task(cell.config.task, cell.config.data)
-    with stages.watching():
-        result = train(cell.config, task, get_base(cell.config, task), cell.folder)
-    return {
-        "config": cell.config.name,
-        "estimator": str(cell.config.estimator),
-        "steps": result["steps"],
-        "seconds": time.perf_counter() - began,
-        "stages": dict(stages.seconds),
-    }
+    def go(self, host: Host) -> dict[str, Any]:
+        """Train, and return `config`, `estimator`, `steps`, `seconds`, and `stages`: seconds by stage."""
+        stages, began = Stages(), time.perf_counter()
+        with stages.watching():
+            result = super().go(host)
+        return {
+            "config": self.config.name,
+            "estimator": str(self.config.estimator),
+            "steps": result["steps"],
+            "seconds": time.perf_counter() - began,
+            "stages": dict(stages.seconds),
+        }
 
 
 if __name__ == "__main__":
