@@ -166,6 +166,8 @@ def compare_command(
     _check_counts(seeds, jobs)
     if len(set(choices)) < len(choices):
         raise UserError(f"--estimator {' '.join(estimators)}: one is named twice; name each once")
+    for line in prepare(config).notes:
+        tell(line)
     rows = compare(config, choices, range(seeds), out, jobs=jobs)
     out_console.print(results_table(rows, title=f"{config.name}: {out / COMPARISON}"))
 

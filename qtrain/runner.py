@@ -14,7 +14,7 @@ from qtrain.placement import places
 from qtrain.pretrain import get_base, pretraining
 from qtrain.progress import Board, Report, console
 from qtrain.provenance import BASE, check_unchanged, fingerprints
-from qtrain.run_folder import RESULT, check_free, read_result, settings_of
+from qtrain.run_folder import RESULT, check_free, read_origin, read_result, settings_of
 from qtrain.sinks import check_sinks
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.train import train
@@ -112,7 +112,7 @@ def run_all(
         check_engine(run.config.rollout)
         find_device(run.config.train.device)
         check_sinks(run.config)
-    _check_records(left, [result for result in results.values() if result is not None])
+    _check_records(left, [run.folder for run in runs if results[run.folder] is not None])
     if left and len(left) < len(runs):
         console.print(f"{title}: {len(runs) - len(left)} of {len(runs)} runs were finished before", highlight=False)
     board, schedule = Board(title, total=len(runs), finished=len(runs) - len(left)), _Schedule(left)
@@ -135,22 +135,28 @@ def run_all(
     return [result for run in runs if (result := results[run.folder]) is not None]
 
 
-def _check_records(left: Sequence[Run], results: Sequence[dict[str, Any]]) -> None:
+def _check_records(left: Sequence[Run], finished: Sequence[Path]) -> None:
     """Refuse to go on with other records than those of the runs that are finished.
 
+    Args:
+        left: Runs that are still to be made.
+        finished: Folders of those that are not.
+
     Raises:
-        UserError: They have changed in between.
+        UserError: The records have changed in between.
     """
     host, seen = Host(lambda _: None), list[Any]()
     for run in left:
         source = (run.config.task, run.config.data)
-        if isinstance(run.config.task, QAConfig) and results and source not in seen:
+        if isinstance(run.config.task, QAConfig) and finished and source not in seen:
             seen.append(source)
             _, task, _ = host.prepared(run.config)
-            now = fingerprints(task.data_log(), task.tokenizer, base="")
-            for result in results:
-                before = {key: value for key, value in result.get("fingerprints", {}).items() if key != BASE}
-                check_unchanged(run.folder.parent, before, now)
+            data = task.data_log()
+            now = fingerprints(data, task.tokenizer, base="")
+            for folder in finished:
+                data_before, before = read_origin(folder)
+                before.pop(BASE, None)
+                check_unchanged(folder, before, now, data_before, data)
 
 
 class _Schedule:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from qa_cases import pair, write_split
 
 from qtrain import runner
 from qtrain.cli import main
@@ -175,12 +176,37 @@ def test_a_comparison_adds_to_the_one_in_its_folder(
     assert after[0] | {"seconds": 0} == before[0] | {"seconds": 0}
 
 
+def test_a_comparison_is_extended_to_more_steps(tiny: str, folder: Path) -> None:
+    words = ["garl:q=0.5", "grpo"]
+    assert run("compare", tiny, "--estimator", *words, "--out", "out", "--jobs", "1") == 0
+    assert run("compare", tiny, "train.steps=5", "--estimator", *words, "--out", "out", "--jobs", "1") == 0
+    after = json.loads((folder / "out" / "comparison.json").read_text())
+    assert [(row["estimator"], row["steps"]) for row in after] == [(word, 5) for word in words]
+    assert run("report", "out", "-o", "page.html") == 0
+
+
+def test_a_comparison_does_not_mix_records(tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs that are finished were made from other records than those that are left would be."""
+    data = write_split(folder / "data", "pairs", [pair(1), pair(2)], [pair(3)])
+    table = json.loads(Path(tiny).read_text())
+    table |= {"task": {"name": "pairs"}, "data": "data"}
+    table["model"]["max_positions"] = 128
+    write_json(folder / "mine.json", table)
+    words = ["compare", "mine.json", "--out", "mixed", "--jobs", "1", "--estimator"]
+    assert run(*words, "grpo") == 0
+    write_split(data, "pairs", [pair(1), pair(2), pair(4)], [pair(3)])
+    capsys.readouterr()
+    assert run(*words, "grpo", "garl:q=1") == 2
+    line = capsys.readouterr().err
+    assert "was made from something else: of 2 train records 1 new (first: 'mine-4')" in line
+
+
 @pytest.mark.parametrize(
     ("override", "line"),
     [
         ("optimizer.lr=7", "holds a comparison of another configuration: optimizer.lr is 0.001 there and 7.0 here"),
         ("eval.every=1", "eval.every is 2 there and 1 here; give it that value, or choose another --out"),
-        ("train.steps=4", "train.steps is 3 there and 4 here"),
+        ("train.steps=2", "train.steps is 3 there and 2 here; it can only be raised"),
         ("name=other", "name is 'tiny' there and 'other' here"),
     ],
 )

@@ -110,9 +110,9 @@ def test_what_a_folder_holds_of_another_run_is_refused_before_any_work(
 def test_the_first_failure_ends_the_rest_in_a_line_that_names_its_run(
     config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wide = config.with_values({"model.max_positions": 8})
-    runs = [*runs_of(wide, tmp_path, "grpo"), *runs_of(config, tmp_path, "garl:q=1")]
-    with pytest.raises(UserError, match=r"^grpo: .*max_positions"):
+    broken = config.with_values({"lora": {"targets": ["nothing"]}})
+    runs = [*runs_of(broken, tmp_path, "grpo"), *runs_of(config, tmp_path, "garl:q=1")]
+    with pytest.raises(UserError, match=r"^grpo: lora.targets="):
         run_all(runs, jobs=1)
     assert not (tmp_path / "garl-q-1").exists()
 
@@ -180,13 +180,14 @@ def test_bases_of_one_seed_are_told_apart(config: Config, tmp_path: Path, capsys
     assert lines[:3] == ["base 1, seed 0: ready", "base 2, seed 0: ready", "base, seed 1: ready"]
 
 
-def test_a_task_is_built_once_for_runs_that_follow_each_other(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_is_built_once_for_runs_that_follow_each_other(config: Config) -> None:
     host = Host(lambda _: None)
-    first = host.task(config)
-    assert host.task(config.with_values({"estimator": "grpo", "train.seed": 9})) is first
-    other = host.task(config.with_values({"task.digits": 4}))
-    assert other is not first
-    assert host.task(config) is not first
+    first = host.prepared(config).task
+    again = host.prepared(other := config.with_values({"estimator": "grpo", "train.seed": 9}))
+    assert again.task is first
+    assert again.config == other
+    assert host.prepared(config.with_values({"task.digits": 4})).task is not first
+    assert host.prepared(config).task is not first
 
 
 def test_a_result_is_that_of_the_folder(config: Config, tmp_path: Path) -> None:
