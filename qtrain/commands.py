@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from qtrain.callbacks import Callback, StepFunction
 from qtrain.compare import compare, folder_name, row
 from qtrain.config import Config, check_estimator, read_config
 from qtrain.data.sample import Half
@@ -67,7 +68,7 @@ def train_command(
         def pretraining(step: int, steps: int, loss: float) -> None:
             board.show(Report("base", step, steps, f"loss {loss:.3f}"))
 
-        def training(step: int, metrics: dict[str, float], _: object) -> None:
+        def training(step: int, metrics: dict[str, float]) -> None:
             nonlocal last
             now = time.perf_counter()
             rate, last = metrics["tokens"] / (now - last), now
@@ -83,9 +84,8 @@ def train_command(
             board.show(Report("train", step, config.train.steps, note))
 
         base = get_base(config, task, progress=pretraining)
-        result = train(
-            config, task, base, folder, watch=training, resume=resume, allow_changes=allow_changes, tell=tell
-        )
+        callbacks = (StepFunction(training), _Messages())
+        result = train(config, task, base, folder, callbacks=callbacks, resume=resume, allow_changes=allow_changes)
         board.cell_done()
     out_console.print(results_table([row(result)], title=f"{config.name}: {folder}"))
     if result["diverged_step"] is None:
@@ -149,6 +149,13 @@ def with_base(config: Config, base: str | None) -> Config:
     tokenizer = getattr(config.task, "tokenizer", None)
     same = {"task.tokenizer": base} if str(tokenizer) == config.model.pretrained else {}
     return config.with_values({"model.pretrained": base, **same})
+
+
+class _Messages(Callback):
+    """Prints what a run has to say."""
+
+    def on_message(self, line: str) -> None:
+        tell(line)
 
 
 def tell(line: str) -> None:

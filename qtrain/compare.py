@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from qtrain.callbacks import Callback
 from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.estimator_choice import EstimatorChoice
@@ -29,11 +30,12 @@ def cells_of(config: Config, estimators: Iterable[EstimatorChoice], seeds: Itera
     return [cell(config.with_values({"estimator": str(choice)}), seed, out) for seed in seeds for choice in estimators]
 
 
-def cell(config: Config, seed: int, out: Path, *, suffix: str = "") -> Run:
+def cell(config: Config, seed: int, out: Path, *, suffix: str = "", callbacks: Sequence[Callback] = ()) -> Run:
     """One run below `out`; `suffix` says what varies besides estimator and seed, in the folder's name too."""
     config = config.with_values({"train.seed": seed, "pretrain.seed": seed})
     label = " ".join(filter(None, [str(config.estimator), suffix, f"seed {seed}"]))
-    return Run(label, config, out / folder_name(config, suffix=suffix))
+    folder = out / folder_name(config, suffix=suffix)
+    return Run(label=label, config=config, folder=folder, callbacks=tuple(callbacks))
 
 
 def folder_name(config: Config, *, suffix: str = "") -> str:

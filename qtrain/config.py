@@ -94,10 +94,7 @@ class TrainConfig(Table):
     """Length and seed of training.
 
     `stop_at_p` ends it once the batch's mean P exceeds that value. `relative_weights` puts the weights in units of the
-    batch's largest one before the estimator sees them: one common factor on all coefficients (QC-6). Two measurements
-    cost about 20 steps' work each: `score_norm_nats`, the score's norm (see `qtrain.score_norm`) at the first step and
-    whenever log P has moved by that many nats; `baseline_gain_every`, the baseline's effect on the variance (see
-    `qtrain.baseline_gain`) every so many steps from the first on.
+    batch's largest one before the estimator sees them: one common factor on all coefficients (QC-6).
 
     `checkpoint_every` so many steps the run writes all that `--resume` needs, and after each evaluation that is the
     best so far (maj@k); the last `keep` checkpoints and the best one stay. `final_checkpoint` writes one at the end
@@ -110,12 +107,17 @@ class TrainConfig(Table):
     KL(p(z|x) || the base's). `device` auto is the GPU where there is one.
     """
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_callbacks_do_now(cls, table: Any) -> Any:
+        """Run folders of older versions have two more keys, nearly always null."""
+        gone = {"score_norm_nats", "baseline_gain_every"}
+        return {key: value for key, value in table.items() if key not in gone} if isinstance(table, dict) else table
+
     steps: int = Field(default=300, ge=1)
     seed: int = Field(default=0, ge=0)
     stop_at_p: float | None = Field(default=None, gt=0, lt=1)
     relative_weights: bool = False
-    score_norm_nats: float | None = Field(default=None, gt=0)
-    baseline_gain_every: int | None = Field(default=None, ge=1)
     checkpoint_every: int | None = Field(default=None, ge=1)
     keep: int = Field(default=2, ge=1)
     final_checkpoint: bool = True
@@ -222,9 +224,10 @@ class Config(Table):
 
     @model_validator(mode="after")
     def _weights_where_they_are_used(self) -> "Config":
-        for key in ("relative_weights", "baseline_gain_every"):
-            if getattr(self.train, key) and self.estimator.needs_reward:
-                raise ValueError(f"train.{key} is about weights, and {self.estimator} reads rewards; leave it out")
+        if self.train.relative_weights and self.estimator.needs_reward:
+            raise ValueError(
+                f"train.relative_weights is about weights, and {self.estimator} reads rewards; leave it out"
+            )
         if self.train.relative_weights and not self.estimator.scales_together:
             raise ValueError(
                 f"train.relative_weights: {self.estimator} has no common factor to scale by, as its coefficients do "

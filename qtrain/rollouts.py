@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qtrain.callbacks import StageClock
 from qtrain.config import RolloutConfig
 from qtrain.engines.base import Engine, Rationales
 from qtrain.errors import UserError
@@ -52,6 +53,7 @@ def roll_out(
     sample_answers: bool,
     score_norms: bool = False,
     score: bool = True,
+    clock: StageClock | None = None,
 ) -> Rollouts:
     """Sample rationales, score the gold answers, and sample answers where the estimator needs rewards.
 
@@ -68,12 +70,14 @@ def roll_out(
         score_norms: Whether to note the rationales' squared scores.
         score: Whether to score the gold answers. Without, log_w_BM is NaN until the caller puts in what its own forward
             pass over the rows finds: no estimator takes NaN for a weight.
+        clock: Counts the seconds of the stages.
 
     Raises:
         UserError: A row may become longer than the model's positions reach, or the engine cannot do what is asked.
         Diverged: The model gives logits that are not finite.
     """
     _check_length(engine.max_positions, prompts, gold, config)
+    clock = clock or StageClock()
     count, samples = len(prompts), config.samples
     noise = engine.noise(generator, count, samples, config.rationale_budget)
     answer_noise = engine.noise(generator, count * samples, 1, config.answer_budget) if sample_answers else None
@@ -85,11 +89,14 @@ def roll_out(
         for sample in range(0, samples, room.samples):
             here = min(room.samples, samples - sample)
             rows = slice(first * samples + sample, (last - 1) * samples + sample + here)
-            group = engine.start(prompts[first:last], config.model_copy(update={"samples": here}))
-            rationales = group.rationales(noise[rows], score_norms=score_norms)
+            with clock("rollout"):
+                group = engine.start(prompts[first:last], config.model_copy(update={"samples": here}))
+                rationales = group.rationales(noise[rows], score_norms=score_norms)
             targets = [answer for answer in gold[first:last] for _ in range(here)]
-            log_w_N = group.score(targets) if score else torch.full((len(targets),), torch.nan, dtype=torch.float64)
-            answers = None if answer_noise is None else group.answers(answer_noise[rows])
+            with clock("score"):
+                log_w_N = group.score(targets) if score else torch.full((len(targets),), torch.nan, dtype=torch.float64)
+            with clock("answers"):
+                answers = None if answer_noise is None else group.answers(answer_noise[rows])
             parts.append((rationales, log_w_N, answers))
             del group  # with its cache, before the next one is made
     engine.rest()

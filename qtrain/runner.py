@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qtrain.callbacks import Callback, StepFunction
 from qtrain.config import Config, config_hash
 from qtrain.device import find_device
 from qtrain.engines import check_engine
@@ -21,7 +22,7 @@ from qtrain.train import train
 from qtrain.workers import Host, Job, in_this_process, in_workers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One training run. A subclass may do more than train.
 
@@ -29,11 +30,13 @@ class Run:
         label: Its name in the display and in errors.
         config: Its configuration.
         folder: Its run folder.
+        callbacks: Told about the run, in the process that it is made in.
     """
 
     label: str
     config: Config
     folder: Path
+    callbacks: tuple[Callback, ...] = ()
 
     def finished(self) -> dict[str, Any] | None:
         """The result of an earlier call; None where there is something left to do.
@@ -57,12 +60,13 @@ class Run:
         """
         steps = self.config.train.steps
 
-        def watch(step: int, metrics: dict[str, float], _: object) -> None:
+        def show(step: int, metrics: dict[str, float]) -> None:
             note = f"p@1 {metrics['p_at_1']:.2f}, log P {metrics.get('mean_log_p', math.nan):.2f}"
             host.show(Report(self.label, step, steps, note))
 
         config, task, _ = host.prepared(self.config)
-        return train(config, task, get_base(config, task), self.folder, watch=watch, resume=True)
+        callbacks = (StepFunction(show), *self.callbacks)
+        return train(config, task, get_base(config, task), self.folder, callbacks=callbacks, resume=True)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, field_validator
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, field_validator, model_validator
 
 
 class RunState(BaseModel):
@@ -16,7 +17,7 @@ class RunState(BaseModel):
         first: Scores of the base.
         last: Scores of the last evaluation.
         log_p: Log of the mean P of the last batch, before the first step that of the base, in nats.
-        measured_at: `log_p` where the score's norm was last measured, inf before.
+        callbacks: What the callbacks keep, in their order.
         escape_step: See `qtrain.run_folder.ESCAPED`.
         skipped: Steps skipped for want of a finite gradient.
         failing: How many of them in a row up to now.
@@ -28,11 +29,19 @@ class RunState(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_gone(cls, table: Any) -> Any:
+        """Checkpoints of older versions have `measured_at`, which is a callback's now."""
+        if not isinstance(table, dict):
+            return table
+        return {key: value for key, value in table.items() if key != "measured_at"}
+
     step: NonNegativeInt = 0
     first: dict[str, float]
     last: dict[str, float]
     log_p: float
-    measured_at: float = math.inf
+    callbacks: list[dict[str, Any]] = []
     escape_step: int | None = None
     skipped: NonNegativeInt = 0
     failing: NonNegativeInt = 0
@@ -51,20 +60,20 @@ class RunState(BaseModel):
 
 @dataclass(frozen=True)
 class Sources:
-    """A run's generators: of batches, of stochastic estimators, of measurements, and of sampled tokens."""
+    """A run's generators: of batches, of stochastic estimators, of callbacks, and of sampled tokens."""
 
     batch: np.random.Generator
     coefficients: np.random.Generator
-    measures: np.random.Generator
+    callbacks: np.random.Generator
     tokens: torch.Generator
 
     @classmethod
     def seeded(cls, seed: int, device: torch.device) -> "Sources":
         """The sources at the start of a run; that of tokens draws on `device`."""
-        batch, coefficients, measures = np.random.default_rng(seed).spawn(3)
-        return cls(batch, coefficients, measures, torch.Generator(device).manual_seed(seed))
+        batch, coefficients, callbacks = np.random.default_rng(seed).spawn(3)
+        return cls(batch, coefficients, callbacks, torch.Generator(device).manual_seed(seed))
 
     @property
     def numpy(self) -> dict[str, np.random.Generator]:
-        """The numpy ones by name."""
-        return {"batch": self.batch, "coefficients": self.coefficients, "measures": self.measures}
+        """The numpy generators by their names in checkpoints."""
+        return {"batch": self.batch, "coefficients": self.coefficients, "measures": self.callbacks}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from transformers import PreTrainedModel
 
-from qtrain.baseline_gain import baseline_gain
+from qtrain.callbacks import StageClock
 from qtrain.config import Config
 from qtrain.engines.base import Diverged, Engine
 from qtrain.engines.mismatch import self_check
@@ -18,8 +18,7 @@ from qtrain.metrics import family_loss, relative, step_metrics
 from qtrain.model import encode_examples, token_ids
 from qtrain.precision import autocast
 from qtrain.rollouts import roll_out
-from qtrain.score_norm import score_norm_sq
-from qtrain.state import RunState, Sources
+from qtrain.state import Sources
 from qtrain.tasks import Task
 from qtrain.update import backward, forward, gradient_norm
 
@@ -35,18 +34,7 @@ class Parts:
     optimizer: torch.optim.Optimizer
     sources: Sources
     reference: PreTrainedModel | None
-
-
-def measure(parts: Parts, state: RunState, step: int) -> dict[str, float]:
-    """The measurements that are due at a step; gradients are overwritten."""
-    settings, metrics = parts.config.train, dict[str, float]()
-    arguments = (parts.model, parts.task, parts.config, parts.sources.measures)
-    if settings.score_norm_nats is not None and abs(state.log_p - state.measured_at) >= settings.score_norm_nats:
-        metrics["score_norm_sq"] = score_norm_sq(*arguments)
-        state.measured_at = state.log_p
-    if settings.baseline_gain_every is not None and (step - 1) % settings.baseline_gain_every == 0:
-        metrics |= baseline_gain(*arguments)
-    return metrics
+    clock: StageClock
 
 
 def in_one_pass(
@@ -78,7 +66,7 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
     Raises:
         NotFinite: Logits, loss or gradient are not finite.
     """
-    config, model, sources = parts.config, parts.model, parts.sources
+    config, model, sources, clock = parts.config, parts.model, parts.sources, parts.clock
     ids, settings = token_ids(parts.task.tokenizer), config.train
     examples = parts.task.batch(config.rollout.prompts, sources.batch)
     prompts, gold = encode_examples(parts.task.tokenizer, examples)
@@ -95,39 +83,45 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
                 score_norms=choice.needs_score_norm,
                 # The first batch's, for the self-check.
                 score=not one_pass or step == 1,
+                clock=clock,
             )
     except Diverged as error:
         raise NotFinite(str(error), **blame_prompt(model, prompts, examples)) from None
     rollouts, ahead = sampled, None
     if one_pass:
-        ahead = forward(model, ids, sampled, dtype=settings.dtype, recompute=settings.gradient_checkpointing)
+        with clock("forward"):
+            ahead = forward(model, ids, sampled, dtype=settings.dtype, recompute=settings.gradient_checkpointing)
         rollouts = replace(sampled, log_w_BM=ahead.log_w_BM)
     bad_B = rollouts.log_w_BM.isnan().any(1)
     if bad_B.any():
         raise NotFinite("log w is not a number", prompt=examples[int(bad_B.nonzero()[0, 0])].prompt)
-    coefficients_BM = choice.coefficients(
-        relative(rollouts.log_w_BM) if settings.relative_weights else rollouts.log_w_BM,
-        rollouts.reward_BM,
-        sources.coefficients,
-        score_norm_sq_BM=rollouts.score_norm_sq_BM,
-    )
-    metrics = step_metrics(examples, rollouts, coefficients_BM, choice.q, from_the_model=not config.rollout.distorted())
+    with clock("coefficients"):
+        coefficients_BM = choice.coefficients(
+            relative(rollouts.log_w_BM) if settings.relative_weights else rollouts.log_w_BM,
+            rollouts.reward_BM,
+            sources.coefficients,
+            score_norm_sq_BM=rollouts.score_norm_sq_BM,
+        )
+    with clock("metrics"):
+        from_the_model = config.rollout.distorted() is None
+        metrics = step_metrics(examples, rollouts, coefficients_BM, choice.q, from_the_model=from_the_model)
     limit = settings.micro_batch_tokens
     if parts.reference is not None and settings.kl is not None:
         log_ratio_BM = log_ratio(model, parts.reference, ids, rollouts, micro_batch_tokens=limit, dtype=settings.dtype)
         coefficients_BM = with_kl(coefficients_BM, log_ratio_BM, settings.kl)
         metrics["kl"] = float(log_ratio_BM.mean())
-    done = backward(
-        model,
-        ids,
-        rollouts,
-        coefficients_BM,
-        on_sampled_answers=choice.needs_reward,
-        micro_batch_tokens=limit,
-        dtype=settings.dtype,
-        recompute=settings.gradient_checkpointing,
-        ahead=ahead,
-    )
+    with clock("backward"):
+        done = backward(
+            model,
+            ids,
+            rollouts,
+            coefficients_BM,
+            on_sampled_answers=choice.needs_reward,
+            micro_batch_tokens=limit,
+            dtype=settings.dtype,
+            recompute=settings.gradient_checkpointing,
+            ahead=ahead,
+        )
     norm = gradient_norm(model)
     for name, value in {"loss": done.surrogate, "gradient's norm": norm}.items():
         if not math.isfinite(value):
@@ -136,7 +130,10 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
     seen = None
     if one_pass or step > 1:
         seen = done.log_probs.of_rationales() if choice.needs_reward else done.log_probs
-    mismatch = self_check(model, ids, sampled, config.rollout, step, trainer=seen, limit=limit, dtype=settings.dtype)
+    with clock("self-check"):
+        mismatch = self_check(
+            model, ids, sampled, config.rollout, step, trainer=seen, limit=limit, dtype=settings.dtype
+        )
     return {
         "loss": family_loss(choice.q, rollouts),
         "surrogate": done.surrogate,

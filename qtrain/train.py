@@ -3,12 +3,11 @@
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
-
+from qtrain.callbacks import Callback, Callbacks, RunView, StageClock
 from qtrain.checkpoint import latest_checkpoint, write_checkpoint
 from qtrain.config import Config
 from qtrain.disk import sync, writing
@@ -28,14 +27,10 @@ from qtrain.provenance import check_unchanged, fingerprints
 from qtrain.run_folder import ESCAPED, EVALS, METRICS, MODEL_FILES, SAMPLES, SKIPPED, RunFolder, read_origin
 from qtrain.sinks import Sinks
 from qtrain.state import RunState, Sources
-from qtrain.step import Parts, estimate, measure
+from qtrain.step import Parts, estimate
 from qtrain.tasks import Task
 from qtrain.update import clip_gradient, enable_recomputing, make_optimizer
 from qtrain.weights import write_weights
-
-Watch = Callable[[int, dict[str, float], PreTrainedModel], None]
-"""Called after each step's metrics are known and before its update, with (step, metrics, model); p_at_1 among the
-metrics is that of the last evaluation."""
 
 
 class SamplingWarning(UserWarning):
@@ -48,10 +43,9 @@ def train(
     base: Base,
     folder: Path,
     *,
-    watch: Watch | None = None,
+    callbacks: Sequence[Callback] = (),
     resume: bool = False,
     allow_changes: bool = False,
-    tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Train one model and write its run folder.
 
@@ -62,12 +56,11 @@ def train(
         task: Built from `config`.
         base: The model to start from.
         folder: The run folder, made anew.
-        watch: Told about each step.
+        callbacks: Told about each step and evaluation, besides those that `config.callbacks` names.
         resume: Go on from the folder's last checkpoint, if there is one, also if the run was finished and
             `train.steps` has been raised. On a CPU with the transformers engine, logs (timings apart) and weights come
             out as if nothing had happened.
         allow_changes: Go on though records, tokenizer or base weights are not those that the run was made from.
-        tell: Gets lines for the user.
 
     Returns:
         The run's result, one row of a comparison: estimator, q (at the start), seed, p0, steps, escape_step, the last
@@ -85,10 +78,10 @@ def train(
         if run.result is not None:
             return run.result
         try:
-            training = _Training(config, task, base, run, allow_changes=allow_changes, tell=tell)
+            training = _Training(config, task, base, run, Callbacks(callbacks), allow_changes=allow_changes)
         except KeyboardInterrupt:
             raise Interrupted(f"stopped before a step was made: {folder} has nothing to go on from") from None
-        return training.go(watch)
+        return training.go()
     finally:
         run.close()
 
@@ -102,12 +95,12 @@ class _Training:
         task: Task,
         base: Base,
         run: RunFolder,
+        callbacks: Callbacks,
         *,
         allow_changes: bool,
-        tell: Callable[[str], None],
     ) -> None:
         self.began = time.perf_counter()
-        self.config, self.run, self.tell = config, run, tell
+        self.config, self.run, self.callbacks = config, run, callbacks
         checkpoint = latest_checkpoint(run.folder, keep=config.train.keep)
         data = task.data_log()
         self.fingerprints = fingerprints(data, task.tokenizer, base.fingerprint())
@@ -133,11 +126,12 @@ class _Training:
             adam = config.optimizer.name == "adamw"
             cache_bytes = cache_limit(model.device, ModelSize.of(model), config.rollout.cache_gib, adam=adam)
         engine = make_engine(config.rollout, model, token_ids(task.tokenizer), cache_bytes=cache_bytes)
-        self.parts = Parts(config, task, model, engine, optimizer, sources, reference)
+        self.clock = StageClock()
+        self.parts = Parts(config, task, model, engine, optimizer, sources, reference, self.clock)
         lengths = checkpoint.logs if checkpoint else None
         run.open_logs(lengths, attention=kernel(model.device), cache_bytes=cache_bytes)
         if run.attempt is not None:
-            tell(f"begins again: an earlier attempt left no checkpoint; its logs are now in {run.attempt}")
+            callbacks.message(f"begins again: an earlier attempt left no checkpoint; its logs are now in {run.attempt}")
         run.write_origin(data, self.fingerprints)
         write_model_files(run.folder / MODEL_FILES, model, task.tokenizer)
         self.sinks = Sinks(config, run.folder, state.step if state else 0)
@@ -145,16 +139,23 @@ class _Training:
         """The step of the last checkpoint."""
         self.whole = True
         """Whether weights, generators and logs are those of the end of a step."""
-        self.interrupts = Interrupts(tell)
+        self.interrupts = Interrupts(callbacks.message)
         self.state = state or self._at_the_base()
+        view = RunView(config, task, model, run.folder, self.clock, sources.callbacks)
+        callbacks.start(view, self.state.callbacks)
+        if state is None:
+            callbacks.tell("on_evaluate", 0, self.state.first)
 
-    def go(self, watch: Watch | None) -> dict[str, Any]:
+    def go(self) -> dict[str, Any]:
         """Train to the end, and write weights and result."""
         state = self.state
         diagnosis = None
         try:
-            with self.run.keeping_warnings(lambda: state.step), held_interrupts(self.tell) as self.interrupts:
-                diagnosis = self._train(watch)
+            with (
+                self.run.keeping_warnings(lambda: state.step),
+                held_interrupts(self.callbacks.message) as self.interrupts,
+            ):
+                diagnosis = self._train()
         except KeyboardInterrupt:
             raise Interrupted(self._interrupted()) from None
         finally:
@@ -181,9 +182,10 @@ class _Training:
             "seconds": self._seconds(),
         }
         self.run.finish(result)
+        self.callbacks.tell("on_end", result)
         return result
 
-    def _train(self, watch: Watch | None) -> str | None:
+    def _train(self) -> str | None:
         """The steps that are left and the evaluation at their end. Returns a diagnosis where training diverged."""
         config, state = self.config, self.state
         distorted = config.rollout.distorted()
@@ -200,7 +202,7 @@ class _Training:
                 self._after(state.step)  # the interrupt came before it
             for step in range(state.step + 1, config.train.steps + 1):
                 self.interrupts.check()
-                if self._step(step, watch):
+                if self._step(step):
                     break
                 if step < config.train.steps:
                     self._after(step)
@@ -212,7 +214,7 @@ class _Training:
             return str(error)
         return None
 
-    def _step(self, step: int, watch: Watch | None) -> bool:
+    def _step(self, step: int) -> bool:
         """One step. Returns whether training stops here."""
         config, state, parts = self.config, self.state, self.parts
         start = time.perf_counter()
@@ -224,25 +226,28 @@ class _Training:
             choice = choice.with_q(config.q.value(q, step, steps, log_p=state.log_p, samples=samples))
         lr = config.optimizer.schedule.value(config.optimizer.lr, step, config.train.steps)
         try:
-            metrics = {**measure(parts, state, step), **estimate(parts, choice, step), "lr": lr}
+            measured = self.callbacks.before_step(step, state.log_p)
+            metrics = {**measured, **estimate(parts, choice, step), "lr": lr}
         except NotFinite as error:
             self._skip(error)
             self.whole = True
             return False
         if choice.q is not None:
             metrics["q"] = choice.q
-        if watch:
-            watch(step, metrics | {"p_at_1": state.last["p_at_1"]}, parts.model)
+        self.callbacks.tell("on_step", step, metrics | {"p_at_1": state.last["p_at_1"]})
         state.failing, state.log_p = 0, metrics.get("log_p", state.log_p)
         for group in parts.optimizer.param_groups:
             group["lr"] = lr
-        clip_gradient(parts.model, metrics["gradient_norm"], config.optimizer.clip)
-        parts.optimizer.step()
-        parts.engine.take_weights(parts.model)
+        with self.clock("optimizer"):
+            clip_gradient(parts.model, metrics["gradient_norm"], config.optimizer.clip)
+            parts.optimizer.step()
+        with self.clock("rollout"):
+            parts.engine.take_weights(parts.model)
         seconds = time.perf_counter() - start
         timings = {"tokens_per_second": metrics["tokens"] / seconds, "seconds": seconds}
-        self.run.log(METRICS, step=step, **metrics, **timings)
-        self.sinks.log(step, metrics | timings, "train")
+        with self.clock("logs"):
+            self.run.log(METRICS, step=step, **metrics, **timings)
+            self.sinks.log(step, metrics | timings, "train")
         if "p" in metrics:
             self._note_escape(metrics["p"])
         self.whole = True
@@ -312,17 +317,19 @@ class _Training:
 
     def _scores(self, step: int) -> dict[str, float]:
         """Evaluate, always with the same sampling seed, and log scores and texts. An interrupt loses nothing here."""
-        with self.interrupts.at_once(), autocast(self.config.train.dtype, self.parts.model.device):
+        dtype, device = self.config.train.dtype, self.parts.model.device
+        with self.interrupts.at_once(), self.clock("evaluation"), autocast(dtype, device):
             evaluation = evaluate(self.parts.engine, self.parts.task, self.config, seed=0)
         self.run.log(EVALS, step=step, **evaluation.scores)
         self.sinks.log(step, evaluation.scores, "eval")
         for text in evaluation.texts:
             self.run.log(SAMPLES, step=step, **text)
+        self.callbacks.tell("on_evaluate", step, evaluation.scores)
         return evaluation.scores
 
     def _checkpoint(self) -> None:
         parts, state = self.parts, self.state
-        saved = state.model_copy(update={"seconds": self._seconds()})
+        saved = state.model_copy(update={"seconds": self._seconds(), "callbacks": self.callbacks.states()})
         write_checkpoint(
             self.run.folder,
             parts.model,

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from qtrain.bench.profile import PARTS, VOCABULARY
-from qtrain.bench.stages import STAGES
+from qtrain.callbacks import STAGES
 
 PAGE, TEMPLATE = "benchmarks.md", "benchmarks.md.j2"
 NONE = "-"

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from qtrain.callbacks import StepFunction
 from qtrain.config import Config
 from qtrain.flops import known_peak, measured_peak, step_flops
 from qtrain.gpu_check.stage import Place, Stage
@@ -98,14 +99,14 @@ def _timed(config: Config, place: Place, folder: Path) -> dict[str, Any]:
         torch.cuda.reset_peak_memory_stats()
     with Board(config.name, total=1) as board, tempfile.TemporaryDirectory(dir=folder, prefix=".run-") as run_folder:
 
-        def watch(step: int, _: dict[str, float], __: object) -> None:
+        def watch(step: int, _: dict[str, float]) -> None:
             if step == 1 and place.device == "cuda":
                 record["first_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
                 torch.cuda.reset_peak_memory_stats()
             board.show(Report(str(config.estimator), step, config.train.steps, ""))
 
         try:
-            train(config, task, get_base(config, task), Path(run_folder) / "run", watch=watch)
+            train(config, task, get_base(config, task), Path(run_folder) / "run", callbacks=[StepFunction(watch)])
         except torch.OutOfMemoryError:
             record["out_of_memory"] = True
         log = Path(run_folder) / "run" / METRICS

@@ -33,7 +33,7 @@ def folder_of(cell: Cell, out: Path) -> Path:
     return out / home(cell) / cell.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CellRun(Run):
     """A cell's run: training, and then the best checkpoint on the test records.
 
@@ -114,11 +114,11 @@ def run_cells(
     """
     runs = [
         CellRun(
-            cell.name,
-            cell.config(overrides, data),
-            folder_of(cell, out),
-            cell,
-            cell.config(overrides, data, test=True) if test else None,
+            label=cell.name,
+            config=cell.config(overrides, data),
+            folder=folder_of(cell, out),
+            cell=cell,
+            test=cell.config(overrides, data, test=True) if test else None,
         )
         for cell in cells
     ]

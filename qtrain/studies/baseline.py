@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qtrain.compare import cell
 from qtrain.runner import Run
+from qtrain.studies.baseline_gain import BaselineGain
 from qtrain.studies.shipped import shipped_config
 
 Q = (0.25, 1.0)
@@ -21,16 +22,11 @@ def baseline(seeds: Sequence[int], folder: Path) -> list[Run]:
     config = shipped_config("warm_start")
     return [
         cell(
-            config.with_values(
-                {
-                    "estimator": word.format(q=q),
-                    "optimizer.lr": lr,
-                    "train.baseline_gain_every": 50 if word == ESTIMATORS[0] else None,
-                }
-            ),
+            config.with_values({"estimator": word.format(q=q), "optimizer.lr": lr}),
             seed,
             folder,
             suffix=f"lr{lr:g}",
+            callbacks=[BaselineGain(every=50)] if word == ESTIMATORS[0] else [],
         )
         for seed in seeds
         for lr in LR

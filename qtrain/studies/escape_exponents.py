@@ -10,6 +10,7 @@ from pathlib import Path
 
 from qtrain.compare import cell
 from qtrain.runner import Run
+from qtrain.studies.score_norm import ScoreNorm
 from qtrain.studies.shipped import shipped_config
 
 MOST_STEPS = 1500
@@ -39,12 +40,18 @@ def escape_exponents(seeds: Sequence[int], folder: Path) -> list[Run]:
             "eval.samples": 32,
         }
     )
-    slow = {"estimator": "garl:q=1", "optimizer.lr": config.optimizer.lr / SLOW, "train.score_norm_nats": NATS}
+    slow = {"estimator": "garl:q=1", "optimizer.lr": config.optimizer.lr / SLOW}
     starts = sorted({p0 for grid in GRIDS.values() for p0 in grid}, reverse=True)
     runs = [({"estimator": word}, p0, f"p0-{p0:g}") for word, grid in GRIDS.items() for p0 in grid]
     runs += [(slow, p0, f"score-norm-p0-{p0:g}") for p0 in starts]
     return [
-        cell(config.with_values({**values, "pretrain.p0": p0}), seed, folder, suffix=suffix)
+        cell(
+            config.with_values({**values, "pretrain.p0": p0}),
+            seed,
+            folder,
+            suffix=suffix,
+            callbacks=[ScoreNorm(NATS)] if values is slow else [],
+        )
         for seed in seeds
         for values, p0, suffix in runs
     ]

@@ -84,7 +84,7 @@ class QATask:
         """The first n held-out examples in the file's order, or all of them where there are fewer."""
         return self._held_out[:n]
 
-    def demonstrations(self, n: int, rng: np.random.Generator) -> NoReturn:  # noqa: ARG002
+    def demonstrations(self, n: int, rng: np.random.Generator) -> NoReturn:
         """Records hold no rationales to imitate.
 
         Raises:

@@ -51,7 +51,7 @@ class RandomWords(MadeExamples):
         rng = np.random.default_rng(0)
         return [self._example(rng, held_out=True) for _ in range(n)]
 
-    def demonstrations(self, n: int, rng: np.random.Generator) -> list[Demonstration]:  # noqa: ARG002
+    def demonstrations(self, n: int, rng: np.random.Generator) -> list[Demonstration]:
         """There are none.
 
         Raises:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from qa_cases import RECORDS, write_array, write_lines
 
+from qtrain.callbacks import StepFunction
 from qtrain.compare import row
 from qtrain.config import Config
 from qtrain.pretrain import get_base
@@ -79,7 +80,7 @@ def make_good_inputs(folder: Path) -> None:
     get_base(Config.model_validate(QUESTIONS), make_task(Config.model_validate(QUESTIONS).task, _records(folder)))
     result = train(config, task, base, folder / "done")
     with contextlib.suppress(_Interrupted):
-        train(config, task, base, folder / "half", watch=_interrupt)
+        train(config, task, base, folder / "half", callbacks=[StepFunction(_interrupt)])
     several = folder / "several"
     shutil.copytree(folder / "done", several / "paft-q.5-seed0")
     write_json(several / COMPARISON, [row(result)])
@@ -100,8 +101,8 @@ def _records(folder: Path) -> Path:
     return folder / DATA["finqa"]
 
 
-def _interrupt(step: int, metrics: dict[str, float], model: Any) -> None:
-    del metrics, model
+def _interrupt(step: int, metrics: dict[str, float]) -> None:
+    del metrics
     if step == 2:
         raise _Interrupted
 

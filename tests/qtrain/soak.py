@@ -5,13 +5,13 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from reliability import TINY
 from reliability_data import write_part
 
+from qtrain.callbacks import StepFunction
 from qtrain.config import Config
 from qtrain.pretrain import get_base
 from qtrain.tasks import make_task
@@ -37,14 +37,14 @@ def main() -> None:
     config = Config.model_validate(table).with_values({"train.steps": steps, "train.checkpoint_every": 50})
     memory: list[float] = []
 
-    def watch(step: int, metrics: dict[str, float], model: Any) -> None:
-        del step, metrics, model
+    def watch(step: int, metrics: dict[str, float]) -> None:
+        del step, metrics
         memory.append(resident())
 
     with tempfile.TemporaryDirectory() as name:
         os.environ["XDG_CACHE_HOME"] = name
         task = make_task(config.task, config.data)
-        result = train(config, task, get_base(config, task), Path(name) / "run", watch=watch)
+        result = train(config, task, get_base(config, task), Path(name) / "run", callbacks=[StepFunction(watch)])
     half = np.array(memory[steps // 2 :])
     slope = np.polyfit(np.arange(len(half)), half, 1)[0] * 1000
     marks = [max(0, steps * part // 4 - 1) for part in range(5)]

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from qtrain import step as step_module
+from qtrain.callbacks import Callback, RunView, StepFunction
 from qtrain.config import Config
 from qtrain.disk import Lock
 from qtrain.errors import UserError
@@ -107,19 +108,19 @@ def test_a_weight_that_is_not_a_number_names_its_prompt(
     assert row["prompt"].startswith("T")  # the second prompt of a batch of the mixture is an easy one
 
 
-def test_broken_weights_name_the_first_prompt(
-    config: Config, task: Task, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Weights that are no numbers stay so: the run ends, and the result says where."""
+class BreakWeights(Callback):
+    """Makes the output matrix no numbers in the second step."""
 
-    def watch(step: int, metrics: dict[str, float], model: Any) -> None:
-        del metrics
+    def on_step(self, run: RunView, step: int, metrics: dict[str, float]) -> None:
         if step == 2:
             with torch.no_grad():
-                model.lm_head.weight.fill_(torch.nan)
+                run.model.get_output_embeddings().weight.fill_(torch.nan)  # pyright: ignore
 
+
+def test_broken_weights_name_the_first_prompt(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
+    """Weights that are no numbers stay so: the run ends, and the result says where."""
     config = config.with_values({"train.steps": 9, "eval.every": 100})
-    result = train(config, task, base, tmp_path / "run", watch=watch)
+    result = train(config, task, base, tmp_path / "run", callbacks=[BreakWeights()])
     assert result["diverged_step"] == 3
     assert "3 steps in a row without a finite gradient: the model's logits are not finite" in result["diagnosis"]
     assert "; prompt '" in result["diagnosis"]
@@ -176,14 +177,14 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
 def test_what_vanishes_under_a_run_is_one_line(
     what: str, config: Config, task: Task, base: Base, tmp_path: Path
 ) -> None:
-    def watch(step: int, metrics: dict[str, float], model: Any) -> None:
-        del metrics, model
+    def watch(step: int, metrics: dict[str, float]) -> None:
+        del metrics
         if step == 2:
             path = tmp_path / "run" / what
             path.unlink() if path.is_file() else shutil.rmtree(tmp_path / "run")
 
     with pytest.raises(UserError, match=r"metrics.jsonl: cannot be written: it was deleted while the run went on"):
-        train(config, task, base, tmp_path / "run", watch=watch)
+        train(config, task, base, tmp_path / "run", callbacks=[StepFunction(watch)])
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(config: Config, task: Task, base: Base, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from qa_cases import pair, tiny_model, write_lines, write_split
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from qtrain.callbacks import StepFunction
 from qtrain.cli import main
 from qtrain.config import Config
 from qtrain.finished import finished_config
@@ -61,12 +62,12 @@ def run(*words: str) -> int:
 def interrupted(work: Path, name: str, folder: str) -> None:
     """A run that was interrupted in its first step."""
 
-    def watch(step: int, metrics: dict[str, float], model: Any) -> None:
+    def stop(step: int, metrics: dict[str, float]) -> None:
         raise KeyboardInterrupt
 
     config, task, _ = prepare(Config.model_validate(json.loads((work / f"{name}.json").read_text())))
     with pytest.raises(KeyboardInterrupt):
-        train(config, task, get_base(config, task), work / folder, watch=watch)
+        train(config, task, get_base(config, task), work / folder, callbacks=[StepFunction(stop)])
 
 
 CHANGES: dict[str, tuple[list[dict[str, Any]], str]] = {

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from reliability import TINY, content, finish, kill_at_operation, kill_at_random
 from safetensors.torch import load_file
 
 from qtrain import train as train_module
+from qtrain.callbacks import Callback, RunView
 from qtrain.checkpoint import write_checkpoint
 from qtrain.cli import main
 from qtrain.config import Config
@@ -22,6 +23,7 @@ from qtrain.finished import weights_folder
 from qtrain.interrupts import Interrupted
 from qtrain.pretrain import Base, get_base
 from qtrain.run_folder import write_json
+from qtrain.studies.score_norm import ScoreNorm
 from qtrain.tasks import make_task
 from qtrain.tasks.base import Task
 from qtrain.train import train
@@ -76,7 +78,15 @@ class Cut(BaseException):
     """Stands for a kill: nothing in qtrain catches it."""
 
 
-def cut(config: Config, task: Task, base: Base, folder: Path, after: int, patch: pytest.MonkeyPatch) -> None:
+def cut(
+    config: Config,
+    task: Task,
+    base: Base,
+    folder: Path,
+    after: int,
+    patch: pytest.MonkeyPatch,
+    callbacks: Sequence[Callback] = (),
+) -> None:
     """Begin a run and cut it off behind its checkpoint of this step."""
 
     def writing(*arguments: Any, **keywords: Any) -> None:
@@ -87,7 +97,7 @@ def cut(config: Config, task: Task, base: Base, folder: Path, after: int, patch:
     with patch.context() as here:
         here.setattr(train_module, "write_checkpoint", writing)
         with pytest.raises(Cut):
-            train(config, task, base, folder)
+            train(config, task, base, folder, callbacks=callbacks)
 
 
 @pytest.mark.parametrize(
@@ -108,15 +118,15 @@ def test_every_kind_of_run_goes_on_bit_for_bit(
         "train.kl": 0.1,
         "train.micro_batch_tokens": 50,
     }
-    changes |= {"train.score_norm_nats": 1e-9, "train.steps": 4, "optimizer.lr": 0.1, "train.skip_limit": 2}
+    changes |= {"train.steps": 4, "optimizer.lr": 0.1, "train.skip_limit": 2}
     if word != "grpo":
         changes |= {"q.kind": "adaptive", "q.rho": 3.0}
-    monkeypatch.setattr("qtrain.score_norm.CHUNK", 4)
-    monkeypatch.setattr("qtrain.score_norm.PROMPTS", 4)
+    monkeypatch.setattr("qtrain.studies.score_norm.CHUNK", 4)
+    monkeypatch.setattr("qtrain.studies.score_norm.PROMPTS", 4)
     config = config.with_values(changes)
-    train(config, task, base, tmp_path / "whole")
-    cut(config, task, base, tmp_path / "cut", 2, monkeypatch)
-    train(config, task, base, tmp_path / "cut", resume=True)
+    train(config, task, base, tmp_path / "whole", callbacks=[ScoreNorm(1e-9)])
+    cut(config, task, base, tmp_path / "cut", 2, monkeypatch, callbacks=[ScoreNorm(1e-9)])
+    train(config, task, base, tmp_path / "cut", callbacks=[ScoreNorm(1e-9)], resume=True)
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
     environment = json.loads((tmp_path / "cut" / "environment.json").read_text())
     assert len(environment["resumed"]) == 1
@@ -165,16 +175,19 @@ def test_the_command_resumes(
     assert "add --resume" in capsys.readouterr().err
 
 
-def interrupt_at(step: int, *, more: int = 1) -> Callable[..., None]:
-    """A watch that sends this process so many interrupts in the midst of a step."""
+class Interrupting(Callback):
+    """Sends this process interrupts in the midst of a step, and notes what is said."""
 
-    def watch(current: int, metrics: dict[str, float], model: Any) -> None:
-        del metrics, model
-        if current == step:
-            for _ in range(more):
-                os.kill(os.getpid(), signal.SIGINT)
+    def __init__(self, step: int | None = None, *sent: signal.Signals) -> None:
+        self.step, self.sent, self.told = step, sent, list[str]()
 
-    return watch
+    def on_step(self, run: RunView, step: int, metrics: dict[str, float]) -> None:
+        if step == self.step:
+            for number in self.sent:
+                os.kill(os.getpid(), number)
+
+    def on_message(self, line: str) -> None:
+        self.told.append(line)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -185,21 +198,15 @@ def test_an_interrupt_leaves_a_checkpoint_of_the_whole_step(
     """Step 3 is one that an evaluation is due after, 5 is not; resumed the run ends as if nothing had happened."""
     config = config.with_values({"train.checkpoint_every": every})
     train(config, task, base, tmp_path / "whole")
-    told: list[str] = []
     for step in (3, 5):
-
-        def watch(current: int, metrics: dict[str, float], model: Any, step: int = step) -> None:
-            del metrics, model
-            if current == step:
-                os.kill(os.getpid(), sent)
-
+        callback = Interrupting(step, sent)
         before = signal.getsignal(signal.SIGINT)
         with pytest.raises(Interrupted, match=rf"a checkpoint of step {step} is in .*run; .* --resume") as error:
-            train(config, task, base, tmp_path / "run", watch=watch, resume=True, tell=told.append)
+            train(config, task, base, tmp_path / "run", callbacks=[callback], resume=True)
         assert isinstance(error.value, KeyboardInterrupt)
         assert signal.getsignal(signal.SIGINT) is before
-    assert len(told) == 2
-    assert told[0].startswith("interrupted: the step is finished first")
+        (line,) = callback.told
+        assert line.startswith("interrupted: the step is finished first")
     train(config, task, base, tmp_path / "run", resume=True)
     whole, resumed = content(tmp_path / "whole"), content(tmp_path / "run")
     assert whole.pop("checkpoints") == resumed.pop("checkpoints")
@@ -209,19 +216,19 @@ def test_an_interrupt_leaves_a_checkpoint_of_the_whole_step(
 def test_a_second_interrupt_stops_at_once_and_says_what_is_left(
     config: Config, task: Task, base: Base, tmp_path: Path
 ) -> None:
+    twice = Interrupting(5, signal.SIGINT, signal.SIGINT)
     with pytest.raises(Interrupted, match=r"stopped in step 5; the last checkpoint in .* is that of step 4"):
-        train(config, task, base, tmp_path / "run", watch=interrupt_at(5, more=2))
+        train(config, task, base, tmp_path / "run", callbacks=[twice])
     config = config.with_values({"train.checkpoint_every": None})
     with pytest.raises(Interrupted, match=r"stopped in step 5 without a checkpoint: .* has the logs alone"):
-        train(config, task, base, tmp_path / "bare", watch=interrupt_at(5, more=2))
+        train(config, task, base, tmp_path / "bare", callbacks=[twice])
     logged = (tmp_path / "bare" / "metrics.jsonl").read_bytes()
-    told: list[str] = []
-    train(config, task, base, tmp_path / "bare", tell=told.append)
+    listening = Interrupting()
+    train(config, task, base, tmp_path / "bare", callbacks=[listening])
     # What the first attempt logged is not lost.
-    assert told == [
-        f"begins again: an earlier attempt left no checkpoint; its logs are now in {tmp_path}/bare/attempts/1"
-    ]
-    assert (tmp_path / "bare" / "attempts" / "1" / "metrics.jsonl").read_bytes() == logged
+    earlier = tmp_path / "bare" / "attempts" / "1"
+    assert listening.told == [f"begins again: an earlier attempt left no checkpoint; its logs are now in {earlier}"]
+    assert (earlier / "metrics.jsonl").read_bytes() == logged
     train(config, task, base, tmp_path / "whole")
     assert content(tmp_path / "bare") == content(tmp_path / "whole")
 

@@ -36,7 +36,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def runs_of(config: Config, out: Path, *estimators: str, **more: Any) -> list[Run]:
     """A run for each estimator."""
     return [
-        Run(word, config.with_values({"estimator": word, **more}), out / re.sub(r"\W", "-", word))
+        Run(
+            label=word,
+            config=config.with_values({"estimator": word, **more}),
+            folder=out / re.sub(r"\W", "-", word),
+        )
         for word in estimators
     ]
 
@@ -165,14 +169,18 @@ def test_runs_wait_for_their_bases_and_not_for_others(
         ("b", {"pretrain.seed": 1}),
         ("c", {"pretrain.p0": 0.2, "optimizer.lr": 0.3}),
     ]
-    runs = [Waits(label, config.with_values(values), tmp_path / label) for label, values in words]
+    runs = [Waits(label=label, config=config.with_values(values), folder=tmp_path / label) for label, values in words]
     assert run_all(runs, jobs=3) == [{"label": label} for label in "abc"]
     assert log == ["base, seed 0", "base, seed 1", "b", "a", "c"]
 
 
 def test_bases_of_one_seed_are_told_apart(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [
-        Waits(f"{digits}", config.with_values({"task.digits": digits, "pretrain.seed": seed}), tmp_path / f"{digits}")
+        Waits(
+            label=f"{digits}",
+            config=config.with_values({"task.digits": digits, "pretrain.seed": seed}),
+            folder=tmp_path / f"{digits}",
+        )
         for digits, seed in ((2, 0), (3, 0), (4, 1))
     ]
     run_all(runs, jobs=1)

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 
 from qtheory.estimators import garl
-from qtrain.baseline_gain import baseline_gain
 from qtrain.config import Config
 from qtrain.engines.transformers import TransformersEngine
 from qtrain.errors import UserError
@@ -23,7 +22,8 @@ from qtrain.pretrain import Base, get_base, load_weights
 from qtrain.report import report_command
 from qtrain.rollouts import Rollouts, roll_out
 from qtrain.run_folder import ESCAPED, EVALS, METRICS, TIMINGS, read_jsonl
-from qtrain.score_norm import score_norm_sq
+from qtrain.studies.baseline_gain import BaselineGain, baseline_gain
+from qtrain.studies.score_norm import ScoreNorm, score_norm_sq
 from qtrain.tasks.base import Task
 from qtrain.train import SamplingWarning, train
 from qtrain.update import backward
@@ -41,8 +41,8 @@ def test_a_run_leaves_everything_and_repeats_itself(
     word: str, config: Config, task: Task, base: Base, tmp_path: Path
 ) -> None:
     # The norm is measured at the first step, and not again before log P has moved by 100 nats.
-    config = config.with_values({"estimator": word, "optimizer.lr": 0.1, "train.score_norm_nats": 100.0})
-    results = [train(config, task, base, tmp_path / name) for name in ("one", "two")]
+    config = config.with_values({"estimator": word, "optimizer.lr": 0.1})
+    results = [train(config, task, base, tmp_path / name, callbacks=[ScoreNorm(100.0)]) for name in ("one", "two")]
     assert without_timings(results)[0] == without_timings(results)[1]
     one, two = tmp_path / "one", tmp_path / "two"
     assert json.loads((one / "result.json").read_text()) == results[0]
@@ -145,10 +145,10 @@ def test_baseline_gain_is_that_of_the_variance_itself(
     config: Config, task: Task, base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On one prompt: the ratio of the gradients' variances, with the baseline and without, over many pools."""
-    config = config.with_values({"estimator": "garl:q=.25", "rollout.samples": 4, "train.baseline_gain_every": 1})
+    config = config.with_values({"estimator": "garl:q=.25", "rollout.samples": 4})
     example = next(one for one in task.batch(8, np.random.default_rng(0)) if not one.easy)
     monkeypatch.setattr(task, "batch", lambda size, _: [example] * size)
-    monkeypatch.setattr("qtrain.baseline_gain.PROMPTS", 100)
+    monkeypatch.setattr("qtrain.studies.baseline_gain.PROMPTS", 100)
     model = base.load(config, task)
     found = baseline_gain(model, task, config, np.random.default_rng(0))
     ids, generator = token_ids(task.tokenizer), torch.Generator().manual_seed(1)
@@ -169,7 +169,7 @@ def test_baseline_gain_is_that_of_the_variance_itself(
 
 @pytest.mark.slow
 def test_a_run_logs_the_baselines_gain_when_asked(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
-    train(config.with_values({"train.baseline_gain_every": 2}), task, base, tmp_path / "run")
+    train(config, task, base, tmp_path / "run", callbacks=[BaselineGain(every=2)])
     metrics = read_jsonl(tmp_path / "run" / "metrics.jsonl")
     assert [row["step"] for row in metrics if "best_multiplier" in row] == [1, 3]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import qtrain
 from qtrain.bench.process import serve
-from qtrain.bench.stages import Stages
+from qtrain.callbacks import Callback, RunView
 from qtrain.compare import cells_of, compare
 from qtrain.config import read_config
 from qtrain.estimator_choice import EstimatorChoice
@@ -41,7 +41,8 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
             get_base(config, make_task(config.task, config.data))
             bases += time.perf_counter() - started
             out = Path(folder) / config.name
-            timed = [TimedRun(run.label, run.config, run.folder) for run in cells_of(config, choices, [0], out)]
+            cells = cells_of(config, choices, [0], out)
+            timed = [TimedRun(label=cell.label, config=cell.config, folder=cell.folder) for cell in cells]
             runs += run_all(timed, jobs=settings["jobs"])
             compare(config, choices, [0], out)  # all are finished: writes comparison.json
         reporting = time.perf_counter()
@@ -50,22 +51,36 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     return {"wall": ended - began, "bases": bases, "report": ended - reporting, "runs": runs}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TimedRun(Run):
     """A run whose result is its times."""
 
     def go(self, host: Host) -> dict[str, Any]:
         """Train, and return `config`, `estimator`, `steps`, `seconds`, and `stages`: seconds by stage."""
-        stages, began = Stages(), time.perf_counter()
-        with stages.watching():
-            result = super().go(host)
+        times, began = StageTimes(), time.perf_counter()
+        result = Run(label=self.label, config=self.config, folder=self.folder, callbacks=(times,)).go(host)
         return {
             "config": self.config.name,
             "estimator": str(self.config.estimator),
             "steps": result["steps"],
             "seconds": time.perf_counter() - began,
-            "stages": dict(stages.seconds),
+            "stages": times.seconds,
         }
+
+
+class StageTimes(Callback):
+    """Notes a run's seconds by stage.
+
+    Attributes:
+        seconds: At the run's end.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def on_end(self, run: RunView, result: dict[str, Any]) -> None:
+        """Take them from the run's clock."""
+        self.seconds = dict(run.clock.seconds)
 
 
 if __name__ == "__main__":

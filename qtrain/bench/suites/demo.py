@@ -8,7 +8,7 @@ from typing import Any
 
 from qtrain.bench.case import Case, Options, program
 from qtrain.bench.run import Results
-from qtrain.bench.stages import STAGES
+from qtrain.callbacks import STAGES
 
 CONFIGS = ("cold_start", "adam_conflict", "adam_alike")
 ESTIMATORS = ("grpo", "rb_rloo", "garl:q=.25", "garl:q=.5", "garl:q=.75", "garl:q=1")

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients, garl, garl_weighted
+from qtrain.callbacks import Callback, RunView
 from qtrain.config import Config
 from qtrain.engines.transformers import TransformersEngine
 from qtrain.model import encode_examples, token_ids
@@ -17,6 +18,21 @@ from qtrain.update import backward
 
 PROMPTS = 8
 """Prompts, each with two independent pools."""
+
+
+class BaselineGain(Callback):
+    """Measures what baselines do to the variance at regular steps from the first on; it costs about 20 steps' work.
+
+    Args:
+        every: Steps from one measurement to the next.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+
+    def before_step(self, run: RunView, step: int, log_p: float) -> dict[str, float]:
+        """Measure where it is due."""
+        return baseline_gain(run.model, run.task, run.config, run.rng) if (step - 1) % self.every == 0 else {}
 
 
 def baseline_gain(model: PreTrainedModel, task: Task, config: Config, rng: np.random.Generator) -> dict[str, float]:

@@ -1,11 +1,14 @@
 """||s||^2, the squared norm of the score s = grad mean log P: the factor that the escape theory takes as constant."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from qtheory.estimators import iwae
+from qtrain.callbacks import Callback, RunView
 from qtrain.config import Config
 from qtrain.engines.transformers import TransformersEngine
 from qtrain.model import encode_examples, token_ids
@@ -15,6 +18,32 @@ from qtrain.update import backward
 
 PROMPTS, SAMPLES, CHUNK = 64, 64, 16
 """Prompts of each half, rationales a prompt, prompts run at once."""
+
+
+class ScoreNorm(Callback):
+    """Measures ||s||^2 at the first step and whenever log P has moved far enough; it costs about 20 steps' work.
+
+    Args:
+        nats: How far log P has to move.
+    """
+
+    def __init__(self, nats: float) -> None:
+        self.nats, self.measured_at = nats, math.inf
+
+    def before_step(self, run: RunView, step: int, log_p: float) -> dict[str, float]:
+        """Measure where it is due."""
+        if abs(log_p - self.measured_at) < self.nats:
+            return {}
+        self.measured_at = log_p
+        return {"score_norm_sq": score_norm_sq(run.model, run.task, run.config, run.rng)}
+
+    def state(self) -> dict[str, float]:
+        """Where log P was at the last measurement."""
+        return {"measured_at": self.measured_at}
+
+    def load_state(self, state: dict[str, float]) -> None:
+        """Go on from there."""
+        self.measured_at = state["measured_at"]
 
 
 def score_norm_sq(model: PreTrainedModel, task: Task, config: Config, rng: np.random.Generator) -> float:
