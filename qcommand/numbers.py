@@ -1,0 +1,39 @@
+"""Whole numbers on a command line: between bounds, and refused with the option's name."""
+
+import reprlib
+from collections.abc import Sequence
+from typing import Any, get_origin
+
+from cyclopts import CoercionError, Parameter, Token
+
+LARGEST = 2**32 - 1
+"""What an integer may be at most where nothing smaller is asked for: seeds too fit every generator."""
+
+
+def whole_number(least: int, most: int = LARGEST) -> Parameter:
+    """What to annotate an option with that takes whole numbers, one or several.
+
+    Args:
+        least: The smallest that is possible.
+        most: The largest.
+    """
+
+    def read(hint: Any, tokens: Sequence[Token]) -> int | list[int]:
+        numbers = [_read(token, least, most) for token in tokens]
+        return numbers if get_origin(hint) is list else numbers[0]
+
+    return Parameter(converter=read)
+
+
+def _read(token: Token, least: int, most: int) -> int:
+    """Cyclopts itself would round 1.5 without a word."""
+    what = reprlib.repr(token.value)
+    try:
+        number = int(token.value)
+    except ValueError:  # also what has thousands of digits
+        raise CoercionError(f"{what} is no whole number between {least} and {most}", token=token) from None
+    if number < least:
+        raise CoercionError(f"{what} is too small; at least {least} is needed", token=token)
+    if number > most:
+        raise CoercionError(f"{what} is too large; at most {most} is possible", token=token)
+    return number
