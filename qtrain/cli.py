@@ -29,8 +29,9 @@ app.command(data_app)
 Several = Parameter(consume_multiple=True, negative=())
 Count = Annotated[int, whole_number(1)]
 MaybeCount = Annotated[int | None, whole_number(1)]
-# A comparison's cells are all made before the first one runs.
-Seeds = Annotated[int, whole_number(1, 10_000)]
+# Of these a list is made at the start.
+MaybeMany = Annotated[int | None, whole_number(1, 10**6)]
+Seeds = Annotated[int, whole_number(1, 10**4)]
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -91,8 +92,8 @@ def evaluate(
     run: Path,
     /,
     *,
-    prompts: MaybeCount = None,
-    samples: MaybeCount = None,
+    prompts: MaybeMany = None,
+    samples: MaybeMany = None,
     seed: Annotated[int, whole_number(0)] = 1,
     checkpoint: Literal["last", "best"] = "last",
     half: Literal["validation", "test"] | None = None,

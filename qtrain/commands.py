@@ -10,13 +10,14 @@ from rich.table import Table
 
 from qcommand.console import TextConsole
 from qtrain.compare import compare, folder_name, row
-from qtrain.config import check_estimator, read_config
+from qtrain.config import Config, check_estimator, read_config
 from qtrain.data.sample import Half
 from qtrain.device import find_device
 from qtrain.engines import check_engine
 from qtrain.errors import UserError
 from qtrain.finished import Which, evaluate_run, finished_config, weights_folder
-from qtrain.model_config import ModelConfig
+from qtrain.model import find_pretrained
+from qtrain.model_config import ModelConfig, PretrainedConfig
 from qtrain.policy import export_policy
 from qtrain.pretrain import get_base
 from qtrain.progress import Board, Report, console
@@ -36,6 +37,7 @@ SINGLE_THREAD_WIDTH = 256
 def pretrain_command(path: Path, overrides: tuple[str, ...]) -> None:
     """See `qtrain.cli.pretrain`."""
     config = read_config(path, overrides)
+    check_model(config)
     task = make_task(config.task, config.data)
     with Board(config.name, total=1) as board:
         base = get_base(
@@ -58,6 +60,7 @@ def train_command(path: Path, overrides: tuple[str, ...], out: Path | None, *, r
     folder = out or Path("runs") / f"{config.name}-{folder_name(config)}"
     check_free(folder, config, resume=resume)
     check_sinks(config)
+    check_model(config)
     task = make_task(config.task, config.data)
     for line in task.data_lines():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -119,6 +122,8 @@ def compare_command(
     """See `qtrain.cli.compare`."""
     config = read_config(path, overrides)
     check_engine(config.rollout)
+    check_sinks(config)
+    check_model(config)
     choices = [check_estimator(text) for text in estimators]
     if len(set(choices)) < len(choices):
         raise UserError(f"--estimator {' '.join(estimators)}: one is named twice; name each once")
@@ -131,6 +136,16 @@ def study_command(name: str, seeds: int, runs: Path | None, output: Path | None,
     folder, output = runs or Path("runs") / "studies" / name, output or Path("figures") / "data" / f"{name}.json"
     rows = run_study(name, range(seeds), folder, output, jobs=jobs)["rows"]
     print_results([row(one) for one in rows], title=f"{name}: {output}")
+
+
+def check_model(config: Config) -> None:
+    """Refuse a pretrained model that is nowhere by its own key, before its tokenizer is looked for.
+
+    Raises:
+        UserError: It is.
+    """
+    if isinstance(config.model, PretrainedConfig):
+        find_pretrained(config.model)
 
 
 _HEADINGS = {"escape_step": "escape", "mean_log_p": "log P", "mean_log_p_easy": "log P easy", "seconds": "s"}

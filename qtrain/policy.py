@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from qtrain.config import Config
 from qtrain.device import find_device
+from qtrain.disk import give_usual_mode
 from qtrain.errors import UserError
 from qtrain.model import new_model
 from qtrain.model_config import LoraConfig, ModelConfig
@@ -67,6 +68,8 @@ def export_policy(config: Config, task: Task, folder: Path, out: Path) -> None:
     try:
         model.save_pretrained(partial, state_dict=dict(plain_weights(model)))
         task.tokenizer.save_pretrained(partial)
+        for path in partial.glob("*.safetensors"):
+            give_usual_mode(path)
         partial.rename(out)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror or error}") from None
