@@ -1,6 +1,6 @@
 """Where `python -m figures` begins: Ctrl-C is heeded before anything that takes time is imported."""
 
-from qcommand.run import leave_at_once
+from qcommand.interrupts import leave_at_once
 
 
 def main() -> None:

@@ -1,7 +1,4 @@
-"""How a command ends: one line on standard error and an exit status for bad input, interrupts and closed streams.
-
-Only the standard library is imported here, so that Ctrl-C is heeded before anything that takes time.
-"""
+"""How a command ends: one line on standard error and an exit status for bad input, interrupts and closed streams."""
 
 import io
 import os
@@ -10,35 +7,17 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import Any, NoReturn
 
-REFUSED, INTERRUPTED, CLOSED = 2, 130, 141
-"""Exit statuses: bad input, Ctrl-C, and a reader that left (128 and the signal's number for the last two)."""
+from qcommand.interrupts import INTERRUPTED, handle_interrupts, leave_at_once
 
-_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
-
-
-def leave_at_once(program: str) -> None:
-    """Let Ctrl-C, or a polite kill, end the process in one line: for the time in which modules are imported.
-
-    A KeyboardInterrupt could come up inside the import system, whose callbacks print it and go on.
-
-    Args:
-        program: The command's name, which opens the line.
-    """
-
-    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
-        with suppress(OSError):
-            os.write(2, f"{program}: interrupted before anything was begun\n".encode())
-        os._exit(INTERRUPTED)
-
-    _handle_interrupts(leave)
+REFUSED, CLOSED = 2, 141
+"""Exit statuses: bad input, and a reader of standard output that left (128 and the signal's number)."""
 
 
 @contextmanager
 def importing(program: str) -> Iterator[None]:
-    """The same while a command imports what it needs; inside it an interrupt leaves nothing to clean up.
+    """Let an interrupt end the process at once while a command imports what it needs, as nothing is begun yet.
 
     Args:
         program: The command's name.
@@ -47,7 +26,7 @@ def importing(program: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _handle_interrupts(signal.default_int_handler)
+        handle_interrupts(signal.default_int_handler)
 
 
 def run_app(
@@ -71,7 +50,7 @@ def run_app(
         The exit status that the command returned, 0 where it returned none.
     """
     try:
-        _handle_interrupts(signal.default_int_handler)
+        handle_interrupts(signal.default_int_handler)
         _take_any_text()
         status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -110,13 +89,6 @@ def _say(program: str, message: str) -> None:
     with suppress(OSError):
         sys.stderr.write(f"{program}: {text}\n")
         sys.stderr.flush()
-
-
-def _handle_interrupts(handler: Callable[[int, FrameType | None], Any]) -> None:
-    for number in _INTERRUPTS:
-        # A shell has its background jobs ignore Ctrl-C.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
 
 
 def _take_any_text() -> None:

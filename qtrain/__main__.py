@@ -1,6 +1,6 @@
 """Where the command `qtrain`, or `python -m qtrain`, begins: Ctrl-C is heeded before anything that takes time."""
 
-from qcommand.run import leave_at_once
+from qcommand.interrupts import leave_at_once
 
 
 def main() -> None:
