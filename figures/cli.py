@@ -14,6 +14,7 @@ from figures.errors import DataError
 from figures.registry import FIGURES
 from figures.render import METADATA, OUT, TABLES_OUT, figure_files, table_files, write
 from figures.study_data import DATA, read_study
+from qcommand.console import TextConsole
 from qcommand.run import run_app
 from qtheory.claims import CLAIMS
 
@@ -22,6 +23,7 @@ app = App(
     help="Make the project's figures, and the tables of its docs, from the data files of the studies.",
     version_flags=[],
     suppress_keyboard_interrupt=False,
+    console=TextConsole(),
 )
 
 Flag = Parameter(negative=())

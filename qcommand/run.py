@@ -55,7 +55,7 @@ def run_app(
         status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except refused as error:
-        refuse(program, str(error))
+        refuse(program, f"{error}{_valid_options(error)}")
     except BrokenPipeError:
         # `| head` has what it wanted.
         sys.exit(CLOSED)
@@ -80,6 +80,14 @@ def refuse(program: str, message: str) -> NoReturn:
     """End the process over bad input, in one line."""
     _say(program, message)
     sys.exit(REFUSED)
+
+
+def _valid_options(error: Exception) -> str:
+    """The end of cyclopts' line about an unknown option where it found none that is near."""
+    arguments = getattr(error, "argument_collection", None)
+    if arguments is None or "Did you mean" in str(error):
+        return ""
+    return f" Valid are: {', '.join(one.name for one in arguments if one.parse and one.name.startswith('--'))}"
 
 
 def _say(program: str, message: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter
 
+from qcommand.console import TextConsole, status
 from qcommand.run import importing, refuse, run_app
 
 PROGRAM = "qtheory"
@@ -19,6 +20,7 @@ app = App(
     version=lambda: version("qcontinuum"),
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
+    console=TextConsole(),
 )
 
 
@@ -52,7 +54,6 @@ def verify(
         page: A Markdown file to write as well: each claim with its evidence, as the docs show it.
     """
     with importing(PROGRAM):
-        from qcommand.console import TextConsole, status
         from qtheory._files import check_path
         from qtheory.claims import CLAIMS, get
         from qtheory.claims import verify as run
@@ -116,7 +117,6 @@ def escape(
         csv: A CSV file to write as well.
     """
     with importing(PROGRAM):
-        from qcommand.console import TextConsole
         from qtheory._files import check_path
         from qtheory.escape.output import escape_csv, escape_json, escape_table
         from qtheory.escape.table import escape_rows, exponent_rows
@@ -167,7 +167,6 @@ def bench(*, quick: Flag = False, json: Output = None) -> None:
 
 def _measure(run: Callable[..., T], table: Callable[[T], Any], text: Callable[[T], str], output: Path | None) -> T:
     """Run under a progress line, write the file, print the table; the file's path is checked first."""
-    from qcommand.console import TextConsole, status
     from qtheory._files import check_path
 
     try:

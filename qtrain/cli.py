@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from qcommand.console import TextConsole
 from qcommand.numbers import whole_number
 from qcommand.run import importing, run_app
 from qtrain.errors import UserError
@@ -21,6 +22,7 @@ app = App(
     version=lambda: version("qcontinuum"),
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
+    console=TextConsole(),
 )
 
 data_app = App(name="data", help="Look at the records of FinQA, HotPotQA and MuSiQue before training on them.")
