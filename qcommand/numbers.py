@@ -4,7 +4,7 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any, get_origin
 
-from cyclopts import CoercionError, Parameter, Token
+from cyclopts import CycloptsError, Parameter, Token
 
 LARGEST = 2**32 - 1
 """What an integer may be at most where nothing smaller is asked for: seeds too fit every generator."""
@@ -27,13 +27,13 @@ def whole_number(least: int, most: int = LARGEST) -> Parameter:
 
 def _read(token: Token, least: int, most: int) -> int:
     """Cyclopts itself would round 1.5 without a word."""
-    what = reprlib.repr(token.value)
+    given = f"{token.keyword} {reprlib.repr(token.value)[1:-1]}"
     try:
         number = int(token.value)
     except ValueError:  # also what has thousands of digits
-        raise CoercionError(f"{what} is no whole number between {least} and {most}", token=token) from None
+        raise CycloptsError(msg=f"{given}: a whole number between {least} and {most} is needed") from None
     if number < least:
-        raise CoercionError(f"{what} is too small; at least {least} is needed", token=token)
+        raise CycloptsError(msg=f"{given}: at least {least} is needed")
     if number > most:
-        raise CoercionError(f"{what} is too large; at most {most} is possible", token=token)
+        raise CycloptsError(msg=f"{given}: at most {most} is possible")
     return number

@@ -84,10 +84,11 @@ class Wandb(_Service):
 
 
 SINKS: dict[str, Callable[[Config, Path, int], Sink]] = {
-    "tensorboard": TensorBoard,
     "trackio": Trackio,
     "wandb": Wandb,
+    "tensorboard": TensorBoard,
 }
+"""In the order in which they are started: those that may be refused before those that write into the run folder."""
 
 
 def check_sinks(config: Config) -> None:
@@ -146,8 +147,7 @@ class Sinks:
     def __init__(self, config: Config, folder: Path, step: int) -> None:
         check_sinks(config)
         self._sinks: list[Sink] = []
-        # Those that a network may refuse come before those that write into the run folder.
-        for name in sorted(config.sinks, key=list(SINKS).index, reverse=True):
+        for name in sorted(config.sinks, key=list(SINKS).index):
             try:
                 self._sinks.append(SINKS[name](config, folder, step))
             except Exception as error:  # whatever the library raises

@@ -47,7 +47,7 @@ def reproduce_command(
     if list_cells + dry_run + (RUN in words) != 1:
         raise UserError("say one of: --list, --dry-run, run")
     if rationale_tokens is not None and not (dry_run and 1 <= rationale_tokens < math.inf):
-        raise UserError(f"--rationale-tokens {rationale_tokens:g}: at least 1, finite, and only with --dry-run")
+        raise UserError(f"--rationale-tokens {rationale_tokens:g}: at least 1, and only with --dry-run")
     check_overrides(overrides)
     cells = choose(table.cells, [word for word in only or () if word not in behind])
     for folder in sorted({cell.data for cell in cells}) if data is not None else ():

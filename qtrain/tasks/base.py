@@ -14,7 +14,7 @@ SPECIAL_TOKENS = (PAD, THINK, END_THINK, END)
 """Special tokens: every prompt ends in THINK, every rationale in END_THINK, every answer in END."""
 
 
-class TaskConfig(Table):
+class TaskConfig(Table, frozen=True):  # pyright: ignore[reportGeneralTypeIssues] - tables are frozen by their settings
     """Base of every task's table `[task]`; `name` selects the task."""
 
     name: str

@@ -19,7 +19,8 @@ class QAConfig(TaskConfig, frozen=True):
         tokenizer: Folder of a pretrained tokenizer or its id on the hub; by default that of `model.pretrained`, without
             which one token is a byte.
         tokenizer_revision: Its branch, tag or commit on the hub.
-        answer_prefix: What the model writes between END_THINK and the answer ("\n\n" for Qwen3): part of y*.
+        answer_prefix: What the model writes between END_THINK and the answer: part of y*. Qwen3's are two line breaks,
+            "\n\n" in TOML and in a shell task.answer_prefix="\n\n" (bash); white space counts.
         max_prompt_tokens: Longest prompt, THINK included.
         long_prompts: cut takes the beginning of a longer one's context away (for FinQA the text before the table
             goes first), so that the question stays whole; drop leaves the record out. A record whose question

@@ -22,6 +22,7 @@ class FakeHub:
         revisions: Branches and commits that every repository has.
         status: Given to every request instead, with no word of what it means.
         codes: The hub's word for it in the header X-Error-Code is left out where this is False.
+        gated: Whether every repository is one whose terms must be accepted.
         silent: Whether requests get no answer until `woken` is set.
         asked: Paths of all requests.
     """
@@ -30,7 +31,7 @@ class FakeHub:
         self.files: dict[str, dict[str, bytes]] = {}
         self.revisions = {"main", COMMIT}
         self.status: int | None = None
-        self.codes = True
+        self.codes, self.gated = True, False
         self.silent = False
         self.woken = threading.Event()
         self.asked: list[str] = []
@@ -42,6 +43,8 @@ class FakeHub:
             self.woken.wait(30)
         if self.status is not None:
             return self.status, {}, b""
+        if self.gated:
+            return 403, {"X-Error-Code": "GatedRepo"}, b""
         if match := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)/tree/([^/?]+)(/.*)?", path):
             kind, name, revision, _ = match.groups()
             files = self._files(kind, name)
@@ -112,7 +115,7 @@ def fake_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
             except OSError:
                 self.close_connection = True  # the client has gone
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
