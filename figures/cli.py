@@ -15,6 +15,7 @@ from figures.registry import FIGURES
 from figures.render import METADATA, OUT, TABLES_OUT, figure_files, table_files, write
 from figures.study_data import DATA, read_study
 from qcommand.console import TextConsole
+from qcommand.options import AS_TYPED
 from qcommand.run import run_app
 from qtheory.claims import CLAIMS
 
@@ -24,6 +25,7 @@ app = App(
     version_flags=[],
     suppress_keyboard_interrupt=False,
     console=TextConsole(),
+    default_parameter=AS_TYPED,
 )
 
 Flag = Parameter(negative=())

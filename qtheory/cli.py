@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from cyclopts import App, CycloptsError, Parameter
 
 from qcommand.console import TextConsole, status
+from qcommand.options import AS_TYPED
 from qcommand.run import importing, refuse, run_app
 
 PROGRAM = "qtheory"
@@ -21,6 +22,7 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
     console=TextConsole(),
+    default_parameter=AS_TYPED,
 )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from qcommand.console import TextConsole
-from qcommand.numbers import whole_number
+from qcommand.options import AS_TYPED, whole_number
 from qcommand.run import importing, run_app
 from qtrain.errors import UserError
 
@@ -23,6 +23,7 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
     console=TextConsole(),
+    default_parameter=AS_TYPED,
 )
 
 data_app = App(name="data", help="Look at the records of FinQA, HotPotQA and MuSiQue before training on them.")

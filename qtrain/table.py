@@ -4,7 +4,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-from qcommand.numbers import LARGEST
+from qcommand.options import LARGEST
 
 MANY = 10**6
 """What the prompts, samples or texts of a batch may be at most: lists are made of them."""

@@ -16,7 +16,7 @@ tests/                        The laws over the registry, independent references
 def tree() -> str:
     """One line a file, folders by their package's sentence."""
     lines = []
-    for top in ("qtheory", "qtrain", "figures"):
+    for top in ("qtheory", "qtrain", "figures", "qcommand"):
         lines.append(_line(f"{top}/", ROOT / top / "__init__.py"))
         lines += _files(ROOT / top, "  ") + _folders(ROOT / top, "  ")
         if top == "qtrain":

@@ -26,7 +26,7 @@ def test_qtrain_imports_of_qtheory_the_estimators_and_the_q_logarithm_alone(path
     assert all(module in SHARED or module.startswith("qtheory.estimators.") for module in theory)
 
 
-@pytest.mark.parametrize("package", ["qtheory", "qtrain", "figures"])
+@pytest.mark.parametrize("package", ["qcommand", "qtheory", "qtrain", "figures"])
 def test_every_file_opens_with_what_it_is_for_and_is_small(package: str) -> None:
     for path in sorted((ROOT / package).rglob("*.py")):
         text = path.read_text(encoding="utf-8")

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
+from figures.cli import app as figures
 from qcommand.console import TextConsole, status
+from qtheory.cli import app as theory
+from qtrain.cli import app as trainer
 from qtrain.progress import Board, Report
 
 ROOT = Path(__file__).parents[2]
@@ -118,3 +121,20 @@ def test_the_status_line_is_ascii_where_the_terminal_is(monkeypatch: pytest.Monk
     with status() as show:
         show("going on")
     assert shown.getvalue().isascii()
+
+
+@pytest.mark.parametrize("name", ["[a", "[1]", "[red]x[/red]", "{a}", '{"a": 1}'])
+def test_a_word_that_looks_like_json_is_a_word(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (run,) = trainer.parse_args(["report", name, "-o", "page.html"], exit_on_error=False, print_error=False)[1].args
+    assert run == Path(name)
+    words = trainer.parse_args(["train", name, name], exit_on_error=False, print_error=False)[1].args
+    assert words == (Path(name), name)
+    words = trainer.parse_args(["data", "check", "finqa", "--path", name], exit_on_error=False, print_error=False)[1]
+    assert words.kwargs["path"] == Path(name)
+    words = trainer.parse_args(
+        ["compare", "x", "--estimator", name, "--out", "o"], exit_on_error=False, print_error=False
+    )
+    assert words[1].kwargs["estimator"] == [name]
+    assert theory.parse_args(["verify", name], exit_on_error=False, print_error=False)[1].args == (name,)
+    assert figures.parse_args([name], exit_on_error=False, print_error=False)[1].args == (name,)

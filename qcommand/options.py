@@ -1,10 +1,13 @@
-"""Whole numbers on a command line: between bounds, and refused with the option's name."""
+"""What options take: words as they were typed, and whole numbers between bounds, refused with the option's name."""
 
 import reprlib
 from collections.abc import Sequence
 from typing import Any, get_origin
 
 from cyclopts import CycloptsError, Parameter, Token
+
+AS_TYPED = Parameter(json_list=False, json_dict=False)
+"""For all parameters of an app: a path or an override that begins with a bracket is no JSON."""
 
 LARGEST = 2**32 - 1
 """What an integer may be at most where nothing smaller is asked for: seeds too fit every generator."""

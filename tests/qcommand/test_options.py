@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import pytest
 from cyclopts import App
 
-from qcommand.numbers import LARGEST, whole_number
+from qcommand.options import LARGEST, whole_number
 from qcommand.run import run_app
 from qtheory import cli as theory
 from qtrain import cli as trainer
