@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 def start(words: str, **streams: object) -> "subprocess.Popen[str]":
     """Begin a command of the theory, which imports no torch."""
     command = [sys.executable, "-m", *words.split()]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Buffered, as for users: what a buffer holds is written once more at Python's end.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **streams)  # pyright: ignore
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fake_hub import COMMIT, FakeHub, fake_hub, use_hub
+from huggingface_hub import hf_hub_download
 from qa_cases import hotpotqa_hub, tiny_model
 
 from qtrain.cli import main
@@ -105,6 +106,22 @@ def test_a_part_in_the_cache_is_no_model(
     close_the_hub(monkeypatch)
     assert find_repository("key", "owner/model", None, TOKENIZER).local
     assert refusal(MODEL, "owner/model") == UNREACHABLE
+
+
+def test_a_cached_configuration_without_weights_is_no_model(
+    hub: FakeHub, model_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.files["owner/model"] = model_files
+    hf_hub_download("owner/model", "config.json")
+    close_the_hub(monkeypatch)
+    assert refusal(MODEL, "owner/model") == UNREACHABLE
+
+
+def test_what_the_hub_has_no_more_is_not_taken_from_the_cache(hub: FakeHub, model_files: dict[str, bytes]) -> None:
+    hub.files["owner/model"] = model_files
+    load_tokenizer(Path("owner/model"))
+    del hub.files["owner/model"]
+    assert "the hub has no such repository" in refusal(TOKENIZER, "owner/model")
 
 
 def test_what_the_hub_does_not_have(hub: FakeHub, model_files: dict[str, bytes]) -> None:
