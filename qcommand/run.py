@@ -52,6 +52,8 @@ def run_app(
     try:
         handle_interrupts(signal.default_int_handler)
         _take_any_text()
+        if any("\0" in word for word in words or ()):
+            refuse(program, "a null byte: no name and no value has one")
         status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except refused as error:

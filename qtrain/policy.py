@@ -59,7 +59,7 @@ def export_policy(config: Config, task: Task, folder: Path, out: Path) -> None:
         out: Made by one rename.
 
     Raises:
-        UserError: The weights cannot be read, or `out` exists or cannot be written.
+        UserError: The weights cannot be read, or `out` exists, cannot be written, or has a name of undecodable bytes.
     """
     if out.exists():
         raise UserError(f"{out}: exists already; choose another folder")
@@ -73,6 +73,9 @@ def export_policy(config: Config, task: Task, folder: Path, out: Path) -> None:
         partial.rename(out)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror or error}") from None
+    except UnicodeError:
+        # The tokenizers' library takes no path of other bytes.
+        raise UserError(f"{out}: cannot be written: its name is no text in UTF-8; choose another folder") from None
 
 
 def add_adapters(model: PreTrainedModel, config: LoraConfig, seed: int) -> None:

@@ -124,3 +124,10 @@ def test_what_a_machine_refuses(error: Exception, line: str, capsys: pytest.Capt
     said = capsys.readouterr().err
     assert said.startswith(f"some: {line}")
     assert said.count("\n") == 1
+
+
+def test_a_null_byte_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["verify", "--json", "a\0b"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "qtheory: a null byte: no name and no value has one\n"

@@ -101,6 +101,9 @@ def test_paths_are_printed_as_they_are(name: str, tiny: str, folder: Path, capsy
     assert capsys.readouterr().out == f"{name}/exported\n"
     assert run("evaluate", f"{name}/exported") == 2
     assert capsys.readouterr().err.startswith(f"qtrain: {name}/exported: is not a finished run")
+    assert run("export", f"{name}/run", "\udcff") == 2
+    line = "qtrain: \\udcff: cannot be written: its name is no text in UTF-8; choose another folder"
+    assert capsys.readouterr().err.splitlines()[-1] == line
     assert run("report", f"{name}/run", "-o", f"{name}/page.html") == 0
     assert capsys.readouterr().out == f"{name}/page.html\n"
 
