@@ -3,6 +3,7 @@
 The hub is asked for one file before a library turns to it, which would try for minutes and then name another fault.
 """
 
+import functools
 import json
 import os
 import queue
@@ -92,10 +93,16 @@ def find_repository(setting: str, name: str, revision: str | None, kind: Kind) -
     if not reachable and kind is DATA_SET:
         return Place(local=True, why=fault)
     if not reachable and _is_cached(name, revision, kind):
-        if not constants.HF_HUB_OFFLINE:
-            console.print(f"{where}: {fault}; taking its local cache's copy", soft_wrap=True)
+        tell_of_a_copy(where, fault)
         return Place(local=True, why=fault)
     raise UserError(f"{where}: no such folder here, and {fault}{_hint(name)}")
+
+
+@functools.cache
+def tell_of_a_copy(where: str, why: str) -> None:
+    """Say once that something comes from the hub's local cache, unless that was asked for."""
+    if not constants.HF_HUB_OFFLINE:
+        console.print(f"{where}: {why}; taking its local cache's copy", soft_wrap=True)
 
 
 def _may_be_an_id(name: str, kind: Kind) -> bool:

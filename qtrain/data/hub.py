@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub import try_to_load_from_cache
 
 from qtrain.data.records import Split
 from qtrain.data.rows import Row
 from qtrain.errors import UserError
-from qtrain.progress import console
-from qtrain.repositories import DATA_SET, find_repository
+from qtrain.repositories import DATA_SET, find_repository, tell_of_a_copy
 
 SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
 """The hub's name of each split."""
@@ -57,8 +56,7 @@ class HubSource:
         if place.why is not None:
             if not self._is_cached_as(rows):
                 raise UserError(f"{where}: {place.why}, and its local cache has no copy of revision {self.revision!r}")
-            if not constants.HF_HUB_OFFLINE:
-                console.print(f"{where}: {place.why}; taking its local cache's copy", soft_wrap=True)
+            tell_of_a_copy(where, place.why)
         for index, row in enumerate(rows):
             yield Row(f"row {index} (counted from 0)", row)
 
