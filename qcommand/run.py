@@ -44,7 +44,7 @@ def run_app(
         app: The cyclopts app.
         words: The command line without the program; None takes that of the process.
         refused: Exceptions about bad input, whose message is for the user.
-        interrupted: What an interrupt leaves and how to go on.
+        interrupted: What an interrupt leaves and how to go on, where the KeyboardInterrupt itself does not say.
 
     Returns:
         The exit status that the command returned, 0 where it returned none.
@@ -70,8 +70,8 @@ def run_app(
         if not _is_about_memory(error):
             raise
         refuse(program, f"out of memory: {_short(error)}; ask for fewer or smaller things at a time")
-    except KeyboardInterrupt:
-        _say(program, f"interrupted; {interrupted}")
+    except KeyboardInterrupt as interrupt:
+        _say(program, f"interrupted; {str(interrupt) or interrupted}")
         sys.exit(INTERRUPTED)
     finally:
         _let_go_of_closed_streams()

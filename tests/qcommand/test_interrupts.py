@@ -103,6 +103,16 @@ def test_in_the_midst_of_a_command(number: signal.Signals, capsys: pytest.Captur
     assert capsys.readouterr().err == "some: interrupted; go on\n"
 
 
+def test_a_command_may_say_what_it_left(capsys: pytest.CaptureFixture[str]) -> None:
+    def app(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt("step 3 is kept")
+
+    with pytest.raises(SystemExit) as stop:
+        run_app("some", app, None, refused=(), interrupted="go on")
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "some: interrupted; step 3 is kept\n"
+
+
 def test_what_a_shell_ignores_stays_ignored() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_at_once("some")
