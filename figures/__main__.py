@@ -1,5 +1,19 @@
-"""`python -m figures`."""
+"""Where `python -m figures` begins: Ctrl-C is heeded before anything that takes time is imported."""
 
-from figures.cli import main
+from qtheory.command.interrupts import leave_at_once
 
-main()
+
+def main() -> None:
+    """Run the command."""
+    leave_at_once("figures")
+    from figures.cli import main as command
+
+    try:
+        command()
+    finally:
+        # What is left is the interpreter's own end.
+        leave_at_once("figures")
+
+
+if __name__ == "__main__":
+    main()

@@ -15,29 +15,27 @@ from figures.registry import FIGURES
 from figures.render import METADATA, OUT, TABLES_OUT, figure_files, table_files, write
 from figures.study_data import DATA, read_study
 from qtheory.claims import CLAIMS
+from qtheory.command.console import TextConsole
+from qtheory.command.options import AS_TYPED
+from qtheory.command.run import run_app
 
 app = App(
     name="python -m figures",
     help="Make the project's figures, and the tables of its docs, from the data files of the studies.",
     version_flags=[],
+    suppress_keyboard_interrupt=False,
+    console=TextConsole(),
+    default_parameter=AS_TYPED,
 )
 
 Flag = Parameter(negative=())
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run the command. Bad input ends in one line and exit status 2."""
-    try:
-        app(words, exit_on_error=False, print_error=False, result_action="return_value")
-    except (DataError, CycloptsError) as error:
-        _refuse(str(error))
-    except OSError as error:
-        _refuse(f"{error.filename}: cannot be written: {error.strerror}; choose another --out")
-
-
-def _refuse(message: str) -> None:
-    sys.stderr.write(f"figures: {' '.join(message.split())}\n")
-    sys.exit(2)
+    """Run the command. Bad input ends in one line and exit status 2, Ctrl-C in 130."""
+    kept = "files are written whole or not at all"
+    if status := run_app("figures", app, words, refused=(DataError, CycloptsError), interrupted=kept):
+        sys.exit(status)
 
 
 @app.default

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from figures.errors import DataError
 from figures.markdown import figure
 from figures.registry import FIGURES, TABLES, FigureEntry
 from figures.study_data import DATA
@@ -92,10 +93,13 @@ def write(files: dict[str, bytes], folder: Path) -> None:
         folder: Made where it is missing.
 
     Raises:
-        OSError: It cannot be written.
+        DataError: It cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        partial = folder / f".{name}.partial"
-        partial.write_bytes(content)
-        partial.replace(folder / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            partial = folder / f".{name}.partial"
+            partial.write_bytes(content)
+            partial.replace(folder / name)
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be written: {error.strerror}; choose another --out") from None

@@ -1,5 +1,19 @@
-"""`python -m qtheory` is the command `qtheory`."""
+"""Where the command `qtheory`, or `python -m qtheory`, begins: Ctrl-C is heeded before anything that takes time."""
 
-from qtheory.cli import main
+from qtheory.command.interrupts import leave_at_once
 
-main()
+
+def main() -> None:
+    """Run the command."""
+    leave_at_once("qtheory")
+    from qtheory.cli import main as command
+
+    try:
+        command()
+    finally:
+        # What is left is the interpreter's own end.
+        leave_at_once("qtheory")
+
+
+if __name__ == "__main__":
+    main()

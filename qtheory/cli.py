@@ -4,27 +4,33 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter
 
+from qtheory.command.console import TextConsole, status
+from qtheory.command.options import AS_TYPED
+from qtheory.command.run import importing, refuse, run_app
+
+PROGRAM = "qtheory"
 T = TypeVar("T")
 
 app = App(
-    name="qtheory",
+    name=PROGRAM,
     help="The theory of the Tsallis loss continuum: claims, escape times, and how exact the exact moments are.",
     version=lambda: version("qcontinuum"),
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
+    console=TextConsole(),
+    default_parameter=AS_TYPED,
 )
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run a command. Bad input ends in one line and exit status 2; Ctrl-C, as cyclopts has it, in 130."""
-    try:
-        status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
-    except CycloptsError as error:
-        _refuse(str(error))
-    sys.exit(status if isinstance(status, int) else 0)
+    """Run a command. Bad input ends in one line and exit status 2, Ctrl-C in 130."""
+    sys.exit(
+        run_app(PROGRAM, app, words, refused=(CycloptsError,), interrupted="files are written whole or not at all")
+    )
 
 
 Flag = Annotated[bool, Parameter(negative=())]
@@ -49,15 +55,14 @@ def verify(
         json: A JSON file to write as well: one record a claim.
         page: A Markdown file to write as well: each claim with its evidence, as the docs show it.
     """
-    from rich.console import Console
-
-    from qtheory._files import check_path, write_text
-    from qtheory.claims import CLAIMS, get
-    from qtheory.claims import verify as run
-    from qtheory.claims.page import claims_page
-    from qtheory.claims.record import records
-    from qtheory.claims.table import claims_table
-    from qtheory.claims.testbed import MissingData
+    with importing(PROGRAM):
+        from qtheory._files import check_path
+        from qtheory.claims import CLAIMS, get
+        from qtheory.claims import verify as run
+        from qtheory.claims.page import claims_page
+        from qtheory.claims.record import records
+        from qtheory.claims.table import claims_table
+        from qtheory.claims.testbed import MissingData
 
     outputs = [("--json", json, records), ("--page", page, claims_page)]
     try:
@@ -68,23 +73,21 @@ def verify(
     except ValueError as error:
         # A shell hands an unquoted label over in pieces, whose nearest labels would only mislead.
         whole = " ".join(labels)
-        _refuse(f"the label {whole!r} needs quotes" if whole in CLAIMS and len(labels) > 1 else str(error))
-    console = Console()
+        refuse(PROGRAM, f"the label {whole!r} needs quotes" if whole in CLAIMS and len(labels) > 1 else str(error))
     done = []
     try:
-        with Console(stderr=True).status("") as status:
+        with status() as show:
             for claim in claims:
-                status.update(f"{len(done) + 1} of {len(claims)}: {claim.label}")
+                show(f"{len(done) + 1} of {len(claims)}: {claim.label}")
                 done.append(run(claim, quick=quick))
     except MissingData as error:
-        _refuse(str(error))
+        refuse(PROGRAM, str(error))
+    # Written first: the table's reader may leave before its end.
+    failure = _write([(option, path, text(done)) for option, path, text in outputs if path is not None])
+    console = TextConsole()
     console.print(claims_table(done, detail=bool(labels)))
-    for option, path, text in outputs:
-        if path is not None:
-            try:
-                write_text(option, path, text(done))
-            except ValueError as error:
-                _refuse(str(error))
+    if failure is not None:
+        refuse(PROGRAM, failure)
     contradicted = [one.claim.label for one in done if not one.agrees]
     if contradicted:
         console.print(f"{len(contradicted)} of {len(done)} claims contradicted: {', '.join(contradicted)}")
@@ -115,11 +118,10 @@ def escape(
         json: A JSON file to write as well: one object a row.
         csv: A CSV file to write as well.
     """
-    from rich.console import Console
-
-    from qtheory._files import check_path, write_text
-    from qtheory.escape.output import escape_csv, escape_json, escape_table
-    from qtheory.escape.table import escape_rows, exponent_rows
+    with importing(PROGRAM):
+        from qtheory._files import check_path
+        from qtheory.escape.output import escape_csv, escape_json, escape_table
+        from qtheory.escape.table import escape_rows, exponent_rows
 
     outputs = [("--json", json, escape_json), ("--csv", csv, escape_csv)]
     try:
@@ -127,12 +129,12 @@ def escape(
             if path is not None:
                 check_path(option, path)
         rows = (exponent_rows if exponents else escape_rows)(task, p0, q, delta)
-        for option, path, text in outputs:
-            if path is not None:
-                write_text(option, path, text(rows))
     except ValueError as error:
-        _refuse(str(error))
-    Console().print(escape_table(rows))
+        refuse(PROGRAM, str(error))
+    failure = _write([(option, path, text(rows)) for option, path, text in outputs if path is not None])
+    TextConsole().print(escape_table(rows))
+    if failure is not None:
+        refuse(PROGRAM, failure)
 
 
 @app.command
@@ -145,7 +147,8 @@ def accuracy(*, quick: Flag = False, json: Output = None) -> int:
         quick: A smaller grid, in seconds.
         json: A JSON file to write as well.
     """
-    from qtheory.bench import accuracy, accuracy_json, accuracy_table
+    with importing(PROGRAM):
+        from qtheory.bench import accuracy, accuracy_json, accuracy_table
 
     return 0 if _measure(lambda progress: accuracy(quick, progress), accuracy_table, accuracy_json, json).kept else 1
 
@@ -158,30 +161,37 @@ def bench(*, quick: Flag = False, json: Output = None) -> None:
         quick: Fewer repeats on a smaller grid, in seconds.
         json: A JSON file to write as well.
     """
-    from qtheory.bench import bench, bench_json, bench_table
+    with importing(PROGRAM):
+        from qtheory.bench import bench, bench_json, bench_table
 
     _measure(lambda progress: bench(quick, progress), bench_table, bench_json, json)
 
 
 def _measure(run: Callable[..., T], table: Callable[[T], Any], text: Callable[[T], str], output: Path | None) -> T:
-    """Run under a progress line, print the table, write the file; its path is checked first."""
-    from rich.console import Console
-
-    from qtheory._files import check_path, write_text
+    """Run under a progress line, write the file, print the table; the file's path is checked first."""
+    from qtheory._files import check_path
 
     try:
         if output is not None:
             check_path("--json", output)
-        with Console(stderr=True).status("") as status:
-            result = run(status.update)
-        Console().print(table(result))
-        if output is not None:
-            write_text("--json", output, text(result))
+        with status() as show:
+            result = run(show)
     except ValueError as error:
-        _refuse(str(error))
+        refuse(PROGRAM, str(error))
+    failure = _write([("--json", output, text(result))] if output is not None else [])
+    TextConsole().print(table(result))
+    if failure is not None:
+        refuse(PROGRAM, failure)
     return result
 
 
-def _refuse(message: str) -> NoReturn:
-    sys.stderr.write(f"qtheory: {' '.join(message.split())}\n")
-    sys.exit(2)
+def _write(files: list[tuple[str, Path, str]]) -> str | None:
+    """Write files given as (option, path, text), and say of the first failure what it was."""
+    from qtheory._files import write_text
+
+    for option, path, text in files:
+        try:
+            write_text(option, path, text)
+        except ValueError as error:
+            return str(error)
+    return None

@@ -1,5 +1,19 @@
-"""`python -m qtrain` is the command `qtrain`."""
+"""Where the command `qtrain`, or `python -m qtrain`, begins: Ctrl-C is heeded before anything that takes time."""
 
-from qtrain.cli import main
+from qtheory.command.interrupts import leave_at_once
 
-main()
+
+def main() -> None:
+    """Run the command."""
+    leave_at_once("qtrain")
+    from qtrain.cli import main as command
+
+    try:
+        command()
+    finally:
+        # What is left is the interpreter's own end.
+        leave_at_once("qtrain")
+
+
+if __name__ == "__main__":
+    main()

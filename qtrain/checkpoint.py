@@ -15,14 +15,14 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from qtrain.disk import sync, writing
 from qtrain.errors import UserError
 from qtrain.state import RunState, Sources
-from qtrain.weights import load_weights, write_weights
+from qtrain.weights import load_weights, write_tensors, write_weights
 
 FOLDER = "checkpoints"
 MODEL, TENSORS, STATE, MANIFEST = "model.safetensors", "state.safetensors", "state.json", "manifest.json"
@@ -87,7 +87,7 @@ def write_checkpoint(
         try:
             partial.mkdir()
             write_weights(partial / MODEL, model)
-            save_file({**_tensors(optimizer), _GENERATOR: sources.tokens.get_state()}, partial / TENSORS)
+            write_tensors(partial / TENSORS, {**_tensors(optimizer), _GENERATOR: sources.tokens.get_state()})
             (partial / STATE).write_text(json.dumps(record.model_dump()), encoding="utf-8")
             sums = {file: _sum(partial / file) for file in (MODEL, TENSORS, STATE)}
             (partial / MANIFEST).write_text(json.dumps(sums), encoding="utf-8")

@@ -1,7 +1,6 @@
 """The command `qtrain`. Imports that need torch stay inside the commands, so that `--help` is quick."""
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -10,47 +9,46 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from qtheory.command.console import TextConsole
+from qtheory.command.options import AS_TYPED, whole_number
+from qtheory.command.run import importing, run_app
 from qtrain.errors import UserError
 
+PROGRAM = "qtrain"
+
 app = App(
-    name="qtrain",
+    name=PROGRAM,
     help="Train language models on the Tsallis loss continuum: GARL, PAFT and their neighbours.",
     version=lambda: version("qcontinuum"),
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
+    console=TextConsole(),
+    default_parameter=AS_TYPED,
 )
 
 data_app = App(name="data", help="Look at the records of FinQA, HotPotQA and MuSiQue before training on them.")
 app.command(data_app)
 
 Several = Parameter(consume_multiple=True, negative=())
+Count = Annotated[int, whole_number(1)]
+MaybeCount = Annotated[int | None, whole_number(1)]
+# Of these a list is made at the start.
+MaybeMany = Annotated[int | None, whole_number(1, 10**6)]
+Seeds = Annotated[int, whole_number(1, 10**4)]
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run a command. Bad input ends in one line and exit status 2, Ctrl-C (or a polite kill) in 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A hub that cannot be reached is one line of ours, not ten of its library's retries.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-    try:
-        status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
-    except (UserError, CycloptsError) as error:
-        message = " ".join(str(error).split())
-        sys.stderr.write(f"qtrain: {message}\n")
-        sys.exit(2)
-    except OSError as error:
-        # What no command could foresee: a name too long for the file system, a disk that fails.
-        sys.stderr.write(f"qtrain: {_short(error.filename)}: {error.strerror or error}; choose another path\n")
-        sys.exit(2)
-    except KeyboardInterrupt as interrupt:
-        state = str(interrupt) or "finished runs are kept, and the same command goes on from there"
-        sys.stderr.write(f"qtrain: interrupted; {state}\n")
-        sys.exit(130)
-    sys.exit(status if isinstance(status, int) else 0)
-
-
-def _short(name: object) -> str:
-    text = "" if name is None else " ".join(str(name).split())
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    status = run_app(
+        PROGRAM,
+        app,
+        words,
+        refused=(UserError, CycloptsError),
+        interrupted="finished runs are kept, the same command goes on from there (train: with --resume)",
+    )
+    sys.exit(status)
 
 
 @app.command
@@ -61,7 +59,8 @@ def pretrain(config: Path, /, *overrides: str) -> None:
         config: A TOML configuration.
         overrides: key=value, dotted keys, for example pretrain.p0=1e-4.
     """
-    from qtrain.commands import pretrain_command
+    with importing(PROGRAM):
+        from qtrain.commands import pretrain_command
 
     pretrain_command(config, overrides)
 
@@ -87,7 +86,8 @@ def train(
         allow_changes: Resume though records, tokenizer or base weights are not those that the run was made from.
         on_bad_record: Of tasks that read records: skip counts malformed ones, fail refuses the first.
     """
-    from qtrain.commands import train_command
+    with importing(PROGRAM):
+        from qtrain.commands import train_command
 
     more = () if on_bad_record is None else (f"task.on_bad_record={on_bad_record}",)
     return train_command(config, overrides + more, out, resume=resume, allow_changes=allow_changes)
@@ -98,9 +98,9 @@ def evaluate(
     run: Path,
     /,
     *,
-    prompts: int | None = None,
-    samples: int | None = None,
-    seed: int = 1,
+    prompts: MaybeMany = None,
+    samples: MaybeMany = None,
+    seed: Annotated[int, whole_number(0)] = 1,
     checkpoint: Literal["last", "best"] = "last",
     half: Literal["validation", "test"] | None = None,
     data: Path | None = None,
@@ -120,7 +120,8 @@ def evaluate(
         base: Where its pretrained model is now, if that has moved.
         allow_changes: Evaluate though records, tokenizer or base weights are not those that the run was made from.
     """
-    from qtrain.commands import evaluate_command
+    with importing(PROGRAM):
+        from qtrain.commands import evaluate_command
 
     evaluate_command(run, prompts, samples, seed, checkpoint, half, data, base, allow_changes=allow_changes)
 
@@ -146,7 +147,8 @@ def export(
         allow_changes: Fold adapters into a base that has changed.
         force: Export a run that has diverged.
     """
-    from qtrain.commands import export_command
+    with importing(PROGRAM):
+        from qtrain.commands import export_command
 
     export_command(run, out, checkpoint, base, allow_changes=allow_changes, force=force)
 
@@ -158,8 +160,8 @@ def compare(
     *overrides: str,
     estimator: Annotated[list[str], Several],
     out: Path,
-    seeds: int = 1,
-    jobs: int | None = None,
+    seeds: Seeds = 1,
+    jobs: MaybeCount = None,
 ) -> None:
     """Run several estimators from one configuration and write OUT/comparison.json.
 
@@ -171,7 +173,8 @@ def compare(
         seeds: Bases and training seeds 0 to N - 1.
         jobs: Runs at a time. By default one a GPU; without GPUs one a core, or a single one of a wide model.
     """
-    from qtrain.commands import compare_command
+    with importing(PROGRAM):
+        from qtrain.commands import compare_command
 
     compare_command(config, overrides, estimator, out, seeds, jobs)
 
@@ -181,10 +184,10 @@ def study(
     name: str,
     /,
     *,
-    seeds: int = 3,
+    seeds: Seeds = 3,
     runs: Path | None = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-    jobs: int | None = None,
+    jobs: MaybeCount = None,
 ) -> None:
     """Run one of the project's own experiments and write the data file that figures and docs are made from.
 
@@ -196,7 +199,8 @@ def study(
         output: The data file; by default figures/data/NAME.json.
         jobs: Runs at a time. By default one a GPU; without GPUs one a core, or a single one of a wide model.
     """
-    from qtrain.commands import study_command
+    with importing(PROGRAM):
+        from qtrain.commands import study_command
 
     study_command(name, seeds, runs, output, jobs)
 
@@ -207,9 +211,9 @@ def bench(
     quick: Annotated[bool, Parameter(negative=())] = False,
     listing: Annotated[bool, Parameter(name="--list", negative=())] = False,
     shapes: Annotated[list[str] | None, Several] = None,
-    vocabularies: Annotated[list[int] | None, Several] = None,
+    vocabularies: Annotated[list[int] | None, Several, whole_number(8, 2**24)] = None,
     device: Literal["cpu", "cuda"] = "cpu",
-    threads: int = 2,
+    threads: Annotated[int, whole_number(1, 1024)] = 2,
     out: Path = Path("runs/bench"),
     page: Path | None = None,
 ) -> int:
@@ -226,7 +230,8 @@ def bench(
         out: Folder where finished processes are kept; the same command goes on from there.
         page: Folder of the results and their page; by default docs for the whole measurement, else OUT.
     """
-    from qtrain.bench.command import bench_command, list_command
+    with importing(PROGRAM):
+        from qtrain.bench.command import bench_command, list_command
 
     if listing:
         list_command()
@@ -242,7 +247,8 @@ def report(*runs: Path, output: Annotated[Path, Parameter(name=["--output", "-o"
         runs: Folders that `compare` or `train` wrote.
         output: The page.
     """
-    from qtrain.report import report_command
+    with importing(PROGRAM):
+        from qtrain.report import report_command
 
     report_command(runs, output)
 
@@ -271,7 +277,8 @@ def reproduce(
         out: Run folders are OUT/TABLE/CELL, results OUT/TABLE/table.json.
         rationale_tokens: With --dry-run, mean tokens of a rationale; by default the whole budget.
     """
-    from qtrain.reproduce.command import reproduce_command
+    with importing(PROGRAM):
+        from qtrain.reproduce.command import reproduce_command
 
     reproduce_command(
         table,
@@ -303,7 +310,8 @@ def gpu_check(
         size: tiny takes seconds, and its numbers mean nothing.
         page: Where to write the results as a page of Markdown, and beside it as JSON; by default OUT/gpu-check.md.
     """
-    from qtrain.gpu_check.command import gpu_check_command
+    with importing(PROGRAM):
+        from qtrain.gpu_check.command import gpu_check_command
 
     gpu_check_command(out, only, device, size, page)
 
@@ -316,8 +324,8 @@ def check(
     path: Path,
     variant: Literal["cold", "warm"] = "cold",
     tokenizer: Path | None = None,
-    max_prompt_tokens: int | None = None,
-    max_answer_tokens: int | None = None,
+    max_prompt_tokens: Annotated[int | None, whole_number(2)] = None,
+    max_answer_tokens: MaybeCount = None,
     on_bad_record: Literal["skip", "fail"] = "skip",
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
@@ -333,7 +341,8 @@ def check(
         on_bad_record: skip counts malformed records, fail refuses the first.
         as_json: Print one JSON object.
     """
-    from qtrain.data.commands import check_command
+    with importing(PROGRAM):
+        from qtrain.data.commands import check_command
 
     check_command(
         name,
@@ -354,10 +363,10 @@ def show(
     *,
     path: Path | None = None,
     split: Literal["train", "dev", "test"] = "dev",
-    n: int = 3,
+    n: Count = 3,
     variant: Literal["cold", "warm"] | None = None,
     tokenizer: Path | None = None,
-    max_prompt_tokens: int | None = None,
+    max_prompt_tokens: Annotated[int | None, whole_number(2)] = None,
     full: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Print the first examples of a split as a model sees them.
@@ -372,7 +381,8 @@ def show(
         max_prompt_tokens: Cut prompts to so many tokens; by default they are whole.
         full: Print long prompts whole, not only their ends.
     """
-    from qtrain.data.commands import show_command
+    with importing(PROGRAM):
+        from qtrain.data.commands import show_command
 
     show_command(
         name,

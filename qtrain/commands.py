@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from qtheory.command.console import TextConsole
 from qtrain.callbacks import Callback, StepFunction
 from qtrain.compare import compare, folder_name, row
 from qtrain.config import Config, check_estimator, read_config
@@ -30,7 +30,7 @@ from qtrain.studies.study import run_study
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.train import train
 
-out_console = Console()
+out_console = TextConsole()
 
 
 def pretrain_command(path: Path, overrides: tuple[str, ...]) -> None:
@@ -87,7 +87,7 @@ def train_command(
         callbacks = (StepFunction(training), _Messages())
         result = train(config, task, base, folder, callbacks=callbacks, resume=resume, allow_changes=allow_changes)
         board.cell_done()
-    out_console.print(results_table([row(result)], title=f"{config.name}: {folder}"))
+    print_results([row(result)], title=f"{config.name}: {folder}")
     if result["diverged_step"] is None:
         return 0
     out_console.print(f"diverged at step {result['diverged_step']}: lower optimizer.lr={config.optimizer.lr:g}")
@@ -169,36 +169,31 @@ def compare_command(
     """See `qtrain.cli.compare`."""
     config = read_config(path, overrides)
     check_engine(config.rollout)
+    check_sinks(config)
     choices = [check_estimator(text) for text in estimators]
-    _check_counts(seeds, jobs)
     if len(set(choices)) < len(choices):
         raise UserError(f"--estimator {' '.join(estimators)}: one is named twice; name each once")
     for line in prepare(config).notes:
         tell(line)
     rows = compare(config, choices, range(seeds), out, jobs=jobs)
-    out_console.print(results_table(rows, title=f"{config.name}: {out / COMPARISON}"))
+    print_results(rows, title=f"{config.name}: {out / COMPARISON}")
 
 
 def study_command(name: str, seeds: int, runs: Path | None, output: Path | None, jobs: int | None) -> None:
     """See `qtrain.cli.study`."""
-    _check_counts(seeds, jobs)
     folder, output = runs or Path("runs") / "studies" / name, output or Path("figures") / "data" / f"{name}.json"
     rows = run_study(name, range(seeds), folder, output, jobs=jobs)["rows"]
-    out_console.print(results_table([row(one) for one in rows], title=f"{name}: {output}"))
-
-
-def _check_counts(seeds: int, jobs: int | None) -> None:
-    for option, value in {"--seeds": seeds, "--jobs": 1 if jobs is None else jobs}.items():
-        if value < 1:
-            raise UserError(f"{option} {value}: at least 1 is needed")
+    print_results([row(one) for one in rows], title=f"{name}: {output}")
 
 
 _HEADINGS = {"escape_step": "escape", "mean_log_p": "log P", "mean_log_p_easy": "log P easy", "seconds": "s"}
 
 
-def results_table(rows: list[dict[str, Any]], title: str) -> Table:
-    """The rows of a comparison as a table that fits a terminal of 80 columns."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+def print_results(rows: list[dict[str, Any]], title: str) -> None:
+    """Print the rows of a comparison as a table that fits a terminal of 80 columns."""
+    # A table would break a long path in its title.
+    out_console.print(title, style="italic", soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     hidden = ("q", "steps", "p_at_16_easy", "maj_at_16_easy", "mean_log_p_easy")
     columns = [name for name in rows[0] if name not in hidden]
     for name in columns:
@@ -206,7 +201,7 @@ def results_table(rows: list[dict[str, Any]], title: str) -> Table:
         table.add_column(heading, justify="left" if name == "estimator" else "right", no_wrap=name == "estimator")
     for one in rows:
         table.add_row(*(_cell(name, one[name]) for name in columns))
-    return table
+    out_console.print(table)
 
 
 def _cell(name: str, value: Any) -> str:

@@ -1,7 +1,9 @@
 """A run's configuration: TOML checked by pydantic, `key=value` overrides, and one clear line for every mistake."""
 
+import datetime
 import hashlib
 import json
+import re
 import reprlib
 import tomllib
 from pathlib import Path
@@ -10,11 +12,11 @@ from typing import Any, Literal, get_args
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from qtheory.estimators import ESTIMATORS
-from qtrain.errors import UserError, did_you_mean
+from qtrain.errors import UserError, did_you_mean, nearest_path
 from qtrain.estimator_choice import EstimatorChoice
 from qtrain.model_config import AnyModelConfig, LoraConfig, ModelConfig, PretrainedConfig, model_class, model_config
 from qtrain.schedules import QSchedule, RateSchedule
-from qtrain.table import Table
+from qtrain.table import MANY, Table
 from qtrain.tasks import TaskConfig, task_config
 
 
@@ -22,7 +24,7 @@ class PretrainConfig(Table):
     """Cross-entropy on the task's demonstrations (AdamW, warm-up, cosine), then p0 moved to the wanted value."""
 
     steps: int = Field(default=1600, ge=0)
-    batch: int = Field(default=128, ge=1)
+    batch: int = Field(default=128, ge=1, le=MANY)
     lr: float = Field(default=3e-3, gt=0)
     seed: int = Field(default=0, ge=0)
     p0: float | None = Field(default=None, gt=0, lt=1)
@@ -49,10 +51,10 @@ class RolloutConfig(Table):
     itself.)
     """
 
-    prompts: int = Field(default=16, ge=1)
+    prompts: int = Field(default=16, ge=1, le=MANY)
     prompts_at_once: int | None = Field(default=None, ge=1)
     cache_gib: float | None = Field(default=None, gt=0)
-    samples: int = Field(default=16, ge=1)
+    samples: int = Field(default=16, ge=1, le=MANY)
     rationale_budget: int = Field(default=0, ge=0)
     answer_budget: int = Field(default=0, ge=0)
     engine: Literal["transformers", "vllm"] = "transformers"
@@ -133,8 +135,8 @@ class EvalConfig(Table):
     """Held-out prompts (of each kind) and samples a prompt, every so many steps and at both ends."""
 
     every: int = Field(default=25, ge=1)
-    prompts: int = Field(default=64, ge=1)
-    samples: int = Field(default=16, ge=1)
+    prompts: int = Field(default=64, ge=1, le=MANY)
+    samples: int = Field(default=16, ge=1, le=MANY)
 
 
 class Config(Table):
@@ -287,32 +289,39 @@ def config_hash(table: dict[str, Any]) -> str:
 
 
 def read_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
-    """Read a TOML (or a run folder's JSON) configuration.
+    r"""Read a TOML (or a run folder's JSON) configuration.
 
     Args:
         path: The file.
-        overrides: `key=value` strings with dotted keys; the value is read as TOML, else taken as a string.
+        overrides: `key=value` strings with dotted keys. The value is read as TOML; what is none is text, white space
+            at its ends included, in which \n, \t and \r (and nothing else) are what they stand for.
 
     Raises:
         UserError: One line naming the file, the key, what is wrong and the nearest valid name.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        # Some editors open a file with a byte-order mark.
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such configuration; shipped ones: {_shipped()}") from None
+        near = nearest_path(path)
+        hint = f"did you mean {str(near)!r}? " if near is not None else ""
+        raise UserError(f"{path}: no such configuration; {hint}shipped ones: {_shipped()}") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder; {_configurations_in(path)}") from None
     except (OSError, ValueError) as error:  # a null byte in a name is a ValueError
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
     try:
-        table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        table = json.loads(text) if kind == "JSON" else tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError alone: a number of thousands of digits
-        raise UserError(f"{path}: not valid {path.suffix.lstrip('.').upper() or 'TOML'}: {error}") from None
+        raise UserError(f"{path}: not valid {kind}: {error}") from None
     if not isinstance(table, dict):
         raise UserError(f"{path}: a table of settings is needed, not a {type(table).__name__}")
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise UserError(f"override {override!r}: write key=value, for example optimizer.lr=1e-3")
-        _set_dotted(table, key.strip(), _toml_value(value.strip()))
+        _set_dotted(table, key.strip(), _value(value))
     return _checked(table, str(path))
 
 
@@ -334,6 +343,8 @@ def _one_line(error: ValidationError, table: dict[str, Any]) -> str:
     if first["type"] == "missing":
         return f"key {key!r} is missing; add it"
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] in {"string_type", "path_type"} and isinstance(first["input"], int | float):
+        message += f"; text needs quotes, in a shell '{key}=\"{first['input']}\"'"
     # What two keys together break has no place of its own, and names both.
     return f"{key} = {reprlib.repr(first['input'])}: {message}" if key else message
 
@@ -360,16 +371,34 @@ def _set_dotted(table: dict[str, Any], key: str, value: Any) -> None:
     table[last] = value
 
 
-def _toml_value(text: str) -> Any:
-    if text.lower() in {"none", "null"}:
+def _value(text: str) -> Any:
+    """What a value typed in a shell means: TOML, or else the text itself with its line breaks and tabs read."""
+    if text.strip().lower() in {"none", "null"}:
         return None
+    number = text.strip()
     # TOML wants a digit before the point; `.75` is what people type.
     try:
-        return tomllib.loads(f"v = {'0' + text if text.startswith('.') else text}")["v"]
+        table = tomllib.loads(f"v = {'0' + number if number.startswith('.') else number}")
     except tomllib.TOMLDecodeError:
-        return text
+        table = {}
     except (ValueError, RecursionError) as error:
         raise UserError(f"override with the value {text[:20]!r}...: not valid TOML: {error}") from None
+    # Text of several lines may define more than v, and no key takes a date: a folder may be named by one.
+    if list(table) == ["v"] and not isinstance(table["v"], datetime.date | datetime.time):
+        return table["v"]
+    return _ESCAPES.sub(lambda found: _ESCAPED[found[0]], text)
+
+
+_ESCAPED = {r"\n": "\n", r"\t": "\t", r"\r": "\r"}
+_ESCAPES = re.compile(r"(?<!\\)\\[ntr]")
+"""Shells hand them over as two characters. There are no others, so that regular expressions stay what they are."""
+
+
+def _configurations_in(folder: Path) -> str:
+    """How to go on where a folder was given."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".toml", ".json"})
+    first = next((path for path in found if path.name == "config.json"), found[0] if found else None)
+    return f"did you mean {str(first)!r}?" if first else f"give a file; shipped ones: {_shipped()}"
 
 
 def _shipped() -> str:

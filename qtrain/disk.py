@@ -35,6 +35,21 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def give_usual_mode(path: Path) -> None:
+    """Give a file the mode that the umask gives new ones: safetensors makes its own 0600.
+
+    Raises:
+        OSError: The disk refuses it.
+    """
+    probe = path.with_name(f".{path.name}.mode")
+    # The umask itself cannot be read without changing it, for other threads too.
+    probe.touch()
+    try:
+        path.chmod(probe.stat().st_mode)
+    finally:
+        probe.unlink()
+
+
 def append(log: BinaryIO, line: str) -> None:
     """Append a line to an unbuffered log: nothing waits in memory that a kill would lose.
 

@@ -21,8 +21,8 @@ from transformers.utils import logging
 
 from qtrain.errors import UserError
 from qtrain.model_config import AnyModelConfig, ModelConfig, PretrainedConfig
+from qtrain.repositories import MODEL, find_repository
 from qtrain.tasks.base import END_THINK, Example
-from qtrain.tasks.tokenizer import is_local
 
 
 class TokenIds(NamedTuple):
@@ -92,13 +92,22 @@ def new_model(config: AnyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: 
     return model.eval()  # no dropout anywhere: training and sampling are the same function
 
 
+def find_pretrained(config: PretrainedConfig) -> bool:
+    """Look a pretrained model up, and say whether it is to be read from this disk alone.
+
+    Raises:
+        UserError: It is neither here nor on the hub, or lacks files.
+    """
+    return find_repository("model.pretrained", config.pretrained, config.revision, MODEL).local
+
+
 def load_pretrained(config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """A pretrained model in float32, on the CPU. No code of its folder or repository is run, and nothing unpickled.
 
     Raises:
         UserError: It cannot be read, or lacks tokens of the tokenizer.
     """
-    name = config.pretrained
+    name, local = config.pretrained, find_pretrained(config)
     logging.disable_progress_bar()  # the terminal is that of qtrain's own
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -107,7 +116,7 @@ def load_pretrained(config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast
             dtype=torch.float32,
             trust_remote_code=False,
             use_safetensors=True,
-            local_files_only=is_local(name),
+            local_files_only=local,
         )
     except Exception as error:  # the library's own, the hub's, safetensors' and torch's
         reason = " ".join(str(error).split())[:300] or type(error).__name__

@@ -13,7 +13,7 @@ class ModelConfig(Table):
 
     hidden_size: int = Field(default=64, ge=4)
     intermediate_size: int = Field(default=192, ge=4)
-    layers: int = Field(default=2, ge=1)
+    layers: int = Field(default=2, ge=1, le=10_000)
     heads: int = Field(default=4, ge=1)
     key_value_heads: int = Field(default=4, ge=1)
     head_dim: int = Field(default=16, ge=2, multiple_of=2)

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from qtrain.config import Config
 from qtrain.device import find_device
-from qtrain.disk import writing
+from qtrain.disk import give_usual_mode, writing
 from qtrain.errors import UserError
 from qtrain.model import empty_model, load_pretrained, new_model
 from qtrain.model_config import LoraConfig, ModelConfig, PretrainedConfig
@@ -83,7 +83,8 @@ def export_policy(run: Path, config: Config, folder: Path, out: Path, *, force: 
         force: Export weights that are not finite, too.
 
     Raises:
-        UserError: The weights cannot be read or are not finite, or `out` exists or cannot be written.
+        UserError: The weights cannot be read or are not finite, or `out` exists, cannot be written, or has a name
+            of undecodable bytes.
     """
     if out.exists():
         raise UserError(f"{out}: exists already; choose another folder")
@@ -95,9 +96,14 @@ def export_policy(run: Path, config: Config, folder: Path, out: Path, *, force: 
     try:
         model.save_pretrained(partial, state_dict=dict(plain_weights(model)))
         tokenizer.save_pretrained(partial)
+        for path in partial.glob("*.safetensors"):
+            give_usual_mode(path)
         partial.rename(out)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror or error}") from None
+    except UnicodeError:
+        # The tokenizers' library takes no path of other bytes.
+        raise UserError(f"{out}: cannot be written: its name is no text in UTF-8; choose another folder") from None
 
 
 def _finished_policy(files: Path, config: Config, folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

@@ -17,13 +17,12 @@ from qtrain.device import find_device
 from qtrain.errors import UserError
 from qtrain.evaluate import PROMPTS_AT_ONCE
 from qtrain.memory import SHARE, ModelSize, at_once, free_bytes, readable
-from qtrain.model import encode_examples
+from qtrain.model import encode_examples, find_pretrained
 from qtrain.model_config import ModelConfig, PretrainedConfig
 from qtrain.policy import add_adapters
 from qtrain.tasks import Task, make_task
 from qtrain.tasks.limits import PRETRAINED_RATIONALE, RANDOM_RATIONALE, RowLimits
 from qtrain.tasks.qa import QATask
-from qtrain.tasks.tokenizer import is_local
 
 PREPARED = ("task", "data", "model", "rollout")
 """The tables and keys of a configuration that `prepare` reads and completes."""
@@ -159,9 +158,10 @@ def max_positions(config: Config) -> int | None:
 
 def _shape(model: PretrainedConfig) -> transformers.PreTrainedConfig:
     name = model.pretrained
+    local = find_pretrained(model)
     try:
         return AutoConfig.from_pretrained(
-            name, revision=model.revision or "main", trust_remote_code=False, local_files_only=is_local(name)
+            name, revision=model.revision or "main", trust_remote_code=False, local_files_only=local
         )
     except Exception as error:  # the library's own, the hub's and json's
         reason = " ".join(str(error).split())[:300] or type(error).__name__

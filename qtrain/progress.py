@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,7 +13,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-console = Console(stderr=True)
+from qtheory.command.console import TextConsole
+
+console = TextConsole(stderr=True)
 """Progress and remarks go to standard error; results go to standard output."""
 
 
@@ -34,10 +35,10 @@ class Board:
 
     def __init__(self, title: str, total: int, finished: int = 0) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=14),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.errors import UserError
-from qtrain.tasks.tokenizer import is_local
 
 TOKENIZER, BASE = "tokenizer", "base"
 RECORDS = ("train", "held_out")
@@ -48,9 +48,10 @@ def base_fingerprint(folder: Path, revision: str | None = None) -> str:
     if files:
         shape = folder / "config.json"
         return _short(*map(_file_hash, files), *([_file_hash(shape)] if shape.exists() else []))
-    if is_local(str(folder)):
+    try:
+        cached = try_to_load_from_cache(str(folder), "config.json", revision=revision or "main")
+    except HFValidationError:  # a folder, not an id
         return "unknown"
-    cached = try_to_load_from_cache(str(folder), "config.json", revision=revision or "main")
     return f"commit {Path(cached).parent.name}" if isinstance(cached, str) else "unknown"
 
 

@@ -1,6 +1,7 @@
 """Sinks: where metrics go besides the run folder, which always has them: TensorBoard, trackio, Weights & Biases."""
 
 import importlib
+import inspect
 import math
 import secrets
 from collections.abc import Callable, Mapping
@@ -13,6 +14,9 @@ from qtrain.errors import UserError
 
 PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 """The package to install for each."""
+
+MODULES = {"tensorboard": "torch.utils.tensorboard"}
+"""What to import, where it is not the package itself."""
 
 
 class Sink(Protocol):
@@ -32,7 +36,7 @@ class TensorBoard:
 
     def __init__(self, config: Config, folder: Path, step: int) -> None:
         del config
-        module: Any = importlib.import_module("torch.utils.tensorboard")
+        module: Any = importlib.import_module(MODULES["tensorboard"])
         self._writer = module.SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -74,20 +78,21 @@ class Wandb(_Service):
 
     def __init__(self, config: Config, folder: Path, step: int) -> None:
         path = folder / "wandb_id"
-        if not step or not path.exists():
-            path.write_text(secrets.token_hex(8), encoding="utf-8")
-        super().__init__("wandb", config, folder, step, id=path.read_text(encoding="utf-8"))
+        known = path.read_text(encoding="utf-8") if step and path.exists() else secrets.token_hex(8)
+        super().__init__("wandb", config, folder, step, id=known)
+        path.write_text(known, encoding="utf-8")
 
 
 SINKS: dict[str, Callable[[Config, Path, int], Sink]] = {
-    "tensorboard": TensorBoard,
     "trackio": Trackio,
     "wandb": Wandb,
+    "tensorboard": TensorBoard,
 }
+"""In the order in which they are started: those that may be refused before those that write into the run folder."""
 
 
 def check_sinks(config: Config) -> None:
-    """Refuse a sink whose library is missing, before any work is done.
+    """Refuse a sink whose library is missing, cannot be imported or wants a login, before any work is done.
 
     Raises:
         UserError: It is.
@@ -96,6 +101,35 @@ def check_sinks(config: Config) -> None:
         package = PACKAGES[name]
         if find_spec(package) is None:
             raise UserError(f"sinks={name!r}: {package} is not installed: pip install {package}, or leave it out")
+        try:
+            library = importlib.import_module(MODULES.get(name, package))
+        except Exception as error:  # whatever the package's own imports raise
+            raise UserError(f"sinks={name!r}: cannot be imported: {_reason(error)}; leave it out") from None
+        if name == "wandb":
+            _check_login(library)
+
+
+def _check_login(wandb: Any) -> None:
+    """Log in to Weights & Biases as far as that is possible without asking at the terminal.
+
+    Raises:
+        UserError: It is not, or the server does not accept it.
+    """
+    if wandb.setup().settings.mode not in {"online", "run", "shared", None}:
+        return
+    # Older releases ask at the terminal, and refuse where there is none.
+    silent = {"prompt": False} if "prompt" in inspect.signature(wandb.login).parameters else {}
+    way_out = "set WANDB_MODE=offline, or leave it out"
+    try:
+        logged_in = wandb.login(**silent)
+    except Exception as error:  # the library's own, or its server's
+        raise UserError(f"sinks='wandb': no login: {_reason(error)}; {way_out}") from None
+    if not logged_in:
+        raise UserError(f"sinks='wandb': no login: run `wandb login` or set WANDB_API_KEY, {way_out}")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 class Sinks:
@@ -105,11 +139,20 @@ class Sinks:
         config: Names them.
         folder: The run folder.
         step: The step that the run goes on from, 0 at its start.
+
+    Raises:
+        UserError: One cannot be started.
     """
 
     def __init__(self, config: Config, folder: Path, step: int) -> None:
         check_sinks(config)
-        self._sinks = [SINKS[name](config, folder, step) for name in config.sinks]
+        self._sinks: list[Sink] = []
+        for name in sorted(config.sinks, key=list(SINKS).index):
+            try:
+                self._sinks.append(SINKS[name](config, folder, step))
+            except Exception as error:  # whatever the library raises
+                self.close()
+                raise UserError(f"sinks={name!r}: cannot be started: {_reason(error)}; leave it out") from None
 
     def log(self, step: int, values: Mapping[str, float], prefix: str) -> None:
         """Hand a step's finite numbers on, as `prefix/name`."""

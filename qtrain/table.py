@@ -1,11 +1,13 @@
 """The base of every table of a configuration."""
 
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-LARGEST = 2**32 - 1
-"""What an integer of a configuration may be at most: seeds too fit every generator."""
+from qtheory.command.options import LARGEST
+
+MANY = 10**6
+"""What the prompts, samples or texts of a batch may be at most: lists are made of them."""
 
 
 class Table(BaseModel):
@@ -21,3 +23,15 @@ class Table(BaseModel):
         if isinstance(value, int) and value > LARGEST:
             raise ValueError(f"at most {LARGEST} is possible")
         return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _several_names_in_one_word(cls, value: Any, info: ValidationInfo) -> Any:
+        """`sinks=wandb` and `lora.targets=q_proj,v_proj` are what people type."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        kinds = get_args(kind) if get_origin(kind) is not tuple else (kind,)
+        if not isinstance(value, str) or tuple not in map(get_origin, kinds):
+            return value
+        if any(value in get_args(one) for one in kinds if get_origin(one) is Literal):
+            return value
+        return tuple(name for part in value.split(",") if (name := part.strip()))

@@ -1,12 +1,13 @@
 """A policy's weights as files: what training changes, as safetensors, whole or not at all; nothing is unpickled."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from qtrain.disk import give_usual_mode
 from qtrain.errors import UserError
 
 ADAPTER = ".lora_"
@@ -31,7 +32,18 @@ def trained_weights(model: PreTrainedModel) -> dict[str, Tensor]:
 
 def write_weights(path: Path, model: PreTrainedModel) -> None:
     """Write a model's trained weights as safetensors."""
-    save_file({name: tensor.contiguous() for name, tensor in trained_weights(model).items()}, path)
+    write_tensors(path, {name: tensor.contiguous() for name, tensor in trained_weights(model).items()})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors as safetensors that others may read as far as the umask lets them.
+
+    Raises:
+        OSError: The disk refuses it.
+        SafetensorError: The disk refuses it, by the library's own exception.
+    """
+    save_file(dict(tensors), path)
+    give_usual_mode(path)
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from qtheory.bench import reference
 from qtheory.bench.cases import LOG_W, PAIRS, PRIORS, random_task, task
@@ -109,7 +110,7 @@ def accuracy_table(result: AccuracyResult) -> Table:
     for row in result.rows:
         bounds = BOUNDS | LOOSER.get(row.form, {})
         values = [(getattr(row, name), bound) for name, bound in bounds.items()]
-        texts = [f"{value:.1e}" if value <= bound else f"[red]{value:.1e}[/red]" for value, bound in values]
+        texts = [Text(f"{value:.1e}", style="" if value <= bound else "red") for value, bound in values]
         table.add_row(row.form, str(row.cells), *texts)
     return table
 

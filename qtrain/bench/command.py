@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
-from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from qtheory.command.console import TextConsole
 from qtrain.bench.case import Case, Options, check_device, missing
 from qtrain.bench.page import PAGE, render, tables
 from qtrain.bench.record import RESULTS, read_results, section, write_results
@@ -29,7 +29,7 @@ def list_command() -> None:
     for name, suite in SUITES.items():
         count = len(suite.cases(Options(), Path()))
         table.add_row(name, suite.what, f"{count} processes" if count > 1 else "1 process")
-    Console().print(table)
+    TextConsole().print(table)
 
 
 def bench_command(
@@ -65,8 +65,8 @@ def bench_command(
     write_results(folder, kept)
     with writing(folder / PAGE):
         (folder / PAGE).write_text(render(kept), encoding="utf-8")
-    Console().print(Markdown(tables(sections)))
-    Console().print(f"{folder / RESULTS} and {folder / PAGE}", highlight=False, soft_wrap=True)
+    TextConsole().print(Markdown(tables(sections)))
+    TextConsole().print(f"{folder / RESULTS} and {folder / PAGE}", highlight=False, soft_wrap=True)
     return status
 
 

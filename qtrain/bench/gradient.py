@@ -4,14 +4,15 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
+
+from qtrain.weights import write_tensors
 
 
 def save_gradient(model: nn.Module, path: Path) -> None:
     """Write every parameter's gradient."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: one.grad.cpu() for name, one in model.named_parameters() if one.grad is not None}, path)
+    write_tensors(path, {name: one.grad.cpu() for name, one in model.named_parameters() if one.grad is not None})
 
 
 @torch.no_grad()

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from pydantic import ValidationError
-from rich.console import Console
 
+from qtheory.command.console import TextConsole
 from qtrain.data import data_set
 from qtrain.data.check import Findings, check_file
 from qtrain.data.load import OnBadRecord, file_source, is_folder, load
@@ -19,7 +19,7 @@ from qtrain.tasks.prompts import Variant
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.tasks.tokenizer import load_tokenizer
 
-out_console = Console(soft_wrap=True, markup=False, highlight=False)
+out_console = TextConsole(soft_wrap=True)
 
 NO_LIMIT = 10**9
 """Tokens that no prompt has."""

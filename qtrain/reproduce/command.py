@@ -1,5 +1,6 @@
 """What `qtrain reproduce` does: read and check everything, then list, estimate or run."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def reproduce_command(
             raise UserError(f"{word!r}: neither key=value nor what to do; {did_you_mean(word, [RUN])}")
     if list_cells + dry_run + (RUN in words) != 1:
         raise UserError("say one of: --list, --dry-run, run")
-    if rationale_tokens is not None and not (dry_run and rationale_tokens >= 1):
+    if rationale_tokens is not None and not (dry_run and 1 <= rationale_tokens < math.inf):
         raise UserError(f"--rationale-tokens {rationale_tokens:g}: at least 1, and only with --dry-run")
     check_overrides(overrides)
     cells = choose(table.cells, [word for word in only or () if word not in behind])

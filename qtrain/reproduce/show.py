@@ -5,8 +5,8 @@ from typing import Any
 
 from rich import table as rich_table
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 
+from qtheory.command.console import TextConsole
 from qtrain.reproduce.cells import Cell
 from qtrain.reproduce.cost import MACHINES, Assumptions, Cost
 from qtrain.reproduce.lengths import Lengths
@@ -14,7 +14,7 @@ from qtrain.reproduce.results import curve_in_words
 from qtrain.reproduce.shape import Shape
 from qtrain.reproduce.tables import Entry, Table, home
 
-out_console = Console(soft_wrap=True, markup=False, highlight=False)
+out_console = TextConsole(soft_wrap=True)
 
 SCORES = {"p_at_1": "p@1", "p_at_k": "p@16", "maj_at_k": "m@16"}
 
@@ -56,7 +56,7 @@ def show_costs(
         )
     totals = [f"{sum(one.hours[machine.name] for _, one in costs):.0f}" for machine in MACHINES]
     lines.add_row("all", "", "", f"{sum(one.tokens for _, one in costs) / 1e9:.1f}", "", "", "", *totals)
-    Console().print(lines)
+    TextConsole().print(lines)
     rationales = "each spends its whole budget, so that this is the most it can be; --rationale-tokens N takes N"
     if assumed.rationale_tokens is not None:
         rationales = f"{assumed.rationale_tokens:g} in the mean"
@@ -83,7 +83,7 @@ def show_results(table: Table, rows: Iterable[dict[str, Any]]) -> None:
         lines = _table(["cell", "here", "paper"], table.title, right=False)
         for row in rows:
             lines.add_row(row["cell"], curve_in_words(row) or "not run", row["paper"]["curve"])
-        Console().print(lines)
+        TextConsole().print(lines)
         return
     names = [name for name in SCORES if any(name in row["paper"] for row in rows)]
     head = ["cell", *(SCORES[name] for name in names), *(f"paper {SCORES[name]}" for name in names), "best step"]
@@ -92,7 +92,7 @@ def show_results(table: Table, rows: Iterable[dict[str, Any]]) -> None:
         here = [_cell((row["here"] or {}).get(name), collapsed=bool(row["collapsed"])) for name in names]
         paper = [_cell(row["paper"].get(name), collapsed=row["paper_collapsed"]) for name in names]
         lines.add_row(row["cell"], *here, *paper, _state(row))
-    Console().print(lines)
+    TextConsole().print(lines)
     out_console.print("percent; * the peak before a collapse to zero. One run a cell: no interval is known.")
     others = {row["samples"] for row in rows} - {None, 16}
     if others:

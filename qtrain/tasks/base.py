@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from pydantic import BaseModel
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
+
+from qtrain.table import Table
 
 THINK, END_THINK, END, PAD = "<think>", "</think>", "<|end|>", "<|pad|>"
 SPECIAL_TOKENS = (PAD, THINK, END_THINK, END)
 """Special tokens: every prompt ends in THINK, every rationale in END_THINK, every answer in END."""
 
 
-class TaskConfig(BaseModel, extra="forbid", frozen=True):
+class TaskConfig(Table, frozen=True):  # pyright: ignore[reportGeneralTypeIssues] - tables are frozen by their settings
     """Base of every task's table `[task]`; `name` selects the task."""
 
     name: str

@@ -19,7 +19,8 @@ class QAConfig(TaskConfig, frozen=True):
         tokenizer: Folder of a pretrained tokenizer or its id on the hub; by default that of `model.pretrained`, without
             which one token is a byte.
         tokenizer_revision: Its branch, tag or commit on the hub.
-        answer_prefix: What the model writes between END_THINK and the answer ("\n\n" for Qwen3): part of y*.
+        answer_prefix: What the model writes between END_THINK and the answer: part of y*. Qwen3's are two line breaks,
+            "\n\n" in TOML and in a shell task.answer_prefix="\n\n" (bash); white space counts.
         max_prompt_tokens: Longest prompt, THINK included. Where the model's positions leave less room beside the
             budgets, that room is the limit.
         long_prompts: cut takes the beginning of a longer one's context away (for FinQA the text before the table

@@ -1,12 +1,12 @@
 """A task's tokenizer: one token a byte, or that of a pretrained model in a folder or on the hub."""
 
-import os
 import re
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.errors import UserError
+from qtrain.repositories import TOKENIZER, find_repository
 from qtrain.tasks.base import END_THINK, THINK
 from qtrain.tasks.byte_tokenizer import byte_tokenizer
 
@@ -23,11 +23,9 @@ def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrain
     """
     if folder is None:
         return byte_tokenizer()
+    # The library would try older formats where tokenizer.json is missing, some of them pickles read by other packages.
+    local = find_repository("task.tokenizer", str(folder), revision, TOKENIZER).local
     try:
-        local = is_local(str(folder))
-        if local:
-            # Where it is missing the library would try older formats, some of them pickles read by other packages.
-            (folder / "tokenizer.json").read_bytes()
         # The class is named here: AutoTokenizer would offer to run a class that the folder itself brings.
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, revision=revision or "main", local_files_only=local)
     except Exception as error:  # the library's own, json's, and a bare Exception from the Rust side
@@ -44,11 +42,6 @@ def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrain
             f"task.tokenizer={str(folder)!r}: lacks {', '.join(missing)}; give a reasoning model's tokenizer"
         )
     return tokenizer
-
-
-def is_local(name: str) -> bool:
-    """Whether a model's name is something on this disk, or cannot be its id on the hub (OWNER/NAME)."""
-    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) is None or os.path.lexists(name)
 
 
 def reserved_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:

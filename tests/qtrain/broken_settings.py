@@ -49,7 +49,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "eval.every": (0, -1, HUGE),
     "eval.prompts": (0, -1, HUGE, 10**12),
     "q.kind": ("cosin", 7, "adaptive", "step"),
-    "sinks": (["../x"], "tensorboard", 7, [7], [None]),
+    "sinks": (["../x"], "wandbb", "wandb,trackioo", 7, [7], [None]),
     "data": ("../../etc", "/etc", "a\0b", 7, ["x"]),
 }  # fmt: skip
 """Values that each key must refuse, whatever stands beside it."""

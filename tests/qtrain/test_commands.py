@@ -95,6 +95,23 @@ def test_train_evaluate_pretrain(tiny: str, folder: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
+    "name", ["out [/b]", "[red]o[/red] :smile: with a path that is far longer than a terminal is wide"]
+)
+def test_paths_are_printed_as_they_are(name: str, tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", tiny, "--out", f"{name}/run") == 0
+    assert f"\ntiny: {name}/run\n" in f"\n{capsys.readouterr().out}"
+    assert run("export", f"{name}/run", f"{name}/exported") == 0
+    assert capsys.readouterr().out == f"{name}/exported\n"
+    assert run("evaluate", f"{name}/exported") == 2
+    assert capsys.readouterr().err.startswith(f"qtrain: {name}/exported: is not a finished run")
+    assert run("export", f"{name}/run", "\udcff") == 2
+    line = "qtrain: \\udcff: cannot be written: its name is no text in UTF-8; choose another folder"
+    assert capsys.readouterr().err.splitlines()[-1] == line
+    assert run("report", f"{name}/run", "-o", f"{name}/page.html") == 0
+    assert capsys.readouterr().out == f"{name}/page.html\n"
+
+
+@pytest.mark.parametrize(
     ("words", "line"),
     [
         ("trian x.toml", 'Did you mean "train"?'),

@@ -32,8 +32,64 @@ def test_overrides_are_read_as_toml_and_else_as_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        (r"\n\n", "\n\n"),
+        (r'"\n\n"', "\n\n"),
+        (r"'\n'", r"\n"),
+        ("\n\n", "\n\n"),
+        (" ", " "),
+        ("\t", "\t"),
+        (r"\t", "\t"),
+        (r" a \r\n b ", " a \r\n b "),
+        (r"\d+\w\b\\n\x41[\d]", r"\d+\w\b\\n\x41[\d]"),
+        (r"C:\Users\me", r"C:\Users\me"),
+        ("a # b", "a # b"),
+        ("[b]", "[b]"),
+        ("1979-05-27", "1979-05-27"),
+        ("07:30:00", "07:30:00"),
+        ("1\nname = 'x'", "1\nname = 'x'"),
+        ("", ""),
+    ],
+)
+def test_text_is_taken_as_it_is_typed(word: str, value: str) -> None:
+    config = read_config(CONFIGS / "finqa_cold_tiny.toml", (f"task.answer_prefix={word}",))
+    assert config.task.model_dump()["answer_prefix"] == value
+
+
+@pytest.mark.parametrize("word", ["1e-3", " 1e-3", "1e-3 ", ".001", " .001", "0.001"])
+def test_numbers_may_have_space_around_them(word: str) -> None:
+    assert read_config(CONFIGS / "cold_start.toml", (f"optimizer.lr={word}",)).optimizer.lr == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("override", "targets"),
+    [
+        ("lora.targets=q_proj", ("q_proj",)),
+        ("lora.targets=q_proj,v_proj", ("q_proj", "v_proj")),
+        ("lora.targets=q_proj, v_proj,", ("q_proj", "v_proj")),
+        ('lora.targets=["q_proj","v_proj"]', ("q_proj", "v_proj")),
+        ("lora.targets=all-linear", "all-linear"),
+        ('lora.targets="all-linear"', "all-linear"),
+    ],
+)
+def test_several_names_in_one_word(override: str, targets: object) -> None:
+    config = read_config(CONFIGS / "cold_start.toml", (override, "sinks=wandb,trackio"))
+    assert config.lora is not None
+    assert config.lora.targets == targets
+    assert config.sinks == ("wandb", "trackio")
+    assert type(config).model_validate(config.as_table()) == config
+
+
+@pytest.mark.parametrize(
     ("override", "line"),
     [
+        ("title=7", "title = 7: Input should be a valid string; text needs quotes, in a shell 'title=\"7\"'"),
+        ("data=2024", "text needs quotes, in a shell 'data=\"2024\"'"),
+        ("sinks=wandbb", "sinks.0 = 'wandbb': Input should be 'tensorboard', 'trackio' or 'wandb'"),
+        ("task.digits=true", "task.digits = True: a truth value is not possible here"),
+        ("rollout.samples=4294967295", "rollout.samples = 4294967295: "),
+        ("model.layers=4294967295", "model.layers = 4294967295: "),
         ("optimiser.lr=1", "unknown key 'optimiser'; did you mean 'optimizer'?"),
         ("optimizer.lrr=1", "unknown key 'optimizer.lrr'; did you mean 'lr'?"),
         ("task.digts=3", "unknown key 'task.digts'; did you mean 'digits'?"),
@@ -54,7 +110,6 @@ def test_overrides_are_read_as_toml_and_else_as_text() -> None:
             "estimator=u_series:q=.5 train.relative_weights=true",
             ": train.relative_weights: u_series:q=0.5 has no common",
         ),
-        ("estimator=star train.baseline_gain_every=5", ": train.baseline_gain_every is about weights, and star reads"),
         ("train.steps.more=1", "override 'train.steps.more': 'steps' is a value, not a table"),
     ],
 )
@@ -82,6 +137,41 @@ def test_broken_files(tmp_path: Path, content: bytes, line: str) -> None:
         read_config(path)
     assert str(error.value).startswith(str(path))
     assert line in str(error.value)
+
+
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("start", [b"", BOM])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("name", ["tiny.toml", "tiny.TOML", "tiny.Toml", "tiny.json", "tiny.JSON", "tiny.Json", "tiny"])
+def test_files_of_other_editors(name: str, start: bytes, end: bytes, tmp_path: Path) -> None:
+    lines = [b'name = "tiny"', b"[task]", b'name = "digit_sum"', b""]
+    if name.lower().endswith("json"):
+        lines = [b"{", b'"name": "tiny", "task":', b'{"name": "digit_sum"}}', b""]
+    (tmp_path / name).write_bytes(start + end.join(lines))
+    assert read_config(tmp_path / name).name == "tiny"
+    (tmp_path / name).write_bytes(start + b"{] =")
+    kind = "JSON" if name.lower().endswith("json") else "TOML"
+    with pytest.raises(UserError, match=f"{name}: not valid {kind}: "):
+        read_config(tmp_path / name)
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a folder; give a file; shipped ones: .*cold_start"):
+        read_config(tmp_path)
+    (tmp_path / "mine.toml").touch()
+    with pytest.raises(UserError, match=r"is a folder; did you mean '.*/mine.toml'\?$"):
+        read_config(tmp_path)
+    (tmp_path / "config.json").touch()
+    with pytest.raises(UserError, match=r"is a folder; did you mean '.*/config.json'\?$"):
+        read_config(tmp_path)
+
+
+def test_the_nearest_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").touch()
+    with pytest.raises(UserError, match=r"did you mean '.*/mine.toml'\? shipped ones: "):
+        read_config(tmp_path / "mien.toml")
 
 
 def test_missing_file_names_the_shipped_ones(tmp_path: Path) -> None:

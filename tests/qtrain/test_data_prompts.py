@@ -149,8 +149,8 @@ def test_what_is_no_tokenizer_is_one_line(pretrained: Path, tmp_path: Path) -> N
     (hostile / "evil.py").write_text("raise SystemExit('code of the folder was run')")
     byte_tokenizer().save_pretrained(bare)
     for folder, line in (
-        (tmp_path / "nowhere", "no tokenizer can be read from it"),
-        (tmp_path, "no tokenizer can be read from it"),
+        (tmp_path / "nowhere", "no such folder here"),
+        (tmp_path, "the folder has no tokenizer.json"),
         (broken, "no tokenizer can be read from it"),
         (hostile, "lacks pad_token"),
     ):

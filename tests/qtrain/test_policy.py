@@ -171,7 +171,7 @@ def test_tied_weights_are_written_once(pretrained: Path, qa_config: Config, fold
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"model.pretrained": "nowhere/at all"}, "model.pretrained='nowhere/at all': cannot be loaded: "),
+        ({"model.pretrained": "nowhere/at all"}, "model.pretrained='nowhere/at all': no such folder here"),
         ({"lora": {"targets": ["nothing"]}}, "lora.targets=('nothing',): "),
         ({"train.device": "cuda"}, "train.device='cuda': torch"),
     ],

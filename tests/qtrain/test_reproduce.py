@@ -204,6 +204,7 @@ def test_the_base_is_evaluated_without_training(folder: Path, capsys: pytest.Cap
         ("table1 --dry-run model.pretrained=Qwen/Qwen3-0.6", "did you mean 'Qwen/Qwen3-0.6B'?"),
         ("table1 --list --rationale-tokens 5", "--rationale-tokens 5: at least 1, and only with --dry-run"),
         ("table1 --dry-run --rationale-tokens 0", "--rationale-tokens 0: at least 1"),
+        ("table1 --dry-run --rationale-tokens inf", "--rationale-tokens inf: at least 1"),
         ("table1 --lst", "--list"),
     ],
 )
