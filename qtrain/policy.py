@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging
 
 from qtrain.config import Config
 from qtrain.device import find_device
@@ -93,6 +94,7 @@ def export_policy(run: Path, config: Config, folder: Path, out: Path, *, force: 
         if not force and not tensor.isfinite().all():
             raise UserError(f"{folder}: {name} is not finite: the run has diverged (--force exports it all the same)")
     partial = out.with_name(f".{out.name}.partial")
+    logging.disable_progress_bar()
     try:
         model.save_pretrained(partial, state_dict=dict(plain_weights(model)))
         tokenizer.save_pretrained(partial)

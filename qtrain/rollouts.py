@@ -93,10 +93,13 @@ def roll_out(
                 group = engine.start(prompts[first:last], config.model_copy(update={"samples": here}))
                 rationales = group.rationales(noise[rows], score_norms=score_norms)
             targets = [answer for answer in gold[first:last] for _ in range(here)]
-            with clock("score"):
-                log_w_N = group.score(targets) if score else torch.full((len(targets),), torch.nan, dtype=torch.float64)
-            with clock("answers"):
-                answers = None if answer_noise is None else group.answers(answer_noise[rows])
+            log_w_N, answers = torch.full((len(targets),), torch.nan, dtype=torch.float64), None
+            if score:
+                with clock("score"):
+                    log_w_N = group.score(targets)
+            if answer_noise is not None:
+                with clock("answers"):
+                    answers = group.answers(answer_noise[rows])
             parts.append((rationales, log_w_N, answers))
             del group  # with its cache, before the next one is made
     engine.rest()

@@ -12,7 +12,7 @@ TEMPLATE = "{% for m in messages %}<user>{{ m['content'] }}</user>{% endfor %}"
 TINY = [
     *("train.steps=2", "train.dtype=float32", "train.gradient_checkpointing=false", "train.micro_batch_tokens=none"),
     *("train.checkpoint_every=1", "optimizer.lr=1e-3", "rollout.engine=transformers", "rollout.prompts=2"),
-    *("rollout.samples=3", "rollout.rationale_budget=4", "rollout.answer_budget=4"),
+    *("rollout.samples=3", "rollout.rationale_budget=4", "rollout.answer_budget=8"),
     *("eval.every=1", "eval.prompts=2", "eval.samples=2"),
 ]
 """Overrides that make a cell's run take a second."""
