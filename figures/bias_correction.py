@@ -12,7 +12,7 @@ from figures.names import listed, power
 from figures.palette import line_style
 from figures.study_data import DATA
 from qtheory.claims.enumerated import enumerated
-from qtheory.claims.mean_field import fitted_slope
+from qtheory.claims.slope import fitted_slope
 from qtheory.estimators import delta, garl, jackknife, u_series
 from qtheory.tasks import FixedAnswers, Likelihoods, bernoulli, two_level
 

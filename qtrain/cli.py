@@ -342,7 +342,7 @@ def check(
         as_json: Print one JSON object.
     """
     with importing(PROGRAM):
-        from qtrain.data.commands import check_command
+        from qtrain.tasks.inspect import check_command
 
     check_command(
         name,
@@ -382,7 +382,7 @@ def show(
         full: Print long prompts whole, not only their ends.
     """
     with importing(PROGRAM):
-        from qtrain.data.commands import show_command
+        from qtrain.tasks.inspect import show_command
 
     show_command(
         name,

@@ -12,22 +12,19 @@ from rich.table import Table
 from qtheory.command.console import TextConsole
 from qtrain.callbacks import Callback, StepFunction
 from qtrain.compare import compare, folder_name, row
-from qtrain.config import Config, check_estimator, read_config
-from qtrain.data.sample import Half
-from qtrain.device import find_device
-from qtrain.engines import check_engine
+from qtrain.config import Config, PretrainedConfig, check_estimator, read_config
 from qtrain.errors import UserError
-from qtrain.finished import Which, check_base, evaluate_run, finished_config, weights_folder
-from qtrain.model_config import PretrainedConfig
-from qtrain.placement import on_one_thread
-from qtrain.policy import export_policy
-from qtrain.prepare import prepare
-from qtrain.pretrain import get_base
+from qtrain.jobs.placement import on_one_thread
+from qtrain.load_run import Which, check_base, evaluate_run, export_policy, finished_config, weights_folder
+from qtrain.policy.device import find_device
+from qtrain.prepare import get_base, prepare
 from qtrain.progress import Board, Report, console
-from qtrain.run_folder import COMPARISON, check_free, read_result
-from qtrain.sinks import check_sinks
+from qtrain.rollout import check_engine
+from qtrain.runs.folder import COMPARISON, check_free, read_result
+from qtrain.runs.sinks import check_sinks
 from qtrain.studies.study import run_study
 from qtrain.tasks.qa_config import QAConfig
+from qtrain.tasks.splits import Half
 from qtrain.train import train
 
 out_console = TextConsole()

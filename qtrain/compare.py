@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from qtrain.callbacks import Callback
-from qtrain.config import Config
+from qtrain.config import Config, EstimatorChoice
 from qtrain.errors import UserError
-from qtrain.estimator_choice import EstimatorChoice
-from qtrain.run_folder import (
+from qtrain.jobs.runner import Run, run_all
+from qtrain.runs.folder import (
     COMPARISON,
     CONFIG,
     ENVIRONMENT,
@@ -19,7 +19,6 @@ from qtrain.run_folder import (
     read_json,
     write_json,
 )
-from qtrain.runner import Run, run_all
 
 COLUMNS = ("estimator", "q", "seed", "p0", "steps", "escape_step")
 """First columns of a comparison's rows; scores and `seconds` follow."""
@@ -59,7 +58,7 @@ def compare(
         estimators: Which.
         seeds: Of bases and training.
         out: The comparison's folder, with the run folders in it.
-        jobs: See `qtrain.runner.run_all`.
+        jobs: See `qtrain.jobs.runner.run_all`.
 
     Returns:
         The rows of comparison.json: first those of earlier calls whose run folders are still there, then new ones.

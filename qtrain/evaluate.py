@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from qtrain.config import Config
-from qtrain.engines.base import Engine
-from qtrain.model import encode_examples
-from qtrain.rollouts import Rollouts, roll_out
-from qtrain.scores import majority, pass_at_k
+from qtrain.policy.model import encode_examples
+from qtrain.rollout.engine import Engine
+from qtrain.rollout.rollouts import Rollouts, roll_out
+from qtrain.scoring.groups import majority, pass_at_k
 from qtrain.tasks import Example, Task
 
 PROMPTS_AT_ONCE = 64

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from qtrain.model_config import ModelConfig
+from qtrain.config import ModelConfig
 
 BFLOAT16_PEAK = {
     "B200": 2250e12,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from qtheory.estimators import Coefficients, garl
 from qtheory.tsallis import loss_from_log
-from qtrain.rollouts import Rollouts
+from qtrain.rollout.rollouts import Rollouts
 from qtrain.tasks import Example
 
 AMPLIFIED = (0.25, 0.5, 0.75, 1.0)

@@ -5,24 +5,27 @@ Whatever can be known of lengths is known here, so that no run ends in the middl
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from qtrain.config import Config
-from qtrain.device import find_device
+from qtrain.config import Config, ModelConfig, PretrainedConfig
 from qtrain.errors import UserError
 from qtrain.evaluate import PROMPTS_AT_ONCE
-from qtrain.memory import SHARE, ModelSize, at_once, free_bytes, readable
-from qtrain.model import encode_examples, find_pretrained
-from qtrain.model_config import ModelConfig, PretrainedConfig
-from qtrain.policy import add_adapters
+from qtrain.policy.adapters import add_adapters
+from qtrain.policy.base import Base, cached_base
+from qtrain.policy.device import find_device
+from qtrain.policy.model import encode_examples, find_pretrained
+from qtrain.rollout.memory import SHARE, ModelSize, at_once, free_bytes, readable
+from qtrain.runs.checkpoint import FORMAT
 from qtrain.tasks import Task, make_task
 from qtrain.tasks.limits import PRETRAINED_RATIONALE, RANDOM_RATIONALE, RowLimits
 from qtrain.tasks.qa import QATask
+from qtrain.testbed.p0 import move_p0
+from qtrain.testbed.pretrain import Progress, pretrain
 
 PREPARED = ("task", "data", "model", "rollout")
 """The tables and keys of a configuration that `prepare` reads and completes."""
@@ -192,3 +195,48 @@ def _check_lengths(task: Task, limits: RowLimits, held_out: int) -> list[str]:
         f"warning: {unreachable} of {len(gold)} answers are longer than rollout.answer_budget="
         f"{limits.answer_budget} and can never be sampled; the longest has {max(map(len, gold))} tokens"
     ]
+
+
+def pretraining(config: Config) -> dict[str, Any]:
+    """What decides the pre-training: configurations that agree here differ in their bases' p0 alone."""
+    return {
+        "format": FORMAT,
+        "task": config.task.model_dump(mode="json", exclude={"variant"}),
+        "model": config.model.model_dump(mode="json"),
+        "pretrain": config.pretrain.model_dump(mode="json", exclude={"p0"}),
+    }
+
+
+def get_base(config: Config, task: Task, *, progress: Progress | None = None) -> Base:
+    """The base model of a configuration, from the cache or made now.
+
+    Two folders are cached: the pre-trained model, and the one whose p0 was moved, so that a scan over p0 pre-trains
+    once. A pretrained model is taken as it is.
+
+    Args:
+        config: Its `task`, `model`, `pretrain` and, for p0, `rollout` budgets decide the base, which is made on
+            `train.device`.
+        task: Built from `config`.
+        progress: Told about each pre-training step.
+    """
+    if isinstance(config.model, PretrainedConfig):
+        return Base(Path(config.model.pretrained), config.model.model_dump(mode="json"))
+    natural = {**pretraining(config), "vocabulary": len(task.tokenizer)}
+    base = cached_base(natural, lambda: pretrain(config, task, progress))
+    if config.pretrain.p0 is None:
+        return base
+    moved = {
+        **natural,
+        "p0": config.pretrain.p0,
+        # p0 is that of the prompts one trains on, which depends on the variant.
+        "task": config.task.model_dump(mode="json"),
+        "rollout": config.rollout.model_dump(mode="json", include={"rationale_budget", "answer_budget"}),
+    }
+
+    def make() -> tuple[PreTrainedModel, dict]:
+        model = base.load(config, task)
+        model.to(find_device(config.train.device))  # pyright: ignore[reportArgumentType]
+        about = {key: value for key, value in base.about.items() if key not in ("hash", "made_from")}
+        return model, {**about, **move_p0(model, task, config)}
+
+    return cached_base(moved, make)

@@ -5,20 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
+from qtheory.estimators.coefficients import Coefficients
 from qtrain.callbacks import StageClock
-from qtrain.config import Config
-from qtrain.engines.base import Diverged, Engine
-from qtrain.engines.mismatch import self_check
-from qtrain.estimator_choice import EstimatorChoice
-from qtrain.guards import NotFinite, blame_pool, blame_prompt
-from qtrain.kl import log_ratio, with_kl
+from qtrain.config import Config, EstimatorChoice
+from qtrain.forward.log_probs import token_log_probs
 from qtrain.metrics import family_loss, relative, step_metrics
-from qtrain.model import encode_examples, token_ids
-from qtrain.precision import autocast
-from qtrain.rollouts import roll_out
-from qtrain.state import Sources
+from qtrain.nonfinite import NotFinite, blame_pool, blame_prompt
+from qtrain.policy.device import Dtype, autocast
+from qtrain.policy.model import TokenIds, encode_examples, token_ids
+from qtrain.rollout.engine import Diverged, Engine
+from qtrain.rollout.mismatch import self_check
+from qtrain.rollout.rollouts import Rollouts, batch_rows, roll_out
+from qtrain.runs.state import Sources
 from qtrain.tasks import Task
 from qtrain.update import backward, forward, gradient_norm
 
@@ -142,3 +143,51 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
         "rows": done.rows,
         **mismatch,
     }
+
+
+def with_kl(coefficients_BM: Coefficients, log_ratio_BM: Tensor, weight: float) -> Coefficients:
+    """Add the descent on weight * KL to the rationales' coefficients.
+
+    grad KL = E_z[d(z) grad log p(z|x)] with d = log p - log p_base, since E[grad log p] = 0. From each d the mean of
+    the pool's others is taken off, which leaves the expectation as it is (with M = 1 nothing is).
+
+    Args:
+        coefficients_BM: Of the estimator.
+        log_ratio_BM: d of each sampled rationale, in nats.
+        weight: Of the KL against the estimator's objective.
+    """
+    samples = log_ratio_BM.shape[1]
+    others_BM = (log_ratio_BM.sum(1, keepdim=True) - log_ratio_BM) / max(1, samples - 1)
+    return Coefficients(coefficients_BM.rationale - weight * (log_ratio_BM - others_BM), coefficients_BM.answer)
+
+
+def log_ratio(
+    model: PreTrainedModel,
+    base: PreTrainedModel,
+    ids: TokenIds,
+    rollouts: Rollouts,
+    *,
+    micro_batch_tokens: int | None = None,
+    dtype: Dtype = "float32",
+) -> Tensor:
+    """The ratio log p(z|x) - log p_base(z|x) of each rationale in nats, without a forced END_THINK.
+
+    Args:
+        model: The policy.
+        base: What it started from.
+        ids: Special tokens.
+        rollouts: The batch.
+        micro_batch_tokens: Most tokens in one forward pass.
+        dtype: What the layers compute in.
+
+    Returns:
+        (B, M) float64, on the CPU.
+    """
+    rows = batch_rows(ids, rollouts, [[]] * len(rollouts.rationales))
+    one_N, other_N = (
+        token_log_probs(each, rollouts.prompts, rows, limit=micro_batch_tokens, dtype=dtype)
+        .by_row(len(rows))
+        .rationale_N
+        for each in (model, base)
+    )
+    return (one_N - other_N).reshape(rollouts.forced_BM.shape)

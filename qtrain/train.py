@@ -8,29 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from qtrain.callbacks import Callback, Callbacks, RunView, StageClock
-from qtrain.checkpoint import latest_checkpoint, write_checkpoint
 from qtrain.config import Config
-from qtrain.disk import sync, writing
-from qtrain.engines import make_engine
-from qtrain.engines.base import Diverged
 from qtrain.evaluate import evaluate
+from qtrain.files import sync, writing
 from qtrain.forward.attention import kernel
 from qtrain.forward.support import check_model
-from qtrain.guards import NotFinite, in_words
-from qtrain.interrupts import Interrupted, Interrupts, held_interrupts
-from qtrain.memory import ModelSize, cache_limit
-from qtrain.model import token_ids
-from qtrain.policy import start_policy, write_model_files
-from qtrain.precision import autocast, use_float32_head
-from qtrain.pretrain import Base
-from qtrain.provenance import check_unchanged, fingerprints
-from qtrain.run_folder import ESCAPED, EVALS, METRICS, MODEL_FILES, SAMPLES, SKIPPED, RunFolder, read_origin
-from qtrain.sinks import Sinks
-from qtrain.state import RunState, Sources
+from qtrain.nonfinite import NotFinite, in_words
+from qtrain.policy.base import Base, start_policy
+from qtrain.policy.device import autocast, use_float32_head
+from qtrain.policy.model import token_ids, write_model_files
+from qtrain.policy.weights import write_weights
+from qtrain.rollout import make_engine
+from qtrain.rollout.engine import Diverged
+from qtrain.rollout.memory import ModelSize, cache_limit
+from qtrain.runs.checkpoint import latest_checkpoint, write_checkpoint
+from qtrain.runs.folder import ESCAPED, EVALS, METRICS, MODEL_FILES, SAMPLES, SKIPPED, RunFolder, read_origin
+from qtrain.runs.interrupts import Interrupted, Interrupts, held_interrupts
+from qtrain.runs.provenance import check_unchanged, fingerprints
+from qtrain.runs.sinks import Sinks
+from qtrain.runs.state import RunState, Sources
 from qtrain.step import Parts, estimate
 from qtrain.tasks import Task
 from qtrain.update import clip_gradient, enable_recomputing, make_optimizer
-from qtrain.weights import write_weights
 
 
 class SamplingWarning(UserWarning):

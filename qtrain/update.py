@@ -11,14 +11,13 @@ from qtheory.estimators import Coefficients
 from qtrain.config import OptimizerConfig
 from qtrain.forward.attention import packed
 from qtrain.forward.head import log_probs, output_matrix, weighted_log_probs
+from qtrain.forward.log_probs import TokenLogProbs
 from qtrain.forward.packing import Packed
 from qtrain.forward.passes import passes, recomputing
-from qtrain.forward.rows import ANSWER
-from qtrain.log_weights import TokenLogProbs, batch_rows
-from qtrain.loss import token_coefficients
-from qtrain.model import TokenIds
-from qtrain.precision import Dtype
-from qtrain.rollouts import Rollouts
+from qtrain.forward.rows import ANSWER, RATIONALE
+from qtrain.policy.device import Dtype
+from qtrain.policy.model import TokenIds
+from qtrain.rollout.rollouts import Rollouts, batch_rows
 
 
 class Ahead(NamedTuple):
@@ -110,7 +109,7 @@ def backward(
         on_sampled_answers: Whether the answer coefficients belong to the sampled answers or to y*.
         micro_batch_tokens: Most tokens in one forward and backward pass, a prompt counted once for all its rows; None
             runs all at once. The result is the same: every part is divided by the rows of the whole batch.
-        dtype: What the layers compute in, see `qtrain.precision`.
+        dtype: What the layers compute in, see `qtrain.policy.precision`.
         recompute: Compute activations again in the backward pass; see `enable_recomputing`.
         ahead: The forward pass, where `forward` has run it.
 
@@ -181,3 +180,25 @@ def clip_gradient(model: nn.Module, norm: float, limit: float | None) -> None:
         for parameter in model.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(limit / norm)
+
+
+def token_coefficients(
+    part_K: Tensor, row_K: Tensor, rationale_coefficient_N: Tensor, answer_coefficient_N: Tensor
+) -> Tensor:
+    """What each token's log p is multiplied with in the surrogate loss.
+
+    It is -(1/N) sum_n [ rationale_n log p(z_n|x) + answer_n log p(y_n|x, z_n) ], a sum over tokens.
+
+    Args:
+        part_K: What a token belongs to, RATIONALE or ANSWER.
+        row_K: The row that it is in.
+        rationale_coefficient_N: c of Alg. 1, constants, for all N = B * M rows of the batch: those that are left out of
+            a pass count too.
+        answer_coefficient_N: Its answer part, constants.
+
+    Returns:
+        (K,), of the coefficients' type.
+    """
+    of_rationale = part_K == RATIONALE
+    chosen_K = rationale_coefficient_N[row_K].where(of_rationale, answer_coefficient_N[row_K])
+    return -chosen_K / len(rationale_coefficient_N)

@@ -12,8 +12,8 @@ import sympy
 from qtheory.claims import definitions
 from qtheory.claims.claim import Claim, Comparison, Evidence
 from qtheory.claims.enumerated import enumerated
-from qtheory.claims.mean_field import fitted_slope
 from qtheory.claims.reference import LatentModel, Pool, Vector, all_tuples, expectation, floats, probability
+from qtheory.claims.slope import fitted_slope
 from qtheory.claims.symbolic import vanishes
 from qtheory.estimators import Coefficients, delta, garl, jackknife
 from qtheory.exact import moments

@@ -14,8 +14,8 @@ from qtrain.bench.run import run_cases
 from qtrain.bench.store import Store
 from qtrain.bench.suites import SUITES
 from qtrain.bench.workload import Shape
-from qtrain.disk import writing
 from qtrain.errors import UserError, did_you_mean
+from qtrain.files import writing
 from qtrain.progress import Board, console
 
 DOCS = Path("docs")

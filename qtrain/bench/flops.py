@@ -1,8 +1,8 @@
 """Floating-point operations that an update needs, and the share of a card's peak that it reaches."""
 
 from qtrain.bench.workload import ModelSize, Shape
+from qtrain.config import ModelConfig
 from qtrain.flops import known_peak, text_flops
-from qtrain.model_config import ModelConfig
 
 
 def update_flops(shape: Shape) -> float:

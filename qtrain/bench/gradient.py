@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from qtrain.weights import write_tensors
+from qtrain.policy.weights import write_tensors
 
 
 def save_gradient(model: nn.Module, path: Path) -> None:

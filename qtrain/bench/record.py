@@ -9,9 +9,9 @@ from typing import Any
 
 from qtrain.bench.case import Case, Options
 from qtrain.bench.run import Results
-from qtrain.disk import writing
 from qtrain.errors import UserError
-from qtrain.run_folder import environment, write_json
+from qtrain.files import writing
+from qtrain.runs.folder import environment, write_json
 
 RESULTS = "benchmarks.json"
 

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from qtrain.bench.case import Case, Result
-from qtrain.disk import Lock, append, writing
-from qtrain.run_folder import read_jsonl
+from qtrain.files import Lock, append, writing
+from qtrain.runs.folder import read_jsonl
 
 LOG = "cases.jsonl"
 

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from qtheory.estimators import Coefficients
+from qtrain.config import EstimatorChoice
 from qtrain.errors import UserError
-from qtrain.estimator_choice import EstimatorChoice
-from qtrain.model import TokenIds
-from qtrain.rollouts import Rollouts
+from qtrain.policy.model import TokenIds
+from qtrain.rollout.rollouts import Rollouts
 
 IDS = TokenIds(end_think=1, end=2, pad=0)
 _FIRST_PLAIN = 3

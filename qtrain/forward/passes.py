@@ -12,7 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from qtrain.forward.attention import Memory
 from qtrain.forward.packing import Packed, pack, pack_prompt
 from qtrain.forward.rows import Row, plan
-from qtrain.precision import Dtype, autocast
+from qtrain.policy.device import Dtype, autocast
 
 
 def passes(

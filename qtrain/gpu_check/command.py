@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qtrain.disk import writing
 from qtrain.errors import UserError, did_you_mean
+from qtrain.files import writing
 from qtrain.gpu_check.machine import check_device, machine
 from qtrain.gpu_check.page import page
 from qtrain.gpu_check.stage import Device, Place, Size
 from qtrain.gpu_check.stages import STAGES
 from qtrain.progress import console
-from qtrain.run_folder import read_json, write_json
+from qtrain.runs.folder import read_json, write_json
 
 RESULTS, PAGE = "gpu-check.json", "gpu-check.md"
 

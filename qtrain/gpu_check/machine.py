@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from qtrain.errors import UserError
-from qtrain.run_folder import environment
+from qtrain.runs.folder import environment
 
 
 def check_device(device: str) -> None:
@@ -25,7 +25,7 @@ def check_device(device: str) -> None:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What the results depend on: `qtrain.run_folder.environment`, and device, memory_gib, driver and cuda."""
+    """What the results depend on: `qtrain.runs.folder.environment`, and device, memory_gib, driver and cuda."""
     about = {**environment(), "platform": platform.platform()}
     if device == "cpu":
         return {**about, "device": f"CPU, {platform.machine()}", "memory_gib": None, "driver": None, "cuda": None}

@@ -7,7 +7,7 @@ from typing import Any
 from qtrain.compare import cells_of, compare
 from qtrain.config import Config
 from qtrain.gpu_check.table import curves, table
-from qtrain.run_folder import EVALS, METRICS, read_jsonl, read_result
+from qtrain.runs.folder import EVALS, METRICS, read_jsonl, read_result
 from qtrain.studies.shipped import choices
 
 CURVE = ("step", "p_at_1", "p", "mean_log_p")

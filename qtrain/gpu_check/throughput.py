@@ -7,16 +7,15 @@ from typing import Any
 import torch
 
 from qtrain.callbacks import StepFunction
-from qtrain.config import Config
+from qtrain.config import Config, ModelConfig
 from qtrain.flops import known_peak, measured_peak, step_flops
 from qtrain.gpu_check.stage import Place, Stage
 from qtrain.gpu_check.table import table
-from qtrain.model_config import ModelConfig
-from qtrain.pretrain import get_base
+from qtrain.prepare import get_base
 from qtrain.progress import Board, Report
-from qtrain.run_folder import METRICS, read_json, read_jsonl, write_json
+from qtrain.runs.folder import METRICS, read_json, read_jsonl, write_json
 from qtrain.tasks import make_task
-from qtrain.tasks.random_words import RandomWordsConfig
+from qtrain.testbed.random_words import RandomWordsConfig
 from qtrain.train import train
 
 ESTIMATORS = ("garl:q=.75", "paft:q=.75")

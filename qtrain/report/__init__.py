@@ -8,7 +8,7 @@ from qtrain.errors import UserError
 from qtrain.report.collect import read_section
 from qtrain.report.page import render_page
 from qtrain.report.plots import overview_png
-from qtrain.run_folder import environment
+from qtrain.runs.folder import environment
 
 PAGE_ENDINGS = (".html", ".htm")
 

@@ -13,7 +13,7 @@ from qtrain.report.palette import LineStyle, line_style, on_dark
 from qtrain.report.records import Run, Section
 from qtrain.report.reduce import LONGEST, extremes
 from qtrain.report.text import visible
-from qtrain.run_folder import ESCAPED
+from qtrain.runs.folder import ESCAPED
 
 DIGITS = 5
 """Significant digits of a number in a curve."""

@@ -20,7 +20,7 @@ from qtrain.report.records import (
     Warned,
     columns,
 )
-from qtrain.run_folder import (
+from qtrain.runs.folder import (
     COMPARISON,
     CONFIG,
     ENVIRONMENT,

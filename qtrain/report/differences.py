@@ -4,7 +4,7 @@ import json
 from typing import Any, NamedTuple
 
 from qtrain.report.records import Section
-from qtrain.run_folder import flat
+from qtrain.runs.folder import flat
 
 
 class Difference(NamedTuple):

@@ -19,7 +19,7 @@ from qtrain.report.samples import sample_data
 from qtrain.report.scripts import data_element, policy, script_elements
 from qtrain.report.summary import ResultTable, result_table
 from qtrain.report.text import shortened, visible
-from qtrain.run_folder import ESCAPED
+from qtrain.runs.folder import ESCAPED
 
 TEMPLATE = "template.html.j2"
 

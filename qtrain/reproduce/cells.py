@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from qtrain.config import Config, read_config
+from qtrain.config import Config, EstimatorChoice, read_config
 from qtrain.errors import UserError, did_you_mean
-from qtrain.estimator_choice import EstimatorChoice
 
 Data = Literal["finqa", "hotpotqa", "musique"]
 Start = Literal["cold", "warm"]

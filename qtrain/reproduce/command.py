@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtrain.disk import writing
 from qtrain.errors import UserError, did_you_mean
+from qtrain.files import writing
 from qtrain.reproduce.cells import check_overrides, choose
 from qtrain.reproduce.cost import Assumptions, cost
 from qtrain.reproduce.lengths import Lengths, lengths

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from qtrain.config import Config
-from qtrain.model import encode_examples
+from qtrain.policy.model import encode_examples
 from qtrain.reproduce.cells import Cell, Data
 from qtrain.tasks import make_task
 from qtrain.tasks.qa_config import QAConfig

@@ -5,7 +5,7 @@ from typing import Any
 
 from qtrain.reproduce.run import TEST, folder_of
 from qtrain.reproduce.tables import Entry, Kind, Table
-from qtrain.run_folder import CONFIG, EVALS, METRICS, RESULT, environment, read_json, read_jsonl, write_json
+from qtrain.runs.folder import CONFIG, EVALS, METRICS, RESULT, environment, read_json, read_jsonl, write_json
 
 RISEN = 0.1
 """From this max c_m/M^q on a curve of Figure 3 counts as risen; where the paper sees a rise is not stated."""

@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from qtrain.config import Config
-from qtrain.disk import writing
-from qtrain.engines import make_engine
 from qtrain.errors import UserError
 from qtrain.evaluate import evaluate
-from qtrain.finished import evaluate_run
-from qtrain.model import token_ids
-from qtrain.policy import start_policy
-from qtrain.prepare import prepare
-from qtrain.pretrain import get_base
+from qtrain.files import writing
+from qtrain.jobs.runner import Run, run_all
+from qtrain.jobs.workers import Host
+from qtrain.load_run import evaluate_run
+from qtrain.policy.base import start_policy
+from qtrain.policy.model import token_ids
+from qtrain.prepare import get_base, prepare
 from qtrain.reproduce.cells import Cell
 from qtrain.reproduce.tables import home
-from qtrain.run_folder import read_json, write_json
-from qtrain.runner import Run, run_all
-from qtrain.workers import Host
+from qtrain.rollout import make_engine
+from qtrain.runs.folder import read_json, write_json
 
 TEST = "test.json"
 """In a cell's folder: `scores` on the test records, the `step` of the weights (null: the base), and `config`."""

@@ -4,9 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtrain.config import Config
+from qtrain.config import Config, PretrainedConfig
 from qtrain.errors import UserError, did_you_mean
-from qtrain.model_config import PretrainedConfig
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Scores of an answer against gold answers: the paper's substring rule, normalised EM and F1, FinQA's numbers.
 
-Training rewards are exact match of the tokens (`qtrain.rollouts`); p@k and maj@k are in `qtrain.scores`.
+Training rewards are exact match of the tokens (`qtrain.rollout.rollouts`); `qtrain.scoring.groups` has p@k and maj@k.
 """
 
-from qtrain.scoring.match import contains, exact
 from qtrain.scoring.numeric import numeric_scores, numerically_equal
 from qtrain.scoring.spans import exact_match, hotpotqa_scores, normalised, span_scores, token_f1
+from qtrain.scoring.text import contains, exact
 
 __all__ = [
     "contains",

@@ -9,7 +9,7 @@ import re
 import string
 from collections import Counter
 
-from qtrain.scoring.match import canonical
+from qtrain.scoring.text import canonical
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")

@@ -6,7 +6,7 @@ To add one: a file here with a function from (seeds, folder) to runs, and one li
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from qtrain.runner import Run
+from qtrain.jobs.runner import Run
 from qtrain.studies.adam import adam_alike, adam_conflict
 from qtrain.studies.adam_epsilon import adam_epsilon
 from qtrain.studies.baseline import baseline

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qtrain.compare import cell
-from qtrain.runner import Run
+from qtrain.jobs.runner import Run
 from qtrain.studies.shipped import shipped_config
 
 EPS = (1e-8, 3e-4, 3e-2, 3e-1)

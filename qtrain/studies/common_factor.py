@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qtrain.compare import cell
 from qtrain.config import Config
-from qtrain.runner import Run
+from qtrain.jobs.runner import Run
 from qtrain.studies.shipped import TABLE_1, shipped_config
 
 ON_WEIGHTS = TABLE_1[1:]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qtrain.compare import cell
-from qtrain.runner import Run
+from qtrain.jobs.runner import Run
 from qtrain.studies.score_norm import ScoreNorm
 from qtrain.studies.shipped import shipped_config
 

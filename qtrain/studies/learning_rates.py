@@ -10,8 +10,8 @@ from pathlib import Path
 
 from qtrain.compare import cell
 from qtrain.errors import UserError
-from qtrain.run_folder import RESULT, read_json
-from qtrain.runner import Run
+from qtrain.jobs.runner import Run
+from qtrain.runs.folder import RESULT, read_json
 from qtrain.studies.shipped import TABLE_1, shipped_config
 
 LOWEST_EXPONENT = {

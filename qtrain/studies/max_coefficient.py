@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qtrain.compare import cells_of
-from qtrain.runner import Run
+from qtrain.jobs.runner import Run
 from qtrain.studies.shipped import TABLE_1, choices, shipped_config
 
 SERIES = ("max_c", "log_p")

@@ -10,9 +10,9 @@ from transformers import PreTrainedModel
 from qtheory.estimators import iwae
 from qtrain.callbacks import Callback, RunView
 from qtrain.config import Config
-from qtrain.engines.transformers import TransformersEngine
-from qtrain.model import encode_examples, token_ids
-from qtrain.rollouts import roll_out
+from qtrain.policy.model import encode_examples, token_ids
+from qtrain.rollout.rollouts import roll_out
+from qtrain.rollout.transformers import TransformersEngine
 from qtrain.tasks import Task
 from qtrain.update import backward
 

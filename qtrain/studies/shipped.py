@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from qtrain.config import Config, read_config
-from qtrain.estimator_choice import EstimatorChoice
+from qtrain.config import Config, EstimatorChoice, read_config
 
 TABLE_1 = ("grpo", "rb_rloo", "garl:q=.25", "garl:q=.5", "garl:q=.75", "garl:q=1")
 

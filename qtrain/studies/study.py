@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from qtrain.errors import UserError, did_you_mean
-from qtrain.run_folder import EVALS, METRICS, environment, read_jsonl, write_json
-from qtrain.runner import Run, run_all
+from qtrain.jobs.runner import Run, run_all
+from qtrain.runs.folder import EVALS, METRICS, environment, read_jsonl, write_json
 from qtrain.studies import SERIES, STUDIES
 
 
@@ -21,7 +21,7 @@ def run_study(
         seeds: Bases and training seeds.
         folder: Where the run folders lie; finished ones are kept.
         output: The data file, JSON.
-        jobs: See `qtrain.runner.run_all`.
+        jobs: See `qtrain.jobs.runner.run_all`.
 
     Returns:
         The data: `study`, `about`, `provenance`, `rows`. A row has the run's result, its varied settings (`optimizer`,

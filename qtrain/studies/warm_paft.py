@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qtrain.compare import cells_of
-from qtrain.runner import Run
+from qtrain.jobs.runner import Run
 from qtrain.studies.shipped import choices, shipped_config
 
 Q = (".25", ".75", "1")

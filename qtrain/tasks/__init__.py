@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from qtrain.errors import UserError, did_you_mean
 from qtrain.tasks.base import Example, Task, TaskConfig
-from qtrain.tasks.digit_sum import DigitSum, DigitSumConfig
 from qtrain.tasks.limits import NO_LIMITS, RowLimits
-from qtrain.tasks.multi_hop import MultiHop, MultiHopConfig
 from qtrain.tasks.qa import QATask
 from qtrain.tasks.qa_config import FinQAConfig, HotPotQAConfig, MuSiQueConfig, PairsConfig
-from qtrain.tasks.random_words import RandomWords, RandomWordsConfig
+from qtrain.testbed.digit_sum import DigitSum, DigitSumConfig
+from qtrain.testbed.multi_hop import MultiHop, MultiHopConfig
+from qtrain.testbed.random_words import RandomWords, RandomWordsConfig
 
 __all__ = ["TASKS", "Example", "Task", "TaskConfig", "make_task"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from qtrain.table import Table
+from qtrain.schema import Table
 
 THINK, END_THINK, END, PAD = "<think>", "</think>", "<|end|>", "<|pad|>"
 SPECIAL_TOKENS = (PAD, THINK, END_THINK, END)

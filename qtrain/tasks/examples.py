@@ -4,14 +4,13 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerFast
 
-from qtrain.data import data_set
-from qtrain.data.records import Record
 from qtrain.tasks.base import Example
-from qtrain.tasks.byte_tokenizer import without_special_tokens
+from qtrain.tasks.data_sets import data_set
 from qtrain.tasks.limits import RowLimits
 from qtrain.tasks.prompts import fit, render
 from qtrain.tasks.qa_config import QAConfig
-from qtrain.tasks.tokenizer import reserved_tokens, token_count
+from qtrain.tasks.records import Record
+from qtrain.tasks.tokenizer import reserved_tokens, token_count, without_special_tokens
 
 TOO_LONG = ("longer than rollout.answer_budget", "longer than max_prompt_tokens", "longer than the model's positions")
 """How the reasons end that `task.long_answers` and `task.long_prompts` are about."""

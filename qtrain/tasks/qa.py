@@ -8,18 +8,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from qtrain.data import data_set
-from qtrain.data.hub import HubSource
-from qtrain.data.load import Source, file_source, hub_source, is_folder, load
-from qtrain.data.records import Split
-from qtrain.data.sample import half_of, is_held_out, sub_sample
-from qtrain.data.tally import Tally
 from qtrain.errors import UserError
 from qtrain.scoring import contains
 from qtrain.tasks.base import Example
+from qtrain.tasks.data_sets import data_set
 from qtrain.tasks.examples import Draft, ExampleBuilder
 from qtrain.tasks.limits import NO_LIMITS, RowLimits
+from qtrain.tasks.load import HubSource, Source, file_source, hub_source, is_folder, load
 from qtrain.tasks.qa_config import QAConfig
+from qtrain.tasks.records import Split, Tally
+from qtrain.tasks.splits import half_of, is_held_out, sub_sample
 from qtrain.tasks.tokenizer import load_tokenizer
 
 

@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from qtrain.data.load import OnBadRecord
-from qtrain.data.sample import Half
 from qtrain.tasks.base import TaskConfig
+from qtrain.tasks.load import OnBadRecord
 from qtrain.tasks.prompts import Variant
+from qtrain.tasks.splits import Half
 
 
 class QAConfig(TaskConfig, frozen=True):

@@ -7,8 +7,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients
-from qtrain.model import TokenIds
-from qtrain.rollouts import Rollouts
+from qtrain.policy.model import TokenIds
+from qtrain.rollout.rollouts import Rollouts
 
 
 def log_probs_alone(

@@ -7,11 +7,12 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from qtrain.config import Config, ModelConfig
-from qtrain.model import new_model
-from qtrain.pretrain import Base, get_base
+from qtrain.policy.base import Base
+from qtrain.policy.model import new_model
+from qtrain.prepare import get_base
 from qtrain.tasks import make_task
 from qtrain.tasks.base import Task
-from qtrain.tasks.digit_sum import DigitSumConfig
+from qtrain.testbed.digit_sum import DigitSumConfig
 
 torch.set_num_threads(1)
 

@@ -13,10 +13,10 @@ from qa_cases import RECORDS, write_array, write_lines
 from qtrain.callbacks import StepFunction
 from qtrain.compare import row
 from qtrain.config import Config
-from qtrain.pretrain import get_base
-from qtrain.run_folder import COMPARISON, write_json
+from qtrain.prepare import get_base
+from qtrain.runs.folder import COMPARISON, write_json
 from qtrain.tasks import make_task
-from qtrain.tasks.byte_tokenizer import byte_tokenizer
+from qtrain.tasks.tokenizer import byte_tokenizer
 from qtrain.train import train
 
 SIZES = {

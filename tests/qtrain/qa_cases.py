@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from qtrain.data import DATA_SETS
 from qtrain.tasks import make_task, task_config
-from qtrain.tasks.byte_tokenizer import byte_tokenizer
+from qtrain.tasks.data_sets import DATA_SETS
 from qtrain.tasks.qa import QATask
+from qtrain.tasks.tokenizer import byte_tokenizer
 
 
 def finqa(number: int = 1, page: str = "ABC/2010/page_7.pdf", **qa: Any) -> dict[str, Any]:

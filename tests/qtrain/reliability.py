@@ -22,8 +22,9 @@ import numpy as np
 from reliability_data import write_part
 
 from qtrain.config import Config
-from qtrain.pretrain import Base, get_base
-from qtrain.run_folder import EVALS, METRICS, RESULT, SAMPLES, SKIPPED, TIMINGS, read_jsonl
+from qtrain.policy.base import Base
+from qtrain.prepare import get_base
+from qtrain.runs.folder import EVALS, METRICS, RESULT, SAMPLES, SKIPPED, TIMINGS, read_jsonl
 from qtrain.tasks import make_task
 
 TINY = {

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from qtrain.run_folder import environment, write_json
+from qtrain.runs.folder import environment, write_json
 
 
 def write_part(path: Path, part: str, content: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from qa_cases import RECORDS, tiny_model, write_array, write_lines
 
-from qtrain.data import DATA_SETS
+from qtrain.tasks.data_sets import DATA_SETS
 
 TEMPLATE = "{% for m in messages %}<user>{{ m['content'] }}</user>{% endfor %}"
 """A chat template; qtrain opens the thinking itself."""

@@ -13,7 +13,7 @@ from reliability_data import write_part
 
 from qtrain.callbacks import StepFunction
 from qtrain.config import Config
-from qtrain.pretrain import get_base
+from qtrain.prepare import get_base
 from qtrain.tasks import make_task
 from qtrain.train import train
 

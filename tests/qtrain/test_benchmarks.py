@@ -27,7 +27,7 @@ from qtrain.bench.workload import ModelSize, Shape, make_model, make_work
 from qtrain.callbacks import STAGES
 from qtrain.cli import main
 from qtrain.config import read_config
-from qtrain.pretrain import get_base
+from qtrain.prepare import get_base
 from qtrain.progress import Board
 from qtrain.tasks import make_task
 from qtrain.train import train

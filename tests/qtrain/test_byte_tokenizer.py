@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtrain.tasks.base import END, END_THINK, PAD, THINK
-from qtrain.tasks.byte_tokenizer import byte_tokenizer, without_special_tokens
+from qtrain.tasks.tokenizer import byte_tokenizer, without_special_tokens
 
 SPECIAL = (PAD, THINK, END_THINK, END)
 TOKENIZER = byte_tokenizer()

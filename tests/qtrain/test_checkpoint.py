@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Qwen3ForCausalLM
 
-from qtrain.checkpoint import latest_checkpoint, write_checkpoint
 from qtrain.config import Config, OptimizerConfig
 from qtrain.errors import UserError
-from qtrain.state import RunState, Sources
+from qtrain.runs.checkpoint import latest_checkpoint, write_checkpoint
+from qtrain.runs.state import RunState, Sources
 from qtrain.tasks.base import Task
 from qtrain.train import train
 from qtrain.update import make_optimizer

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from qa_cases import pair, write_split
 
-from qtrain import runner
 from qtrain.cli import main
 from qtrain.config import Config, read_config
-from qtrain.run_folder import write_json
+from qtrain.jobs import runner
+from qtrain.runs.folder import write_json
 
 ROW = [
     "estimator",
@@ -307,7 +307,7 @@ def test_what_diverged_is_said_in_a_line(tiny: str, folder: Path, capsys: pytest
 
 def test_records_with_a_broken_last_line_are_read(folder: Path) -> None:
     from qtrain.errors import UserError
-    from qtrain.run_folder import read_jsonl
+    from qtrain.runs.folder import read_jsonl
 
     path = folder / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"st')

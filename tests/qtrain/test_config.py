@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from qtheory.estimators import ESTIMATORS
-from qtrain.config import read_config
+from qtrain.config import EstimatorChoice, read_config
 from qtrain.errors import UserError
-from qtrain.estimator_choice import EstimatorChoice
 
 CONFIGS = Path(__file__).parents[2] / "qtrain" / "configs"
 

@@ -8,12 +8,11 @@ import pytest
 from qa_cases import build, finqa, hotpotqa, musique, write_array, write_lines, write_split
 
 from qtrain.cli import main
-from qtrain.config import read_config
-from qtrain.data.check import answer_type, percentiles
-from qtrain.model import encode_examples
-from qtrain.model_config import ModelConfig
+from qtrain.config import ModelConfig, read_config
+from qtrain.policy.model import encode_examples
 from qtrain.tasks import make_task
 from qtrain.tasks.base import THINK
+from qtrain.tasks.inspect import answer_type, percentiles
 from qtrain.tasks.qa import QATask
 from qtrain.tasks.qa_config import QAConfig
 

@@ -8,7 +8,7 @@ import pytest
 from qa_cases import build, hotpotqa, hotpotqa_hub, write_lines, write_split
 
 from qtrain.errors import UserError
-from qtrain.repositories import Place
+from qtrain.hub import Place
 
 HUB = {"hub": "hotpotqa/hotpot_qa", "hub_subset": "distractor", "hub_revision": "abc"}
 
@@ -16,7 +16,7 @@ HUB = {"hub": "hotpotqa/hotpot_qa", "hub_subset": "distractor", "hub_revision": 
 @pytest.fixture(autouse=True)
 def there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every repository is on the hub. What is where is the matter of `test_repositories.py`."""
-    monkeypatch.setattr("qtrain.data.hub.find_repository", lambda *_: Place(local=False))
+    monkeypatch.setattr("qtrain.tasks.load.find_repository", lambda *_: Place(local=False))
 
 
 class Hub:

@@ -25,13 +25,12 @@ from qa_cases import (
 )
 from scipy import stats
 
-from qtrain.data import DATA_SETS, data_set
-from qtrain.data.load import file_source, load
-from qtrain.data.records import Record, parse
-from qtrain.data.rows import BadRecord, Row
-from qtrain.data.sample import half_of, is_held_out, sub_sample
-from qtrain.data.tally import Tally
 from qtrain.errors import UserError
+from qtrain.tasks.data_sets import DATA_SETS, data_set
+from qtrain.tasks.load import file_source, load
+from qtrain.tasks.records import Record, Tally, parse
+from qtrain.tasks.rows import BadRecord, Row
+from qtrain.tasks.splits import half_of, is_held_out, sub_sample
 
 GOOD = {
     "finqa": [finqa(), finqa_hub()],

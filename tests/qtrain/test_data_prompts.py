@@ -12,11 +12,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.errors import UserError
-from qtrain.model import encode_examples, token_ids
+from qtrain.policy.model import encode_examples, token_ids
 from qtrain.tasks.base import END_THINK, THINK
-from qtrain.tasks.byte_tokenizer import byte_tokenizer
 from qtrain.tasks.prompts import fit, render
-from qtrain.tasks.tokenizer import load_tokenizer, token_count
+from qtrain.tasks.tokenizer import byte_tokenizer, load_tokenizer, token_count
 
 TURN = "<|im_start|>{role}\n{text}<|im_end|>\n"
 CHAT = (

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtrain.data import rows as module
-from qtrain.data.rows import BadRecord, Row, read_rows
 from qtrain.errors import UserError
+from qtrain.tasks import rows as module
+from qtrain.tasks.rows import BadRecord, Row, read_rows
 
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)),

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from qtrain.tasks.base import END, END_THINK, PAD, THINK, Demonstration, Task
-from qtrain.tasks.digit_sum import DigitSum, DigitSumConfig, running_sums
+from qtrain.testbed.digit_sum import DigitSum, DigitSumConfig, running_sums
 
 
 def digits_of(prompt: str) -> str:

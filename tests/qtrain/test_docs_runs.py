@@ -10,10 +10,10 @@ from qa_cases import RECORDS, tiny_model, write_split
 
 from qtrain.cli import main
 from qtrain.config import read_config
-from qtrain.data import data_set
-from qtrain.data.records import Record, parse
-from qtrain.data.rows import Row
 from qtrain.tasks import TASKS
+from qtrain.tasks.data_sets import data_set
+from qtrain.tasks.records import Record, parse
+from qtrain.tasks.rows import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {

@@ -13,13 +13,13 @@ from transformers import Qwen3ForCausalLM
 
 from qtrain.cli import main
 from qtrain.config import Config, RolloutConfig
-from qtrain.engines import check_engine, make_engine
-from qtrain.engines.mismatch import EngineMismatch, mismatch, score, self_check
-from qtrain.engines.sampling import sampling_probabilities
-from qtrain.engines.transformers import TransformersEngine
 from qtrain.errors import UserError
-from qtrain.model import TokenIds, encode_examples, token_ids
-from qtrain.rollouts import Rollouts, roll_out
+from qtrain.policy.model import TokenIds, encode_examples, token_ids
+from qtrain.rollout import check_engine, make_engine
+from qtrain.rollout.mismatch import EngineMismatch, mismatch, score, self_check
+from qtrain.rollout.rollouts import Rollouts, roll_out
+from qtrain.rollout.sampling import sampling_probabilities
+from qtrain.rollout.transformers import TransformersEngine
 from qtrain.tasks.base import Task
 
 

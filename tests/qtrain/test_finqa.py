@@ -11,7 +11,7 @@ from scipy import stats
 
 from qtrain.cli import main
 from qtrain.errors import UserError
-from qtrain.run_folder import read_jsonl
+from qtrain.runs.folder import read_jsonl
 from qtrain.tasks import make_task
 from qtrain.tasks.base import THINK, Example
 from qtrain.tasks.qa import QATask

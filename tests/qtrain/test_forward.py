@@ -27,12 +27,12 @@ from qtrain.errors import UserError
 from qtrain.forward import attention, head
 from qtrain.forward.attention import packed
 from qtrain.forward.flex import flex
+from qtrain.forward.log_probs import token_log_probs
 from qtrain.forward.packing import WIDTH
 from qtrain.forward.rows import ANSWER, RATIONALE, Row, divide, plan
 from qtrain.forward.support import check_model
-from qtrain.log_weights import batch_rows, token_log_probs
-from qtrain.model import TokenIds
-from qtrain.rollouts import Rollouts
+from qtrain.policy.model import TokenIds
+from qtrain.rollout.rollouts import Rollouts, batch_rows
 from qtrain.update import backward, enable_recomputing, forward
 
 IDS = TokenIds(end_think=0, end=1, pad=2)

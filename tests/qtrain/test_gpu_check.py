@@ -12,13 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, Qwen3ForCausalLM
 
 from qtrain.cli import main
-from qtrain.config import Config
+from qtrain.config import Config, ModelConfig
 from qtrain.flops import known_peak, measured_peak, step_flops, text_flops
 from qtrain.gpu_check import throughput
 from qtrain.gpu_check.page import page
 from qtrain.gpu_check.stage import Place
 from qtrain.gpu_check.stages import STAGES
-from qtrain.model_config import ModelConfig
 from qtrain.report.collect import read_section
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from qtrain import step as step_module
 from qtrain.callbacks import Callback, RunView, StepFunction
 from qtrain.config import Config
-from qtrain.disk import Lock
 from qtrain.errors import UserError
-from qtrain.guards import NotFinite
-from qtrain.pretrain import Base
-from qtrain.run_folder import read_jsonl
+from qtrain.files import Lock
+from qtrain.nonfinite import NotFinite
+from qtrain.policy.base import Base
+from qtrain.runs.folder import read_jsonl
 from qtrain.tasks.base import Task
 from qtrain.train import train
 

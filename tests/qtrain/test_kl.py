@@ -9,13 +9,13 @@ from transformers import Qwen3ForCausalLM
 
 from qtheory.estimators import Coefficients
 from qtrain.config import Config
-from qtrain.engines.transformers import TransformersEngine
-from qtrain.kl import log_ratio, with_kl
-from qtrain.log_weights import row_log_probs
-from qtrain.model import encode_examples, new_model, token_ids
-from qtrain.pretrain import Base
-from qtrain.rollouts import roll_out
-from qtrain.run_folder import read_jsonl
+from qtrain.forward.log_probs import row_log_probs
+from qtrain.policy.base import Base
+from qtrain.policy.model import encode_examples, new_model, token_ids
+from qtrain.rollout.rollouts import roll_out
+from qtrain.rollout.transformers import TransformersEngine
+from qtrain.runs.folder import read_jsonl
+from qtrain.step import log_ratio, with_kl
 from qtrain.tasks.base import Task
 from qtrain.train import train
 from qtrain.update import backward

@@ -8,9 +8,9 @@ from good_inputs import COMMANDS, make_good_inputs, use_cache
 from malformed import KINDS, run_cases, run_command, snapshot
 
 from qtrain.errors import UserError
-from qtrain.pretrain import Base
-from qtrain.run_folder import read_jsonl, read_result
-from qtrain.state import RunState
+from qtrain.policy.base import Base
+from qtrain.runs.folder import read_jsonl, read_result
+from qtrain.runs.state import RunState
 from qtrain.tasks.base import Task
 from qtrain.train import train
 

@@ -10,8 +10,8 @@ import torch
 
 from qtrain.bench.gradient import save_gradient
 from qtrain.config import Config
-from qtrain.policy import export_policy
-from qtrain.pretrain import get_base
+from qtrain.load_run import export_policy
+from qtrain.prepare import get_base
 from qtrain.report import report_command
 from qtrain.tasks.base import Task
 from qtrain.train import train

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from qtrain.tasks.base import END, END_THINK, THINK, Demonstration
-from qtrain.tasks.multi_hop import MultiHop, MultiHopConfig, written
+from qtrain.testbed.multi_hop import MultiHop, MultiHopConfig, written
 
 PROMPT = re.compile(rf"(#?)((?:[a-zA-Z]{{2}};)+)\?([a-zA-Z])(\d)={THINK}")
 

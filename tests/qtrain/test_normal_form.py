@@ -14,13 +14,13 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from qtrain.config import Config
-from qtrain.engines.transformers import TransformersEngine
 from qtrain.evaluate import _texts
-from qtrain.model import encode, encode_examples, token_ids
-from qtrain.rollouts import Rollouts, roll_out
-from qtrain.scores import majority
+from qtrain.policy.model import encode, encode_examples, token_ids
+from qtrain.rollout.rollouts import Rollouts, roll_out
+from qtrain.rollout.transformers import TransformersEngine
 from qtrain.scoring import contains, exact, exact_match, normalised, token_f1
-from qtrain.scoring.match import canonical
+from qtrain.scoring.groups import majority
+from qtrain.scoring.text import canonical
 from qtrain.tasks.base import END_THINK, THINK, Example, Task
 from qtrain.tasks.tokenizer import load_tokenizer, reserved_tokens, token_count
 

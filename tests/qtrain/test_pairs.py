@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from qa_cases import build, pair, write_lines, write_split
 
-from qtrain.data import data_set
-from qtrain.data.records import Record, parse
-from qtrain.data.rows import BadRecord, Row
 from qtrain.errors import UserError
 from qtrain.tasks.base import Example
+from qtrain.tasks.data_sets import data_set
+from qtrain.tasks.records import Record, parse
+from qtrain.tasks.rows import BadRecord, Row
 
 
 def test_a_line_needs_a_question_and_an_answer() -> None:

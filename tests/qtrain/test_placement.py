@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from qtrain import placement
-from qtrain.config import Config
+from qtrain.config import Config, ModelConfig
 from qtrain.errors import UserError
-from qtrain.model_config import ModelConfig
-from qtrain.placement import VISIBLE, Place, on_one_thread, places
+from qtrain.jobs import placement
+from qtrain.jobs.placement import VISIBLE, Place, on_one_thread, places
 
 UUIDS = ["GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "MIG-a3f2c1d0-0b6e-5a4b-9c3d-77aa10f0e2b1"]
 

@@ -10,19 +10,20 @@ import torch
 from qa_cases import RECORDS, tiny_model
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from qtrain.checkpoint import write_checkpoint
 from qtrain.cli import main
-from qtrain.config import Config, read_config
-from qtrain.device import find_device
+from qtrain.config import Config, LoraConfig, read_config
 from qtrain.errors import UserError
-from qtrain.model_config import LoraConfig
-from qtrain.policy import add_adapters, start_policy, trained_policy
-from qtrain.pretrain import get_base
-from qtrain.run_folder import write_json
+from qtrain.load_run import trained_policy
+from qtrain.policy.adapters import add_adapters
+from qtrain.policy.base import start_policy
+from qtrain.policy.device import find_device
+from qtrain.policy.weights import load_weights, plain_weights, trained_weights, write_weights
+from qtrain.prepare import get_base
+from qtrain.runs.checkpoint import write_checkpoint
+from qtrain.runs.folder import write_json
 from qtrain.tasks import make_task
-from qtrain.tasks.byte_tokenizer import byte_tokenizer
+from qtrain.tasks.tokenizer import byte_tokenizer
 from qtrain.train import train
-from qtrain.weights import load_weights, plain_weights, trained_weights, write_weights
 
 LORA = {"rank": 2, "alpha": 4.0}
 

@@ -9,13 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qa_cases import hotpotqa, pair, tiny_model, write_split
 
-from qtrain.config import Config
+from qtrain.config import Config, PretrainedConfig
 from qtrain.errors import UserError
-from qtrain.memory import ModelSize, at_once, cache_limit, free_bytes, readable
-from qtrain.model import encode_examples, load_pretrained
-from qtrain.model_config import PretrainedConfig
-from qtrain.prepare import max_positions, prepare
-from qtrain.pretrain import get_base
+from qtrain.policy.model import encode_examples, load_pretrained
+from qtrain.prepare import get_base, max_positions, prepare
+from qtrain.rollout.memory import ModelSize, at_once, cache_limit, free_bytes, readable
 from qtrain.tasks.limits import RowLimits
 from qtrain.tasks.qa import QATask
 from qtrain.tasks.tokenizer import load_tokenizer
@@ -224,11 +222,11 @@ def test_no_more_goes_at_once_than_fits_and_no_less(
 def test_the_cache_s_limit_is_the_setting_or_a_share_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     assert cache_limit(cpu, SIZE, 0.5, adam=True) == 2**29
-    monkeypatch.setattr("qtrain.memory.free_bytes", lambda _: 2**30)
+    monkeypatch.setattr("qtrain.rollout.memory.free_bytes", lambda _: 2**30)
     # Gradient and two moments of 100 numbers are still to come.
     assert cache_limit(cpu, SIZE, None, adam=True) == int(0.8 * (2**30 - 1200))
     assert cache_limit(cpu, SIZE, None, adam=False) == int(0.8 * (2**30 - 400))
-    monkeypatch.setattr("qtrain.memory.free_bytes", lambda _: 0)
+    monkeypatch.setattr("qtrain.rollout.memory.free_bytes", lambda _: 0)
     assert cache_limit(cpu, SIZE, None, adam=False) == 2**20
 
 

@@ -14,11 +14,10 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from qtrain.callbacks import StepFunction
 from qtrain.cli import main
 from qtrain.config import Config
-from qtrain.finished import finished_config
-from qtrain.prepare import prepare
-from qtrain.pretrain import get_base
-from qtrain.provenance import base_fingerprint
-from qtrain.run_folder import write_json
+from qtrain.load_run import finished_config
+from qtrain.policy.base import base_fingerprint
+from qtrain.prepare import get_base, prepare
+from qtrain.runs.folder import write_json
 from qtrain.train import train
 
 ROWS = [pair(number, context=f"line {number}") for number in range(8)]

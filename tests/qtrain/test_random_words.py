@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from qtrain.errors import UserError
-from qtrain.model import encode_examples
+from qtrain.policy.model import encode_examples
 from qtrain.tasks.base import THINK
-from qtrain.tasks.random_words import RandomWords, RandomWordsConfig
+from qtrain.testbed.random_words import RandomWords, RandomWordsConfig
 
 
 def test_lengths_and_vocabulary_are_those_asked_for() -> None:

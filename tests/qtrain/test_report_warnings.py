@@ -9,9 +9,9 @@ from report_cases import Page, report
 
 from qtrain import step as step_module
 from qtrain.config import Config
-from qtrain.engines.mismatch import EngineMismatch
-from qtrain.pretrain import Base
-from qtrain.run_folder import WARNINGS, read_jsonl
+from qtrain.policy.base import Base
+from qtrain.rollout.mismatch import EngineMismatch
+from qtrain.runs.folder import WARNINGS, read_jsonl
 from qtrain.tasks.base import Task
 from qtrain.train import train
 

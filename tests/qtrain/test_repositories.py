@@ -14,11 +14,11 @@ from huggingface_hub import hf_hub_download
 from qa_cases import hotpotqa_hub, tiny_model
 
 from qtrain.cli import main
-from qtrain.data.hub import HubSource
+from qtrain.config import PretrainedConfig
 from qtrain.errors import UserError
-from qtrain.model import load_pretrained
-from qtrain.model_config import PretrainedConfig
-from qtrain.repositories import DATA_SET, MODEL, TOKENIZER, Kind, find_repository, tell_of_a_copy
+from qtrain.hub import DATA_SET, MODEL, TOKENIZER, Kind, find_repository, tell_of_a_copy
+from qtrain.policy.model import load_pretrained
+from qtrain.tasks.load import HubSource
 from qtrain.tasks.tokenizer import load_tokenizer
 
 UNREACHABLE = "no such folder here, and the hub cannot be reached (Connection refused)"
@@ -161,7 +161,7 @@ def test_a_gated_model(hub: FakeHub) -> None:
 @pytest.mark.parametrize("kind", [MODEL, TOKENIZER])
 def test_a_silent_hub_is_not_waited_for(kind: Kind, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.silent = True
-    monkeypatch.setattr("qtrain.repositories.PATIENCE", 0.05)
+    monkeypatch.setattr("qtrain.hub.PATIENCE", 0.05)
     line = refusal(kind, "owner/model")
     waits = "(no answer within 0.05 s; HF_HUB_ETAG_TIMEOUT=SECONDS gives it more)"
     assert line == f"no such folder here, and the hub cannot be reached {waits}"
@@ -175,8 +175,8 @@ def test_a_silent_hub_is_not_waited_for(kind: Kind, hub: FakeHub, monkeypatch: p
 def test_an_address_that_is_looked_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time limit of an HTTP library covers that."""
     woken = threading.Event()
-    monkeypatch.setattr("qtrain.repositories.PATIENCE", 0.05)
-    monkeypatch.setattr("qtrain.repositories.get_hf_file_metadata", lambda *_, **__: woken.wait(30))
+    monkeypatch.setattr("qtrain.hub.PATIENCE", 0.05)
+    monkeypatch.setattr("qtrain.hub.get_hf_file_metadata", lambda *_, **__: woken.wait(30))
     assert "no answer within 0.05 s" in refusal(MODEL, "owner/model")
     woken.set()
 
@@ -196,7 +196,7 @@ def test_a_hub_that_cannot_be_reached(kind: Kind, folder: Path, monkeypatch: pyt
     "name", ["model", "a/b/c", "./model", "/nowhere/model", "a b/c", "a\0b", "~nobody/x", "x/" * 3000]
 )
 def test_what_cannot_be_an_id_is_not_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qtrain.repositories.get_hf_file_metadata", None)
+    monkeypatch.setattr("qtrain.hub.get_hf_file_metadata", None)
     assert refusal(MODEL, name) == "no such folder here, and no id of the hub, OWNER/NAME"
 
 

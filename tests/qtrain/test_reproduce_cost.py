@@ -8,13 +8,13 @@ from reproduce_cases import official_files, pretrained_folder
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from qtrain.cli import main
-from qtrain.data import data_set
-from qtrain.data.load import file_source, load
-from qtrain.data.tally import Tally
 from qtrain.reproduce.cells import Cell
 from qtrain.reproduce.cost import MACHINES, Assumptions, Machine, cost
 from qtrain.reproduce.lengths import COLD_PROMPT, Lengths, lengths
 from qtrain.reproduce.shape import QWEN3_0_6B, Shape, shape_of
+from qtrain.tasks.data_sets import data_set
+from qtrain.tasks.load import file_source, load
+from qtrain.tasks.records import Tally
 
 GARL = Cell("finqa", "cold", "garl:normalize=true,q=0.75")
 GRPO = Cell("finqa", "cold", "grpo")

@@ -15,14 +15,15 @@ from safetensors.torch import load_file
 
 from qtrain import train as train_module
 from qtrain.callbacks import Callback, RunView
-from qtrain.checkpoint import write_checkpoint
 from qtrain.cli import main
 from qtrain.config import Config
 from qtrain.errors import UserError
-from qtrain.finished import weights_folder
-from qtrain.interrupts import Interrupted
-from qtrain.pretrain import Base, get_base
-from qtrain.run_folder import write_json
+from qtrain.load_run import weights_folder
+from qtrain.policy.base import Base
+from qtrain.prepare import get_base
+from qtrain.runs.checkpoint import write_checkpoint
+from qtrain.runs.folder import write_json
+from qtrain.runs.interrupts import Interrupted
 from qtrain.studies.score_norm import ScoreNorm
 from qtrain.tasks import make_task
 from qtrain.tasks.base import Task

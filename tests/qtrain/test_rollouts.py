@@ -9,13 +9,13 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from qtrain.config import Config, RolloutConfig
-from qtrain.engines.base import Diverged, Group
-from qtrain.engines.transformers import TransformersEngine, _CachedGroup
 from qtrain.errors import UserError
-from qtrain.log_weights import row_log_probs
-from qtrain.memory import ModelSize
-from qtrain.model import TokenIds, encode_examples, token_ids
-from qtrain.rollouts import Rollouts, roll_out
+from qtrain.forward.log_probs import row_log_probs
+from qtrain.policy.model import TokenIds, encode_examples, token_ids
+from qtrain.rollout.engine import Diverged, Group
+from qtrain.rollout.memory import ModelSize
+from qtrain.rollout.rollouts import Rollouts, roll_out
+from qtrain.rollout.transformers import TransformersEngine, _CachedGroup
 from qtrain.tasks.base import Task
 
 

@@ -9,21 +9,21 @@ import pytest
 import torch
 from reliability import content
 
-from qtrain import runner
 from qtrain.compare import cells_of
 from qtrain.config import Config
 from qtrain.errors import UserError
-from qtrain.placement import Place
-from qtrain.pretrain import get_base
+from qtrain.jobs import runner
+from qtrain.jobs.placement import Place
+from qtrain.jobs.runner import Run, run_all
+from qtrain.jobs.workers import Host, Job
+from qtrain.prepare import get_base
 from qtrain.progress import Report
-from qtrain.run_folder import RESULT, read_json, write_json
-from qtrain.runner import Run, run_all
+from qtrain.runs.folder import RESULT, read_json, write_json
 from qtrain.studies import STUDIES
 from qtrain.studies.shipped import choices
 from qtrain.studies.study import run_study
 from qtrain.tasks import make_task
 from qtrain.train import train
-from qtrain.workers import Host, Job
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtrain.engines.sampling import WHOLE, draw
+from qtrain.rollout.sampling import WHOLE, draw
 
 SIZES = st.integers(1, 60) | st.sampled_from([WHOLE, WHOLE + 1, 2500, 3001])
 

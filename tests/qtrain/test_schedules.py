@@ -9,12 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtheory.estimators import best_q
-from qtrain.config import Config
+from qtrain.config import Config, EstimatorChoice, QSchedule, RateSchedule
 from qtrain.errors import UserError
-from qtrain.estimator_choice import EstimatorChoice
-from qtrain.pretrain import Base
-from qtrain.run_folder import read_jsonl
-from qtrain.schedules import QSchedule, RateSchedule
+from qtrain.policy.base import Base
+from qtrain.runs.folder import read_jsonl
 from qtrain.tasks.base import Task
 from qtrain.train import train
 

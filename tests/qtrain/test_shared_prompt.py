@@ -17,12 +17,12 @@ from transformers import (
 )
 
 from qtrain.config import RolloutConfig
-from qtrain.engines import transformers as engine_module
-from qtrain.engines.mismatch import Mismatch, mismatch, score
-from qtrain.engines.transformers import TransformersEngine
 from qtrain.errors import UserError
-from qtrain.model import TokenIds
-from qtrain.rollouts import Rollouts, roll_out
+from qtrain.policy.model import TokenIds
+from qtrain.rollout import transformers as engine_module
+from qtrain.rollout.mismatch import Mismatch, mismatch, score
+from qtrain.rollout.rollouts import Rollouts, roll_out
+from qtrain.rollout.transformers import TransformersEngine
 
 IDS = TokenIds(end_think=2, end=3, pad=0)
 SHAPE = {

@@ -10,9 +10,9 @@ import pytest
 from qtrain.cli import main
 from qtrain.config import Config
 from qtrain.errors import UserError
-from qtrain.pretrain import Base
-from qtrain.run_folder import read_jsonl, write_json
-from qtrain.sinks import PACKAGES, check_sinks
+from qtrain.policy.base import Base
+from qtrain.runs.folder import read_jsonl, write_json
+from qtrain.runs.sinks import PACKAGES, check_sinks
 from qtrain.tasks.base import Task
 from qtrain.train import train
 
@@ -67,7 +67,7 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> Notes:
         module = types.ModuleType(name)
         module.__dict__.update(content)
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr("qtrain.sinks.find_spec", lambda name: name)
+    monkeypatch.setattr("qtrain.runs.sinks.find_spec", lambda name: name)
     return found
 
 
@@ -99,7 +99,7 @@ def test_a_missing_library_is_one_line_at_the_start(
     name: str, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("qtrain.sinks.find_spec", lambda _: None)
+    monkeypatch.setattr("qtrain.runs.sinks.find_spec", lambda _: None)
     config = config.with_values({"sinks": [name]})
     with pytest.raises(UserError, match=f"{name} is not installed: pip install {name}, or leave it out"):
         check_sinks(config)
@@ -163,12 +163,12 @@ def test_a_library_that_cannot_be_imported(
     name: str, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("qtrain.sinks.find_spec", lambda name: name)
+    monkeypatch.setattr("qtrain.runs.sinks.find_spec", lambda name: name)
 
     def broken(_: str) -> None:
         raise AttributeError("module 'numpy' has no attribute 'bool8'")
 
-    monkeypatch.setattr("qtrain.sinks.importlib.import_module", broken)
+    monkeypatch.setattr("qtrain.runs.sinks.importlib.import_module", broken)
     line = refused(config.with_values({"sinks": [name]}), capsys, tmp_path)
     assert line == f"qtrain: sinks={name!r}: cannot be imported: module 'numpy' has no attribute 'bool8'; leave it out"
 

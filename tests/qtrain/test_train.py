@@ -12,19 +12,21 @@ from safetensors.torch import load_file
 
 from qtheory.estimators import garl
 from qtrain.config import Config
-from qtrain.engines.transformers import TransformersEngine
 from qtrain.errors import UserError
 from qtrain.evaluate import evaluate
 from qtrain.metrics import relative
-from qtrain.model import encode_examples, token_ids
-from qtrain.p0 import measure_p0
-from qtrain.pretrain import Base, get_base, load_weights
+from qtrain.policy.base import Base
+from qtrain.policy.model import encode_examples, token_ids
+from qtrain.policy.weights import load_weights
+from qtrain.prepare import get_base
 from qtrain.report import report_command
-from qtrain.rollouts import Rollouts, roll_out
-from qtrain.run_folder import ESCAPED, EVALS, METRICS, TIMINGS, read_jsonl
+from qtrain.rollout.rollouts import Rollouts, roll_out
+from qtrain.rollout.transformers import TransformersEngine
+from qtrain.runs.folder import ESCAPED, EVALS, METRICS, TIMINGS, read_jsonl
 from qtrain.studies.baseline_gain import BaselineGain, baseline_gain
 from qtrain.studies.score_norm import ScoreNorm, score_norm_sq
 from qtrain.tasks.base import Task
+from qtrain.testbed.p0 import measure_p0
 from qtrain.train import SamplingWarning, train
 from qtrain.update import backward
 
@@ -270,8 +272,8 @@ def test_score_norm_is_that_of_autograd_on_an_enumerated_p(config: Config, task:
 
 def exact_score_norm_sq(model: Any, task: Task, config: Config) -> float:
     """||grad of the mean over 256 training prompts of log sum_z p(z|x) p(y*|x, z)||^2, by autograd."""
-    from qtrain.log_weights import row_log_probs
-    from qtrain.model import encode_examples, token_ids
+    from qtrain.forward.log_probs import row_log_probs
+    from qtrain.policy.model import encode_examples, token_ids
 
     ids = token_ids(task.tokenizer)
     examples = [example for example in task.batch(512, np.random.default_rng(99)) if not example.easy]

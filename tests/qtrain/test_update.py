@@ -11,12 +11,11 @@ from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from qtheory.estimators import Coefficients
-from qtrain.config import Config, OptimizerConfig
-from qtrain.engines.transformers import TransformersEngine
-from qtrain.estimator_choice import EstimatorChoice
-from qtrain.model import TokenIds, encode_examples, new_model, token_ids
-from qtrain.precision import autocast, use_float32_head
-from qtrain.rollouts import Rollouts, roll_out
+from qtrain.config import Config, EstimatorChoice, OptimizerConfig
+from qtrain.policy.device import autocast, use_float32_head
+from qtrain.policy.model import TokenIds, encode_examples, new_model, token_ids
+from qtrain.rollout.rollouts import Rollouts, roll_out
+from qtrain.rollout.transformers import TransformersEngine
 from qtrain.tasks.base import Task
 from qtrain.update import backward, clip_gradient, enable_recomputing, gradient_norm, make_optimizer
 

@@ -14,11 +14,11 @@ import torch
 import worker_jobs
 from worker_jobs import Failing, Telling, Waiting, work_off
 
-from qtrain import workers
 from qtrain.errors import UserError
-from qtrain.placement import VISIBLE, Place
+from qtrain.jobs import workers
+from qtrain.jobs.placement import VISIBLE, Place
+from qtrain.jobs.workers import Host, in_this_process, perform
 from qtrain.progress import Report
-from qtrain.workers import Host, in_this_process, perform
 
 PLAIN = Place(None, 1)
 

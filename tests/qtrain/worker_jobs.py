@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from qtrain.errors import UserError
-from qtrain.placement import VISIBLE, Place
+from qtrain.jobs.placement import VISIBLE, Place
+from qtrain.jobs.workers import Host, Job, in_workers
 from qtrain.progress import Report
-from qtrain.workers import Host, Job, in_workers
 
 AT_START = os.environ.get(VISIBLE)
 

@@ -3,7 +3,7 @@
 import pytest
 from vllm_pair import MODELS, Pair, make_pair
 
-from qtrain.engines.vllm_process import installed
+from qtrain.rollout.vllm_process import installed
 
 collect_ignore_glob = [] if installed() else ["test_*.py"]
 

@@ -7,14 +7,14 @@ from transformers import PreTrainedModel
 from vllm_pair import Pair
 
 from qtrain.config import RolloutConfig
-from qtrain.engines.base import Diverged
-from qtrain.engines.mismatch import EngineMismatch, Mismatch, mismatch, score, self_check
-from qtrain.engines.sampling import sampling_probabilities
-from qtrain.engines.transformers import TransformersEngine
-from qtrain.engines.vllm import VllmEngine
 from qtrain.errors import UserError
-from qtrain.model import TokenIds, encode_examples, new_model
-from qtrain.rollouts import Rollouts, roll_out
+from qtrain.policy.model import TokenIds, encode_examples, new_model
+from qtrain.rollout.engine import Diverged
+from qtrain.rollout.mismatch import EngineMismatch, Mismatch, mismatch, score, self_check
+from qtrain.rollout.rollouts import Rollouts, roll_out
+from qtrain.rollout.sampling import sampling_probabilities
+from qtrain.rollout.transformers import TransformersEngine
+from qtrain.rollout.vllm import VllmEngine
 
 
 def generator(seed: int = 0) -> torch.Generator:

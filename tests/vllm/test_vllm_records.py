@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from qtrain.config import read_config
-from qtrain.pretrain import get_base
-from qtrain.run_folder import read_jsonl
+from qtrain.prepare import get_base
+from qtrain.runs.folder import read_jsonl
 from qtrain.tasks import make_task
 from qtrain.train import train
 

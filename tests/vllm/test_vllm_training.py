@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qtrain.run_folder import ESCAPED, read_jsonl
+from qtrain.runs.folder import ESCAPED, read_jsonl
 
 SETTINGS = [
     # The smallest head that vLLM has on a CPU.

@@ -6,9 +6,9 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from qtrain.config import Config
-from qtrain.engines.vllm import VllmEngine
-from qtrain.model import new_model, token_ids
-from qtrain.policy import add_adapters
+from qtrain.policy.adapters import add_adapters
+from qtrain.policy.model import new_model, token_ids
+from qtrain.rollout.vllm import VllmEngine
 from qtrain.tasks import make_task
 from qtrain.tasks.base import Task
 

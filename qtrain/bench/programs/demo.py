@@ -11,13 +11,12 @@ import qtrain
 from qtrain.bench.process import serve
 from qtrain.callbacks import Callback, RunView
 from qtrain.compare import cells_of, compare
-from qtrain.config import read_config
-from qtrain.estimator_choice import EstimatorChoice
-from qtrain.pretrain import get_base
+from qtrain.config import EstimatorChoice, read_config
+from qtrain.jobs.runner import Run, run_all
+from qtrain.jobs.workers import Host
+from qtrain.prepare import get_base
 from qtrain.report import report_command
-from qtrain.runner import Run, run_all
 from qtrain.tasks import make_task
-from qtrain.workers import Host
 
 CONFIGS = Path(qtrain.__file__).parent / "configs"
 

@@ -9,7 +9,7 @@ from transformers import GenerationConfig, Qwen3ForCausalLM
 from qtrain.bench.process import Clock, serve
 from qtrain.bench.workload import IDS, Shape, make_model, make_work
 from qtrain.config import RolloutConfig, VllmConfig
-from qtrain.engines import make_engine
+from qtrain.rollout import make_engine
 
 _CONSTANT = 0.3  # about the length of an embedding: half of a state's square is then the same at every position
 

@@ -17,7 +17,7 @@ from qtrain.bench.gradient import compare_gradient
 from qtrain.bench.process import Clock, serve
 from qtrain.bench.profile import profiled
 from qtrain.bench.workload import IDS, Shape, Work, make_model, make_work
-from qtrain.tasks.two_formats import character_tokenizer
+from qtrain.testbed.two_formats import character_tokenizer
 
 
 def measure(settings: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from qtrain.bench.profile import profiled
 from qtrain.bench.workload import IDS, Shape, Work, make_model, make_work
 from qtrain.config import OptimizerConfig, TrainConfig
 from qtrain.forward.head import TILE
-from qtrain.precision import Dtype, autocast, use_float32_head
+from qtrain.policy.device import Dtype, autocast, use_float32_head
 from qtrain.update import backward, gradient_norm, make_optimizer
 
 

@@ -1,0 +1,95 @@
+"""Reading a configuration: TOML or JSON, `key=value` overrides as they are typed in a shell, one line for a mistake."""
+
+import datetime
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from qtheory.estimators import ESTIMATORS
+from qtrain.config.estimator import EstimatorChoice
+from qtrain.config.tables import Config, checked, set_dotted
+from qtrain.errors import UserError, nearest_path
+
+SHIPPED = Path(__file__).parents[1] / "configs"
+"""Configurations that come with the package."""
+
+
+def read_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+    r"""Read a TOML (or a run folder's JSON) configuration.
+
+    Args:
+        path: The file.
+        overrides: `key=value` strings with dotted keys. The value is read as TOML; what is none is text, white space
+            at its ends included, in which \n, \t and \r (and nothing else) are what they stand for.
+
+    Raises:
+        UserError: One line naming the file, the key, what is wrong and the nearest valid name.
+    """
+    try:
+        # Some editors open a file with a byte-order mark.
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        near = nearest_path(path)
+        hint = f"did you mean {str(near)!r}? " if near is not None else ""
+        raise UserError(f"{path}: no such configuration; {hint}shipped ones: {_shipped()}") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder; {_configurations_in(path)}") from None
+    except (OSError, ValueError) as error:  # a null byte in a name is a ValueError
+        raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
+    try:
+        table = json.loads(text) if kind == "JSON" else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError alone: a number of thousands of digits
+        raise UserError(f"{path}: not valid {kind}: {error}") from None
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: a table of settings is needed, not a {type(table).__name__}")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise UserError(f"override {override!r}: write key=value, for example optimizer.lr=1e-3")
+        set_dotted(table, key.strip(), _value(value))
+    return checked(table, str(path))
+
+
+def _value(text: str) -> Any:
+    """What a value typed in a shell means: TOML, or else the text itself with its line breaks and tabs read."""
+    if text.strip().lower() in {"none", "null"}:
+        return None
+    number = text.strip()
+    # TOML wants a digit before the point; `.75` is what people type.
+    try:
+        table = tomllib.loads(f"v = {'0' + number if number.startswith('.') else number}")
+    except tomllib.TOMLDecodeError:
+        table = {}
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"override with the value {text[:20]!r}...: not valid TOML: {error}") from None
+    # Text of several lines may define more than v, and no key takes a date: a folder may be named by one.
+    if list(table) == ["v"] and not isinstance(table["v"], datetime.date | datetime.time):
+        return table["v"]
+    return _ESCAPES.sub(lambda found: _ESCAPED[found[0]], text)
+
+
+_ESCAPED = {r"\n": "\n", r"\t": "\t", r"\r": "\r"}
+_ESCAPES = re.compile(r"(?<!\\)\\[ntr]")
+"""Shells hand them over as two characters. There are no others, so that regular expressions stay what they are."""
+
+
+def _configurations_in(folder: Path) -> str:
+    """How to go on where a folder was given."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".toml", ".json"})
+    first = next((path for path in found if path.name == "config.json"), found[0] if found else None)
+    return f"did you mean {str(first)!r}?" if first else f"give a file; shipped ones: {_shipped()}"
+
+
+def _shipped() -> str:
+    return ", ".join(sorted(path.stem for path in SHIPPED.glob("*.toml")))
+
+
+def check_estimator(text: str) -> EstimatorChoice:
+    """Read an estimator from the command line (`garl:q=.25`)."""
+    try:
+        return EstimatorChoice.parse(text)
+    except ValueError as error:
+        raise UserError(f"--estimator {text!r}: {error}; registered: {', '.join(ESTIMATORS)}") from None

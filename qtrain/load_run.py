@@ -1,0 +1,183 @@
+"""A finished run again: its configuration, and where the weights of its end or of its best evaluation lie."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging
+
+from qtrain.config import Config, ModelConfig, PretrainedConfig, read_config
+from qtrain.errors import UserError
+from qtrain.evaluate import Evaluation, evaluate
+from qtrain.files import give_usual_mode
+from qtrain.policy.adapters import add_adapters
+from qtrain.policy.base import base_fingerprint, start_policy
+from qtrain.policy.device import autocast, find_device, use_float32_head
+from qtrain.policy.model import empty_model, load_pretrained, new_model, token_ids
+from qtrain.policy.weights import load_weights, plain_weights, trained_weights
+from qtrain.prepare import get_base, prepare
+from qtrain.rollout import make_engine
+from qtrain.rollout.memory import ModelSize, cache_limit
+from qtrain.runs.checkpoint import checkpoint_folder
+from qtrain.runs.folder import CONFIG, MODEL_FILES, read_origin, read_result
+from qtrain.runs.provenance import BASE, TOKENIZER, check_unchanged, fingerprints
+from qtrain.tasks import make_task
+from qtrain.tasks.base import Task
+from qtrain.tasks.tokenizer import load_tokenizer
+
+Which = Literal["last", "best"]
+"""The weights at the end of training, or those of the best evaluation by maj@k."""
+
+
+def finished_config(run: Path) -> Config:
+    """The configuration of a finished run.
+
+    Raises:
+        UserError: The folder holds none.
+    """
+    read_result(run)
+    return read_config(run / CONFIG)
+
+
+def weights_folder(run: Path, which: Which) -> Path:
+    """Where `model.safetensors` of a finished run lies.
+
+    Raises:
+        UserError: The best evaluation's weights were not kept.
+    """
+    result = read_result(run)
+    best = result.get("best_step")
+    if which == "last" or best == result["steps"]:
+        return run
+    folder = checkpoint_folder(run, best or 0)
+    if best is None or not folder.is_dir():
+        raise UserError(f"{run}: the weights of its best evaluation were not kept; train with train.checkpoint_every")
+    return folder
+
+
+def check_base(run: Path, config: Config, *, allow_changes: bool) -> None:
+    """Refuse adapters on another base than the one that they were trained on.
+
+    Args:
+        run: The run folder.
+        config: The run's; `model.pretrained` may name another place of the same base.
+        allow_changes: Go on all the same.
+
+    Raises:
+        UserError: The base's weights have changed.
+    """
+    _, before = read_origin(run)
+    if config.lora is not None and isinstance(config.model, PretrainedConfig) and not allow_changes:
+        now = base_fingerprint(Path(config.model.pretrained), config.model.revision)
+        check_unchanged(run, {key: before[key] for key in before if key == BASE}, {BASE: now})
+
+
+def evaluate_run(run: Path, which: Which, config: Config, *, seed: int, allow_changes: bool = False) -> Evaluation:
+    """Evaluate a run's weights, in the type that it trained in.
+
+    Args:
+        run: The run folder.
+        which: Its weights.
+        config: The run's, with whatever is to differ in `eval`, `rollout`, `task`, `model` or `data`. Held-out records
+            are compared with the run's own unless `task` differs.
+        seed: Seeds the sampling.
+        allow_changes: Evaluate though records, tokenizer or base are not those that the run was made from.
+
+    Raises:
+        UserError: They are not; or something cannot be read.
+    """
+    check_base(run, config, allow_changes=allow_changes)
+    config, task, _ = prepare(config)
+    data_before, fingerprints_before = read_origin(run)
+    if not allow_changes:
+        changed_task = _without_paths(config) != _without_paths(finished_config(run))
+        keys = (TOKENIZER,) if changed_task else (TOKENIZER, "held_out")
+        wanted = {key: fingerprints_before[key] for key in keys if key in fingerprints_before}
+        data = task.data_log()
+        check_unchanged(run, wanted, fingerprints(data, task.tokenizer, base=""), data_before, data)
+    model = trained_policy(config, task, weights_folder(run, which))
+    if config.train.dtype == "bfloat16":
+        use_float32_head(model)
+    cache_bytes = cache_limit(model.device, ModelSize.of(model), config.rollout.cache_gib, adam=False)
+    engine = make_engine(config.rollout, model, token_ids(task.tokenizer), cache_bytes=cache_bytes)
+    with autocast(config.train.dtype, model.device):
+        return evaluate(engine, task, config, seed=seed)
+
+
+def _without_paths(config: Config) -> dict[str, Any]:
+    return config.task.model_dump(exclude={"tokenizer"})
+
+
+def trained_policy(config: Config, task: Task, folder: Path) -> PreTrainedModel:
+    """The policy with the weights that a run or one of its checkpoints has written.
+
+    Args:
+        config: The run's.
+        task: Built from it.
+        folder: Holds `model.safetensors`.
+
+    Raises:
+        UserError: They are missing, damaged, or of another configuration.
+    """
+    if config.lora is None and isinstance(config.model, ModelConfig):
+        # Everything is in the file: no base needs to be made first.
+        model: PreTrainedModel = new_model(config.model, task.tokenizer, seed=0)
+        model.to(find_device(config.train.device))  # pyright: ignore[reportArgumentType]
+    else:
+        model = start_policy(config, task, get_base(config, task))
+    load_weights(model, folder)
+    return model
+
+
+def export_policy(run: Path, config: Config, folder: Path, out: Path, *, force: bool = False) -> None:
+    """Write a model folder that transformers and vLLM read: weights with the adapters folded in, and the tokenizer.
+
+    Neither the task nor its data are needed; the base is where there are adapters.
+
+    Args:
+        run: The run folder.
+        config: The run's; `model.pretrained` may name another place of the same base.
+        folder: Holds the trained `model.safetensors`.
+        out: Made by one rename.
+        force: Export weights that are not finite, too.
+
+    Raises:
+        UserError: The weights cannot be read or are not finite, or `out` exists, cannot be written, or has a name
+            of undecodable bytes.
+    """
+    if out.exists():
+        raise UserError(f"{out}: exists already; choose another folder")
+    model, tokenizer = _finished_policy(run / MODEL_FILES, config, folder)
+    for name, tensor in trained_weights(model).items():
+        if not force and not tensor.isfinite().all():
+            raise UserError(f"{folder}: {name} is not finite: the run has diverged (--force exports it all the same)")
+    partial = out.with_name(f".{out.name}.partial")
+    logging.disable_progress_bar()
+    try:
+        model.save_pretrained(partial, state_dict=dict(plain_weights(model)))
+        tokenizer.save_pretrained(partial)
+        for path in partial.glob("*.safetensors"):
+            give_usual_mode(path)
+        partial.rename(out)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror or error}") from None
+    except UnicodeError:
+        # The tokenizers' library takes no path of other bytes.
+        raise UserError(f"{out}: cannot be written: its name is no text in UTF-8; choose another folder") from None
+
+
+def _finished_policy(files: Path, config: Config, folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A finished run's policy and tokenizer, from the run's own files if they are all that it takes."""
+    if config.lora is None and files.is_dir():
+        tokenizer, model = load_tokenizer(files), empty_model(files)
+    elif isinstance(config.model, PretrainedConfig) and files.is_dir():
+        tokenizer = load_tokenizer(files)
+        model = load_pretrained(config.model, tokenizer)
+        assert config.lora is not None
+        add_adapters(model, config.lora, config.train.seed)
+    else:
+        # Adapters on a base of our own making, or a run of an older version.
+        task = make_task(config.task, config.data)
+        return trained_policy(config, task, folder), task.tokenizer
+    load_weights(model, folder)
+    return model, tokenizer

@@ -1,0 +1,165 @@
+"""A model with random weights or a pretrained one, and the token ids that the loop needs to know.
+
+Shape suffixes everywhere in qtrain: B prompts, M rationales a prompt, N = B * M rows (prompt-major), S prompt tokens,
+R rationale tokens, A answer tokens, T tokens of a whole row, V vocabulary.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+from transformers.utils import logging
+
+from qtrain.config import AnyModelConfig, ModelConfig, PretrainedConfig
+from qtrain.errors import UserError
+from qtrain.files import writing
+from qtrain.hub import MODEL, find_repository
+from qtrain.tasks.base import END_THINK, Example
+
+
+class TokenIds(NamedTuple):
+    """Ids of the tokens that end a rationale, end an answer, and fill a row."""
+
+    end_think: int
+    end: int
+    pad: int
+
+
+def token_ids(tokenizer: PreTrainedTokenizerFast) -> TokenIds:
+    """Look the special tokens up."""
+    end_think = tokenizer.convert_tokens_to_ids(END_THINK)
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    if not (isinstance(end_think, int) and isinstance(end, int) and isinstance(pad, int)):
+        raise TypeError(f"the tokenizer lacks one of {END_THINK}, an end and a padding token")
+    return TokenIds(end_think, end, pad)
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, special tokens read as such and none added."""
+    return tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+
+
+def encode_examples(
+    tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Prompts and gold answers as token ids, END behind each answer."""
+    end = token_ids(tokenizer).end
+    answers = encode(tokenizer, [example.answer for example in examples])
+    return encode(tokenizer, [example.prompt for example in examples]), [[*one, end] for one in answers]
+
+
+def new_model(config: AnyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
+    """A model with random weights.
+
+    Args:
+        config: Its sizes.
+        tokenizer: Gives the vocabulary and the special tokens.
+        seed: Seeds the weights; the global generator is left as it was.
+
+    Raises:
+        ValueError: It names a pretrained model, which has weights already.
+    """
+    if not isinstance(config, ModelConfig):
+        raise ValueError(f"{config.pretrained} is pretrained: load_pretrained reads it")
+    ids = token_ids(tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # transformers initialises from the global generator alone
+        model = Qwen3ForCausalLM(
+            Qwen3Config(
+                vocab_size=len(tokenizer),
+                hidden_size=config.hidden_size,
+                intermediate_size=config.intermediate_size,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                num_key_value_heads=config.key_value_heads,
+                head_dim=config.head_dim,
+                max_position_embeddings=config.max_positions,
+                tie_word_embeddings=config.tied_embeddings,
+                # The library's 0.02 is meant for widths of thousands; at 64 the sums stay unlearned.
+                initializer_range=config.hidden_size**-0.5,
+                eos_token_id=ids.end,
+                pad_token_id=ids.pad,
+            )
+        )
+    return model.eval()  # no dropout anywhere: training and sampling are the same function
+
+
+def find_pretrained(config: PretrainedConfig) -> bool:
+    """Look a pretrained model up, and say whether it is to be read from this disk alone.
+
+    Raises:
+        UserError: It is neither here nor on the hub, or lacks files.
+    """
+    return find_repository("model.pretrained", config.pretrained, config.revision, MODEL).local
+
+
+def load_pretrained(config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    """A pretrained model in float32, on the CPU. No code of its folder or repository is run, and nothing unpickled.
+
+    Raises:
+        UserError: It cannot be read, or lacks tokens of the tokenizer.
+    """
+    name, local = config.pretrained, find_pretrained(config)
+    logging.disable_progress_bar()  # the terminal is that of qtrain's own
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            name,
+            revision=config.revision or "main",
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=local,
+        )
+    except Exception as error:  # the library's own, the hub's, safetensors' and torch's
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f"model.pretrained={name!r}: cannot be loaded: {reason}") from None
+    if len(tokenizer) > model.config.vocab_size:
+        raise UserError(
+            f"model.pretrained={name!r}: has {model.config.vocab_size} tokens and task.tokenizer {len(tokenizer)}; "
+            f"give the tokenizer that belongs to it"
+        )
+    return model.eval()  # no dropout: training and sampling are the same function
+
+
+def empty_model(folder: Path) -> PreTrainedModel:
+    """A model of the architecture that a folder's `config.json` names, with weights that mean nothing.
+
+    Raises:
+        UserError: The file cannot be read, or names no causal language model.
+    """
+    try:
+        shape = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with torch.random.fork_rng(devices=[]):
+            model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32, trust_remote_code=False)
+    except Exception as error:  # the library's own and json's
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f"{folder}: its config.json cannot be read: {reason}") from None
+    return model.eval()
+
+
+def write_model_files(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Write what a model folder holds besides weights, once: the model's configuration and the tokenizer.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    if folder.exists():
+        return
+    partial = folder.with_name(f".{folder.name}.partial")
+    with writing(folder):
+        shutil.rmtree(partial, ignore_errors=True)
+        model.config.save_pretrained(partial)
+        if model.generation_config is not None:
+            model.generation_config.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        partial.rename(folder)

@@ -1,0 +1,256 @@
+"""What a file holds: counts of its records, types of answers and questions, lengths in tokens."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from qtheory.command.console import TextConsole
+from qtrain.errors import UserError
+from qtrain.scoring.number import the_number
+from qtrain.scoring.spans import normalised
+from qtrain.tasks import task_config
+from qtrain.tasks.data_sets import data_set
+from qtrain.tasks.examples import ExampleBuilder
+from qtrain.tasks.limits import NO_LIMITS
+from qtrain.tasks.load import OnBadRecord, file_source, is_folder, load
+from qtrain.tasks.prompts import Variant
+from qtrain.tasks.qa_config import QAConfig
+from qtrain.tasks.records import SHOWN, Split, Tally
+from qtrain.tasks.tokenizer import load_tokenizer
+
+PERCENTILES = {"min": 0, "median": 50, "p95": 95, "max": 100}
+
+
+@dataclass
+class Findings:
+    """What `check_file` found.
+
+    Attributes:
+        tally: Records, kept, dropped, malformed.
+        answer_types: Well-formed records by `answer_type`.
+        question_types: By the data set's own types, where it has any.
+        prompt_tokens: Length of each well-formed record's prompt before any cut.
+        answer_tokens: Length of each y*, END included.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    answer_types: Counter[str] = field(default_factory=Counter)
+    question_types: Counter[str] = field(default_factory=Counter)
+    prompt_tokens: list[int] = field(default_factory=list)
+    answer_tokens: list[int] = field(default_factory=list)
+
+    def as_table(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            **self.tally.as_table(),
+            "answer_types": dict(self.answer_types.most_common()),
+            "question_types": dict(self.question_types.most_common()),
+            "prompt_tokens": percentiles(self.prompt_tokens),
+            "answer_tokens": percentiles(self.answer_tokens),
+        }
+
+
+def check_file(path: Path, config: QAConfig) -> Findings:
+    """Read a whole file as training would.
+
+    Args:
+        path: A file in the official or the hub's layout.
+        config: The data set, how records are put, the filters, and what is done about malformed records.
+
+    Raises:
+        UserError: It cannot be read, or is not this data set's.
+    """
+    findings = Findings()
+    builder = ExampleBuilder(config, load_tokenizer(config.tokenizer))
+    for record in load(file_source(path), data_set(config.name), findings.tally, config.on_bad_record):
+        built = builder.build(builder.draft(record), NO_LIMITS)
+        findings.tally.note(built.reason, cut=built.cut)
+        findings.answer_types[answer_type(record.answer)] += 1
+        if record.kind:
+            findings.question_types[record.kind] += 1
+        findings.prompt_tokens.append(built.prompt_tokens)
+        findings.answer_tokens.append(built.answer_tokens)
+    return findings
+
+
+def answer_type(answer: str) -> str:
+    """The kind of text that an answer is: empty, yes/no, percentage, number (with its unit or currency) or text."""
+    if not answer:
+        return "empty"
+    if normalised(answer) in ("yes", "no"):
+        return "yes/no"
+    number = the_number(answer)
+    # A number in a phrase ("from 1986", "Boeing 747") does not make it one.
+    if number is None or not number.alone:
+        return "text"
+    return "percentage" if number.unit.ratio and number.total != number.value else "number"
+
+
+def percentiles(lengths: list[int]) -> dict[str, int]:
+    """Minimum, median, 95th percentile and maximum; each is one of the lengths."""
+    values = np.percentile(lengths, list(PERCENTILES.values()), method="lower") if lengths else []
+    return {name: int(value) for name, value in zip(PERCENTILES, values, strict=False)}
+
+
+out_console = TextConsole(soft_wrap=True)
+
+NO_LIMIT = 10**9
+"""Tokens that no prompt has."""
+
+EXCERPT = 400
+"""Characters shown of each end of a long prompt."""
+
+
+def check_command(
+    name: str,
+    path: Path,
+    *,
+    variant: Variant = "cold",
+    tokenizer: Path | None = None,
+    max_prompt_tokens: int | None = None,
+    max_answer_tokens: int | None = None,
+    on_bad_record: OnBadRecord = "skip",
+    as_json: bool = False,
+) -> None:
+    """Count what a file holds, and print it.
+
+    Args:
+        name: The data set.
+        path: A file in the official or the hub's layout.
+        variant: How records are put, for the prompts' lengths.
+        tokenizer: Folder of a pretrained tokenizer; by default one token a byte.
+        max_prompt_tokens: The task's setting; None takes its default.
+        max_answer_tokens: Likewise.
+        on_bad_record: skip counts malformed records; fail refuses the first.
+        as_json: Print one JSON object.
+
+    Raises:
+        UserError: The file cannot be read, is not this data set's, or a setting is out of range.
+    """
+    config = _config(
+        name,
+        variant=variant,
+        tokenizer=tokenizer,
+        max_prompt_tokens=max_prompt_tokens,
+        max_answer_tokens=max_answer_tokens,
+        on_bad_record=on_bad_record,
+    )
+    findings = check_file(path, config)
+    if as_json:
+        table = {"data_set": name, "path": str(path), "settings": config.model_dump(mode="json"), **findings.as_table()}
+        out_console.out(json.dumps(table), highlight=False)
+        return
+    out_console.print(printable(f"{data_set(name).title}: {path}"))
+    for line in _lines(findings, config):
+        out_console.print(printable(line))
+
+
+def show_command(
+    name: str,
+    *,
+    path: Path | None = None,
+    split: Split = "dev",
+    n: int = 3,
+    variant: Variant | None = None,
+    tokenizer: Path | None = None,
+    max_prompt_tokens: int | None = None,
+    full: bool = False,
+) -> None:
+    """Print the first examples of a split as a model sees them.
+
+    Args:
+        name: The data set.
+        path: A file, or the folder of the official files; by default data/NAME.
+        split: Which of the official files, where `path` is a folder.
+        n: How many.
+        variant: cold or warm; None shows both.
+        tokenizer: Folder of a pretrained tokenizer, whose chat template the warm prompt then uses.
+        max_prompt_tokens: The task's setting; None does not cut.
+        full: Show long prompts whole, not only their ends.
+
+    Raises:
+        UserError: The file cannot be read, is not this data set's, or a setting is out of range.
+    """
+    if n < 1:
+        raise UserError(f"--n {n}: at least 1 is needed")
+    folder = path or Path("data") / data_set(name).name
+    if path is None and not is_folder(folder):
+        raise UserError(f"{folder}: no such folder; give --path FILE, or the folder of the official files")
+    source = file_source(_file(name, folder, split))
+    variants: tuple[Variant, ...] = ("cold", "warm") if variant is None else (variant,)
+    loaded = load_tokenizer(tokenizer)
+    limit = NO_LIMIT if max_prompt_tokens is None else max_prompt_tokens
+    builders = [
+        ExampleBuilder(_config(name, variant=kind, tokenizer=tokenizer, max_prompt_tokens=limit), loaded)
+        for kind in variants
+    ]
+    shown = 0
+    for record in load(source, data_set(name), Tally(), "skip"):
+        results = [builder.build(builder.draft(record), NO_LIMITS) for builder in builders]
+        for builder, built in zip(builders, results, strict=True):
+            if built.example is not None:
+                prompt = built.example.prompt if full else _excerpt(built.example.prompt)
+                out_console.rule(f"{printable(record.id)}  {builder.config.variant}", align="left")
+                out_console.print(printable(prompt))
+                out_console.print(printable(f"y*: {built.example.answer}"))
+                out_console.print(f"{built.prompt_tokens} prompt tokens, {built.answer_tokens} answer tokens")
+        shown += any(built.example is not None for built in results)
+        if shown == n:
+            return
+
+
+def printable(text: str) -> str:
+    """A text without control characters other than line breaks: a record must not write to the terminal's state."""
+    return "".join(one if one.isprintable() or one == "\n" else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def _config(name: str, **settings: object) -> QAConfig:
+    data_set(name)
+    given = {key: value for key, value in settings.items() if value is not None}
+    try:
+        config = task_config({"name": name, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + "-".join(map(str, first["loc"])).replace("_", "-")
+        raise UserError(f"{option} {first['input']}: {first['msg']}") from None
+    assert isinstance(config, QAConfig)
+    return config
+
+
+def _file(name: str, path: Path, split: Split) -> Path:
+    """The file to show: `path` itself, or the split's official file in it."""
+    if not is_folder(path):
+        return path
+    files = data_set(name).files
+    if split not in files:
+        raise UserError(f"--split {split}: {data_set(name).title} publishes answers for {', '.join(files)}")
+    return path / files[split]
+
+
+def _lines(findings: Findings, config: QAConfig) -> list[str]:
+    """The findings as lines of two columns."""
+    table, tally = findings.as_table(), findings.tally
+    lines = [f"{'records':<16} {tally.records}", f"{'kept':<16} {tally.kept}"]
+    lines.append(f"{'  cut to fit':<16} {tally.cut}   (longer than {config.max_prompt_tokens} tokens)")
+    for name in ("dropped", "malformed"):
+        lines.append(f"{name:<16} {sum(table[name].values())}")
+        lines += [f"  {reason}: {count}" for reason, count in table[name].items()]
+    lines += [f"  {where}" for where in table["malformed_records"][:SHOWN]]
+    if tally.malformed.total() > SHOWN:
+        lines.append(f"  ... and {tally.malformed.total() - SHOWN} more; --json lists all")
+    for name in ("answer_types", "question_types", "prompt_tokens", "answer_tokens"):
+        if table[name]:
+            pairs = ", ".join(f"{key} {value}" for key, value in table[name].items())
+            lines.append(f"{name.replace('_', ' '):<16} {pairs}")
+    return lines
+
+
+def _excerpt(prompt: str) -> str:
+    if len(prompt) <= 3 * EXCERPT:
+        return prompt
+    return f"{prompt[:EXCERPT]}\n... [{len(prompt) - 2 * EXCERPT} characters] ...\n{prompt[-EXCERPT:]}"

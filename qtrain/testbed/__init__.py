@@ -1,0 +1,1 @@
+"""The testbed: small tasks and their base models."""

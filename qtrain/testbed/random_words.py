@@ -1,0 +1,69 @@
+"""Random words of given numbers: nothing to learn, but the work of any vocabulary and any length, to be measured."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from qtrain.errors import UserError
+from qtrain.tasks.base import PAD, SPECIAL_TOKENS, THINK, Demonstration, Example, TaskConfig, with_special_tokens
+from qtrain.testbed.synthetic import MadeExamples
+
+
+class RandomWordsConfig(TaskConfig, frozen=True):
+    """Table `[task]` of random_words.
+
+    Attributes:
+        vocabulary: Tokens in all, special ones included.
+        prompt_tokens: Length of every prompt, THINK included.
+        answer_tokens: Length of every gold answer, END included.
+    """
+
+    name: Literal["random_words"] = "random_words"
+    vocabulary: int = Field(default=1000, ge=len(SPECIAL_TOKENS) + 2)
+    prompt_tokens: int = Field(default=100, ge=2)
+    answer_tokens: int = Field(default=16, ge=2)
+
+    def budgets(self) -> tuple[int, int]:
+        """As many for a rationale as for an answer: there is nothing to say."""
+        return self.answer_tokens, self.answer_tokens
+
+
+class RandomWords(MadeExamples):
+    """The task over one configuration: words w0, w1, ..., one token each."""
+
+    def __init__(self, config: RandomWordsConfig) -> None:
+        self.config = config
+        self.words = config.vocabulary - len(SPECIAL_TOKENS)
+        names = [*SPECIAL_TOKENS, *(f"w{index}" for index in range(self.words))]
+        core = Tokenizer(models.WordLevel({name: index for index, name in enumerate(names)}, unk_token=PAD))
+        core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        self.tokenizer = with_special_tokens(core)
+
+    def batch(self, n: int, rng: np.random.Generator) -> list[Example]:
+        """Draw n examples, uniform over the texts that do not begin with w0."""
+        return [self._example(rng, held_out=False) for _ in range(n)]
+
+    def held_out(self, n: int) -> list[Example]:
+        """The first n of the texts that begin with w0, in a fixed order."""
+        rng = np.random.default_rng(0)
+        return [self._example(rng, held_out=True) for _ in range(n)]
+
+    def demonstrations(self, n: int, rng: np.random.Generator) -> list[Demonstration]:
+        """There are none.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError("task.name='random_words': there is nothing to pre-train on; set pretrain.steps=0")
+
+    def _example(self, rng: np.random.Generator, *, held_out: bool) -> Example:
+        first = 0 if held_out else int(rng.integers(1, self.words))
+        prompt = self._text([first, *rng.integers(self.words, size=self.config.prompt_tokens - 2)])
+        answer = self._text(rng.integers(self.words, size=self.config.answer_tokens - 1))
+        return Example(prompt, prompt + THINK, answer)
+
+    def _text(self, words: Iterable[int]) -> str:
+        return " ".join(f"w{index}" for index in words)
