@@ -80,7 +80,7 @@ BENCH_BIN := .venv-bench/bin
 
 # Writes docs/benchmarks.json and docs/benchmarks.md. An interrupted run goes on where it was.
 bench: setup .venv-bench/.installed .venv-vllm/.installed
-	$(BIN)/qtrain bench
+	$(BIN)/python -m figures bench
 
 # Kills, malformed inputs and memory over a long run: half an hour, and the data and table of docs/reliability.md.
 MEASURED := figures/data/reliability.json
@@ -89,10 +89,10 @@ reliability: setup
 	$(BIN)/python tests/qtrain/reliability.py --kills 100 --operations --seed 1 --json $(MEASURED)
 	$(BIN)/python tests/qtrain/malformed.py --cases 500 --seed 1 --json $(MEASURED)
 	$(BIN)/python tests/qtrain/soak.py --steps 2000 --json $(MEASURED)
-	$(BIN)/python -m figures --tables
+	$(BIN)/python -m figures tables
 
 figures: setup
-	$(BIN)/python -m figures --all
+	$(BIN)/python -m figures plot --all
 
 docs: setup
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

@@ -1,27 +1,24 @@
-"""The command `python -m figures`."""
+"""The command `python -m figures`. What needs torch or matplotlib is imported inside the commands."""
 
-import difflib
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from figures.costs import NAME as COSTS
-from figures.costs import costs, known_costs
-from figures.errors import DataError
-from figures.registry import FIGURES
-from figures.render import METADATA, OUT, TABLES_OUT, figure_files, table_files, write
-from figures.study_data import DATA, read_study
-from qtheory.claims import CLAIMS
 from qtheory.command.console import TextConsole
-from qtheory.command.options import AS_TYPED
-from qtheory.command.run import run_app
+from qtheory.command.options import AS_TYPED, whole_number
+from qtheory.command.run import importing, run_app
+from qtrain.errors import UserError
+
+PROGRAM = "figures"
+DATA = Path(__file__).parent / "data"
 
 app = App(
     name="python -m figures",
-    help="Make the project's figures, and the tables of its docs, from the data files of the studies.",
+    help="The evidence: studies, benchmarks, the paper's tables, and every figure and table of the docs.",
     version_flags=[],
     suppress_keyboard_interrupt=False,
     console=TextConsole(),
@@ -29,21 +26,115 @@ app = App(
 )
 
 Flag = Parameter(negative=())
+Several = Parameter(consume_multiple=True, negative=())
+MaybeCount = Annotated[int | None, whole_number(1)]
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run the command. Bad input ends in one line and exit status 2, Ctrl-C in 130."""
-    kept = "files are written whole or not at all"
-    if status := run_app("figures", app, words, refused=(DataError, CycloptsError), interrupted=kept):
+    """Run a command. Bad input ends in one line and exit status 2, Ctrl-C in 130."""
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    status = run_app(
+        PROGRAM,
+        app,
+        words,
+        refused=(UserError, CycloptsError),
+        interrupted="files are written whole or not at all, and finished runs are kept: the same command goes on",
+    )
+    if status:
         sys.exit(status)
 
 
-@app.default
-def make(
+@app.command
+def run(
+    study: str,
+    /,
+    *,
+    seeds: Annotated[int, whole_number(1, 10**4)] = 3,
+    runs: Path | None = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    jobs: MaybeCount = None,
+) -> None:
+    """Run a study, one of the project's own experiments, and write the data file that figures are made from.
+
+    Args:
+        study: cold_start, adam_conflict, adam_alike, learning_rates, best_learning_rates, escape_exponents,
+            adam_epsilon, common_factor, baseline, max_coefficient or warm_paft.
+        seeds: Bases and training seeds 0 to N - 1.
+        runs: Folder of the run folders, finished ones are kept; by default runs/studies/STUDY.
+        output: The data file; by default figures/data/STUDY.json.
+        jobs: Runs at a time. By default one a GPU; without GPUs one a core, or a single one of a wide model.
+    """
+    with importing(PROGRAM):
+        from figures.studies.study import study_command
+
+    study_command(study, seeds, runs, output, jobs)
+
+
+@app.command
+def bench(
+    *names: str,
+    quick: Annotated[bool, Flag] = False,
+    listing: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    shapes: Annotated[list[str] | None, Several] = None,
+    vocabularies: Annotated[list[int] | None, Several, whole_number(8, 2**24)] = None,
+    device: Literal["cpu", "cuda"] = "cpu",
+    threads: Annotated[int, whole_number(1, 1024)] = 2,
+    out: Path = Path("runs/bench"),
+    page: Path | None = None,
+) -> int:
+    """Measure speed and memory beside other trainers, and write benchmarks.json and the page made from it.
+
+    Args:
+        names: Benchmarks, see --list; by default all.
+        quick: Toy sizes, in a few minutes.
+        listing: Print the benchmarks and stop.
+        shapes: Of `update`: prompt tokens x completion tokens, for example 512x128.
+        vocabularies: Of `update`: sizes, for example 32000 151936.
+        device: Device of the measured processes; cuda measures `update` and `step` alone.
+        threads: Of every measured process.
+        out: Folder where finished processes are kept; the same command goes on from there.
+        page: Folder of the results and their page; by default docs for the whole measurement, else OUT.
+    """
+    with importing(PROGRAM):
+        from figures.bench.command import bench_command, list_command
+
+    if listing:
+        list_command()
+        return 0
+    return bench_command(names, shapes, vocabularies, out, page, quick=quick, device=device, threads=threads)
+
+
+@app.command
+def paper(
+    table: str,
+    /,
+    *overrides: str,
+    listing: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    only: Annotated[list[str] | None, Several] = None,
+    data: Path | None = None,
+    out: Path = Path("runs/paper"),
+) -> None:
+    """Run the cells of one of the paper's tables or figures that have not run yet, and show them beside the paper's.
+
+    Args:
+        table: table1, table2, table3, fig3 or fig4.
+        overrides: key=value for all cells, for example train.steps=50.
+        listing: Print the cells, their configurations and the paper's numbers, and run nothing.
+        only: Names of cells.
+        data: A folder that holds finqa, hotpotqa and musique with the official files; by default the hub's copies.
+        out: Run folders are OUT/TABLE/CELL, results OUT/TABLE/table.json.
+    """
+    with importing(PROGRAM):
+        from figures.paper.command import paper_command
+
+    paper_command(table, overrides, listing=listing, only=only, data=data, out=out)
+
+
+@app.command
+def plot(
     *names: str,
     every: Annotated[bool, Parameter(name="--all", negative=())] = False,
     listing: Annotated[bool, Parameter(name="--list", negative=())] = False,
-    tables: Annotated[bool, Flag] = False,
     measure: Annotated[bool, Parameter(name="--costs", negative=())] = False,
     only: Literal["svg", "pdf", "png"] | None = None,
     out: Path | None = None,
@@ -54,66 +145,34 @@ def make(
     Args:
         names: Figures to make.
         every: Make all figures.
-        listing: Only say what there is: each figure, its data, the command that makes the data, and its cost.
-        tables: Write what the docs include, tables and captions, instead of figures.
+        listing: Print each figure, its data, the command that makes the data, and its cost, and make none.
         measure: Make every figure only to measure what it costs, and write figure_costs.json beside the data files.
         only: One kind of file instead of all three.
-        out: Folder to write to; by default figures/out, for tables docs/tables.
-        data: Where the data files of the studies lie.
+        out: Folder to write to; by default figures/out.
+        data: Folder of the studies' data files.
     """
+    with importing(PROGRAM):
+        from figures.command import cost_command, list_command, plot_command
+
     if listing:
-        sys.stdout.write(_listing(data))
-        return
-    if measure:
-        if names or every or tables:
-            raise DataError("--costs measures all figures: leave out the names, --all and --tables")
-        write({COSTS: costs(FIGURES, data, _say)}, data)
-        sys.stdout.write(f"{data / COSTS}\n")
-        return
-    if tables:
+        list_command(data)
+    elif measure:
         if names or every:
-            raise DataError("--tables writes all tables: leave out the names and --all")
-        files, folder = table_files(data), out or TABLES_OUT
+            raise UserError("--costs measures all figures: leave out the names and --all")
+        cost_command(data)
     else:
-        if bool(names) == every:
-            raise DataError(f"name figures or pass --all; there are {', '.join(FIGURES)}")
-        for name in names:
-            _check(name, FIGURES)
-        kinds = METADATA if only is None else (only,)
-        files, folder = figure_files(FIGURES if every else names, data, kinds), out or OUT
-    write(files, folder)
-    sys.stdout.write("".join(f"{folder / name}\n" for name in files))
+        plot_command(names, only, out, data, every=every)
 
 
-def _check(name: str, known: Iterable[str]) -> None:
-    if name not in (valid := list(known)):
-        near = difflib.get_close_matches(name, valid, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(valid)}"
-        raise DataError(f"unknown figure {name!r}; {hint}")
+@app.command
+def tables(*, out: Path | None = None, data: Path = DATA) -> None:
+    """Write what the docs include: tables, and figures with their captions.
 
+    Args:
+        out: Folder to write to; by default docs/tables.
+        data: Folder of the studies' data files.
+    """
+    with importing(PROGRAM):
+        from figures.command import tables_command
 
-def _listing(data: Path) -> str:
-    lines, seconds = [], known_costs(data)
-    for name, entry in FIGURES.items():
-        claims = ", ".join(claim.label for claim in CLAIMS.values() if claim.figure == name)
-        lines += [name, f"  shows  {entry.shows}", *([f"  claims {claims}"] if claims else [])]
-        lines += ["  data   computed on the spot"] * (not entry.studies)
-        lines += [
-            f"  data   {data / study}.json, made by `qtrain study {study}`: {_cost(study, data)}"
-            for study in entry.studies
-        ]
-        took = f"{seconds[name]:.1f} processor seconds" if name in seconds else "not measured yet"
-        lines += [f"  cost   {took}, its data files given" if entry.studies else f"  cost   {took}"]
-    return "\n".join(lines) + "\n"
-
-
-def _cost(study: str, data: Path) -> str:
-    """What making a data file took, as it says itself."""
-    if not (data / f"{study}.json").exists():
-        return "not made yet"
-    rows = read_study(study, data).rows
-    return f"{len(rows)} runs, {sum(row.seconds for row in rows) / 3600:.1f} hours of one core"
-
-
-def _say(name: str) -> None:
-    sys.stderr.write(f"{name}\n")
+    tables_command(out, data)

@@ -1,5 +1,6 @@
 """Markdown as the docs include it: tables, where data came from, figures with their captions."""
 
+import re
 from collections.abc import Sequence
 
 from figures.study_data import Study
@@ -23,7 +24,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: boo
 def provenance(study: Study) -> str:
     """A line on what made a study's data."""
     made = study.provenance
-    command = made.command.replace("__main__.py", "python -m qtrain")  # as `python -m` names itself
+    # Data files keep the command as it was called then; shown is what makes them today.
+    command = re.sub(r"^(__main__\.py|python -m qtrain|qtrain) study ", "python -m figures run ", made.command)
     libraries = ", ".join(f"{name} {version}" for name, version in made.libraries.items() if name != "qcontinuum")
     hours = sum(row.seconds for row in study.rows) / 3600
     return (

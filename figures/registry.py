@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from figures import (
+from figures.plots import (
     adam_testbed,
     adam_threshold,
     baseline,
@@ -34,13 +34,13 @@ from figures import (
     variance,
     warm_start,
 )
-from figures.escape_table import escape_table
-from figures.estimator_table import estimator_facts, estimator_table
-from figures.exact_table import exact_accuracy_table, exact_speed_table
-from figures.rate_table import learning_rate_table
-from figures.reliability_table import reliability_table
-from figures.report_table import report_speed_table
-from figures.success_table import adam_alike_table, adam_conflict_table, cold_start_table
+from figures.tables.escape import escape_table
+from figures.tables.estimator import estimator_facts, estimator_table
+from figures.tables.exact import exact_accuracy_table, exact_speed_table
+from figures.tables.rate import learning_rate_table
+from figures.tables.reliability import reliability_table
+from figures.tables.report import report_speed_table
+from figures.tables.success import adam_alike_table, adam_conflict_table, cold_start_table
 from qtheory.estimators import ESTIMATORS
 
 
@@ -50,7 +50,7 @@ class FigureEntry:
 
     Attributes:
         shows: What it shows, one line; also the text for those who cannot see it.
-        studies: Data files it is made from: `qtrain study NAME` makes each.
+        studies: Data files it is made from: `python -m figures run NAME` makes each.
         compute: Data folder to data.
         plot: Data to figure.
         caption: Data to caption.

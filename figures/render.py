@@ -9,15 +9,15 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from figures.errors import DataError
 from figures.markdown import figure
 from figures.registry import FIGURES, TABLES, FigureEntry
 from figures.study_data import DATA
 from qtheory.claims import CLAIMS
+from qtrain.errors import UserError
 
 OUT = Path(__file__).parent / "out"
 TABLES_OUT = Path(__file__).parents[1] / "docs" / "tables"
-STYLE = Path(__file__).parent / "qcontinuum.mplstyle"
+STYLE = Path(__file__).parent / "plots" / "qcontinuum.mplstyle"
 
 METADATA = {
     "svg": {"Date": None, "Creator": None},
@@ -35,7 +35,7 @@ def figure_files(names: Iterable[str], data: Path = DATA, kinds: Iterable[str] =
         kinds: Of svg, pdf and png.
 
     Raises:
-        DataError: A data file is missing or holds something else.
+        UserError: A data file is missing or holds something else.
     """
     kinds = tuple(kinds)
     return {
@@ -76,7 +76,7 @@ def table_files(data: Path = DATA) -> dict[str, bytes]:
         data: Where the data files lie.
 
     Raises:
-        DataError: A data file is missing or holds something else.
+        UserError: A data file is missing or holds something else.
     """
     files = {f"{name}.md": made(data) for name, made in TABLES.items()}
     for name, entry in FIGURES.items():
@@ -93,7 +93,7 @@ def write(files: dict[str, bytes], folder: Path) -> None:
         folder: Made where it is missing.
 
     Raises:
-        DataError: It cannot be written.
+        UserError: It cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,4 +102,4 @@ def write(files: dict[str, bytes], folder: Path) -> None:
             partial.write_bytes(content)
             partial.replace(folder / name)
     except OSError as error:
-        raise DataError(f"{error.filename}: cannot be written: {error.strerror}; choose another --out") from None
+        raise UserError(f"{error.filename}: cannot be written: {error.strerror}; choose another --out") from None

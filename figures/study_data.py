@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from figures.errors import DataError
+from qtrain.errors import UserError
 
 DATA = Path(__file__).parent / "data"
 
@@ -29,7 +29,7 @@ class Curve(Record):
 
 
 class Series(Record):
-    """Metrics of every step of a run, lists of one length; those that `qtrain.studies.SERIES` keeps."""
+    """Metrics of every step of a run, lists of one length; those that `figures.studies.SERIES` keeps."""
 
     step: list[int]
     max_c: list[float]
@@ -139,21 +139,21 @@ def read_study(name: str, folder: Path = DATA) -> Study:
         The study, checked.
 
     Raises:
-        DataError: The file is missing (the command that makes it is named), or holds something else.
+        UserError: The file is missing (the command that makes it is named), or holds something else.
     """
     path = folder / f"{name}.json"
     try:
         study = Study.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise DataError(f"{path}: missing; `qtrain study {name}` makes it") from None
+        raise UserError(f"{path}: missing; `python -m figures run {name}` makes it") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {key}: {first['msg']}; `qtrain study {name}` makes it anew") from None
+        raise UserError(f"{path}: {key}: {first['msg']}; `python -m figures run {name}` makes it anew") from None
     if study.study != name:
-        raise DataError(f"{path}: holds the study {study.study!r}; `qtrain study {name}` makes it anew")
+        raise UserError(f"{path}: holds the study {study.study!r}; `python -m figures run {name}` makes it anew")
     return study
 
 
@@ -161,9 +161,9 @@ def only(values: Iterable[float], what: str) -> float:
     """The one value that all runs share.
 
     Raises:
-        DataError: They differ.
+        UserError: They differ.
     """
     found = sorted(set(values))
     if len(found) != 1:
-        raise DataError(f"{what} differs between runs: {', '.join(f'{value:g}' for value in found)}; one is needed")
+        raise UserError(f"{what} differs between runs: {', '.join(f'{value:g}' for value in found)}; one is needed")
     return found[0]

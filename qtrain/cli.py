@@ -180,66 +180,6 @@ def compare(
 
 
 @app.command
-def study(
-    name: str,
-    /,
-    *,
-    seeds: Seeds = 3,
-    runs: Path | None = None,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-    jobs: MaybeCount = None,
-) -> None:
-    """Run one of the project's own experiments and write the data file that figures and docs are made from.
-
-    Args:
-        name: cold_start, adam_conflict, adam_alike, learning_rates, best_learning_rates, escape_exponents,
-            adam_epsilon, common_factor, baseline, max_coefficient or warm_paft.
-        seeds: Bases and training seeds 0 to N - 1.
-        runs: Where the run folders lie, finished ones are kept; by default runs/studies/NAME.
-        output: The data file; by default figures/data/NAME.json.
-        jobs: Runs at a time. By default one a GPU; without GPUs one a core, or a single one of a wide model.
-    """
-    with importing(PROGRAM):
-        from qtrain.commands import study_command
-
-    study_command(name, seeds, runs, output, jobs)
-
-
-@app.command
-def bench(
-    *names: str,
-    quick: Annotated[bool, Parameter(negative=())] = False,
-    listing: Annotated[bool, Parameter(name="--list", negative=())] = False,
-    shapes: Annotated[list[str] | None, Several] = None,
-    vocabularies: Annotated[list[int] | None, Several, whole_number(8, 2**24)] = None,
-    device: Literal["cpu", "cuda"] = "cpu",
-    threads: Annotated[int, whole_number(1, 1024)] = 2,
-    out: Path = Path("runs/bench"),
-    page: Path | None = None,
-) -> int:
-    """Measure speed and memory beside other trainers, and write benchmarks.json and the page made from it.
-
-    Args:
-        names: Benchmarks, see --list; by default all.
-        quick: Toy sizes, in a few minutes.
-        listing: Print the benchmarks and stop.
-        shapes: Of `update`: prompt tokens x completion tokens, for example 512x128.
-        vocabularies: Of `update`: sizes, for example 32000 151936.
-        device: Where to run; cuda measures `update` alone.
-        threads: Of every measured process.
-        out: Folder where finished processes are kept; the same command goes on from there.
-        page: Folder of the results and their page; by default docs for the whole measurement, else OUT.
-    """
-    with importing(PROGRAM):
-        from qtrain.bench.command import bench_command, list_command
-
-    if listing:
-        list_command()
-        return 0
-    return bench_command(names, shapes, vocabularies, out, page, quick=quick, device=device, threads=threads)
-
-
-@app.command
 def report(*runs: Path, output: Annotated[Path, Parameter(name=["--output", "-o"])]) -> None:
     """Write one self-contained HTML page about comparisons or single runs.
 
@@ -251,69 +191,6 @@ def report(*runs: Path, output: Annotated[Path, Parameter(name=["--output", "-o"
         from qtrain.report import report_command
 
     report_command(runs, output)
-
-
-@app.command
-def reproduce(
-    table: str,
-    /,
-    *words: str,
-    list_cells: Annotated[bool, Parameter(name="--list", negative=())] = False,
-    dry_run: Annotated[bool, Parameter(negative=())] = False,
-    only: Annotated[list[str] | None, Several] = None,
-    data: Path | None = None,
-    out: Path = Path("runs/reproduce"),
-    rationale_tokens: float | None = None,
-) -> None:
-    """Show, estimate or run the cells of one of the paper's tables or figures.
-
-    Args:
-        table: table1, table2, table3, fig3 or fig4.
-        words: `run` to run the cells that have not run yet; key=value for all of them, for example train.steps=50.
-        list_cells: Print the cells, their configurations and the paper's numbers.
-        dry_run: Print estimated tokens, memory and GPU hours, and what was assumed.
-        only: Names of cells.
-        data: A folder that holds finqa, hotpotqa and musique with the official files; by default the hub's copies.
-        out: Run folders are OUT/TABLE/CELL, results OUT/TABLE/table.json.
-        rationale_tokens: With --dry-run, mean tokens of a rationale; by default the whole budget.
-    """
-    with importing(PROGRAM):
-        from qtrain.reproduce.command import reproduce_command
-
-    reproduce_command(
-        table,
-        words,
-        list_cells=list_cells,
-        dry_run=dry_run,
-        only=only,
-        data=data,
-        out=out,
-        rationale_tokens=rationale_tokens,
-    )
-
-
-@app.command
-def gpu_check(
-    *,
-    out: Path,
-    only: Annotated[list[str] | None, Several] = None,
-    device: Literal["cuda", "cpu"] = "cuda",
-    size: Literal["full", "tiny"] = "full",
-    page: Path | None = None,
-) -> None:
-    """Show on a GPU what needs one: the testbed in bfloat16, steps of Qwen3-0.6B's shape, a larger cold start.
-
-    Args:
-        out: Folder of the results; finished stages in it are kept.
-        only: Stages to run: escape, throughput, multi_hop; by default all.
-        device: cpu tries the harness out.
-        size: tiny takes seconds, and its numbers mean nothing.
-        page: Where to write the results as a page of Markdown, and beside it as JSON; by default OUT/gpu-check.md.
-    """
-    with importing(PROGRAM):
-        from qtrain.gpu_check.command import gpu_check_command
-
-    gpu_check_command(out, only, device, size, page)
 
 
 @data_app.command

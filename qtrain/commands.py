@@ -22,7 +22,6 @@ from qtrain.progress import Board, Report, console
 from qtrain.rollout import check_engine
 from qtrain.runs.folder import COMPARISON, check_free, read_result
 from qtrain.runs.sinks import check_sinks
-from qtrain.studies.study import run_study
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.tasks.splits import Half
 from qtrain.train import train
@@ -174,13 +173,6 @@ def compare_command(
         tell(line)
     rows = compare(config, choices, range(seeds), out, jobs=jobs)
     print_results(rows, title=f"{config.name}: {out / COMPARISON}")
-
-
-def study_command(name: str, seeds: int, runs: Path | None, output: Path | None, jobs: int | None) -> None:
-    """See `qtrain.cli.study`."""
-    folder, output = runs or Path("runs") / "studies" / name, output or Path("figures") / "data" / f"{name}.json"
-    rows = run_study(name, range(seeds), folder, output, jobs=jobs)["rows"]
-    print_results([row(one) for one in rows], title=f"{name}: {output}")
 
 
 _HEADINGS = {"escape_step": "escape", "mean_log_p": "log P", "mean_log_p_easy": "log P easy", "seconds": "s"}

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from readme_tree import ROOT, with_tree
 
+from figures.cli import app as evidence
+from qtheory.cli import app as theory
 from qtrain.cli import app
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,11 +58,11 @@ def test_commands_exist(line: str) -> None:
     elif words[0] == "qtrain":
         app.parse_args(words[1:], exit_on_error=False, print_error=False)
         assert all((ROOT / word).exists() for word in words if word.endswith(".toml") and word != "mine.toml")
-    else:
-        from qtheory.cli import app as theory
-
-        assert words[0] == "qtheory"
+    elif words[0] == "qtheory":
         theory.parse_args(words[1:], exit_on_error=False, print_error=False)
+    else:
+        assert words[:3] == ["python", "-m", "figures"]
+        evidence.parse_args(words[3:], exit_on_error=False, print_error=False)
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))

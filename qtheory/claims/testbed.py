@@ -1,4 +1,4 @@
-"""The transformer's evidence: data files of `qtrain study`, read as plain JSON, so that the theory needs no trainer."""
+"""The transformer's evidence: data files of studies, read as plain JSON, so that the theory needs no trainer."""
 
 import json
 import math
@@ -19,7 +19,7 @@ class MissingData(ValueError):
 
 
 def study_rows(name: str, folder: Path = DATA) -> list[dict[str, Any]]:
-    """The runs of a study, as `qtrain.studies.study.run_study` describes them.
+    """The runs of a study, as `figures.studies.study.run_study` describes them.
 
     Args:
         name: The study.
@@ -38,7 +38,7 @@ def study_rows(name: str, folder: Path = DATA) -> list[dict[str, Any]]:
             raise ValueError
         return study["rows"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise MissingData(f"{path}: no data of the study {name}; `qtrain study {name}` makes it") from None
+        raise MissingData(f"{path}: no data of the study {name}; `python -m figures run {name}` makes it") from None
 
 
 def measured_norms(folder: Path = DATA) -> dict[tuple[int, float], Norm]:

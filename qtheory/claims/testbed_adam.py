@@ -12,7 +12,7 @@ STUCK, OUT = 0.02, 0.05  # p@1 at the end; a run above OUT has escaped
 
 
 def on_the_transformer() -> tuple[Comparison, ...]:
-    """The studies adam_epsilon and common_factor, whose runs `qtrain study` made."""
+    """The studies adam_epsilon and common_factor, whose runs `python -m figures run` made."""
     return (*_threshold(), *_common_factor())
 
 

@@ -12,7 +12,7 @@ LEAVE_ONE_OUT, NONE, WEIGHTED = "garl:q=", "garl:baseline=none", "garl_weighted"
 
 
 def on_the_transformer() -> tuple[Comparison, ...]:
-    """The study baseline, whose runs `qtrain study` made."""
+    """The study baseline, whose runs `python -m figures run` made."""
     rows = study_rows("baseline")
     gains = [(row["q"], row["baseline_gain"]) for row in rows if "baseline_gain" in row]
     at, p, none, loo, weighted = (

@@ -1,9 +1,12 @@
-"""Synthetic data files shared by the tests of the figures."""
+"""Synthetic data files of the studies, and the tiny run of the trainer's tests."""
 
 from pathlib import Path
 
 import pytest
 from synthetic import write_studies
+from tiny_run import base, config, model, task
+
+__all__ = ["base", "config", "data_folder", "model", "task"]
 
 
 @pytest.fixture(scope="session")

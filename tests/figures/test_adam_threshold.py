@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from figures import adam_threshold
-from figures.adam_threshold import AdamThreshold
+from figures.plots import adam_threshold
+from figures.plots.adam_threshold import AdamThreshold
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from computed import Computed
 from scipy.optimize import brentq
 from scipy.stats import binom
 
-from figures import baseline, best_q
+from figures.plots import baseline, best_q
 
 
 class TestBaseline:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from figures import bias_correction
-from figures.bias_correction import HARD_P, SAMPLES, SOFT_P, Q
+from figures.plots import bias_correction
+from figures.plots.bias_correction import HARD_P, SAMPLES, SOFT_P, Q
 
 
 @pytest.fixture(scope="module")

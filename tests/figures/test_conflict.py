@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from figures.conflict import ALIGNED, EASIER, HARDER, Q, caption, compute, exponents
+from figures.plots.conflict import ALIGNED, EASIER, HARDER, Q, caption, compute, exponents
 from qtheory.escape import sigmoid_time
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from synthetic import ESCAPE_LR, SEEDS, escape_updates, norm_sq, studies, write_studies
 
-from figures.errors import DataError
-from figures.escape_exponents import FEWEST_UPDATES, Exponent, caption, compute, updates
-from figures.escape_table import escape_table
+from figures.plots.escape_exponents import FEWEST_UPDATES, Exponent, caption, compute, updates
+from figures.tables.escape import escape_table
+from qtrain.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_base_without_norm_is_told(tmp_path: Path) -> None:
     data = studies()
     rows = data["escape_exponents"]["rows"]
     data["escape_exponents"]["rows"] = [row for row in rows if not ("score_norm" in row and row["seed"] == 1)]
-    with pytest.raises(DataError, match=r"not measured from p0 1e-09 on base 1"):
+    with pytest.raises(UserError, match=r"not measured from p0 1e-09 on base 1"):
         compute(write_studies(tmp_path, data))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from figures.escape_times import Q, caption, compute, deepest
+from figures.plots.escape_times import Q, caption, compute, deepest
 from qtheory.escape import sigmoid_time
 
 

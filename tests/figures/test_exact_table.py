@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from synthetic import EXACT
 
-from figures.errors import DataError
-from figures.exact_table import exact_accuracy_table, exact_speed_table
+from figures.tables.exact import exact_accuracy_table, exact_speed_table
+from qtrain.errors import UserError
 
 
 def test_numbers(data_folder: Path) -> None:
@@ -30,7 +30,7 @@ def test_numbers(data_folder: Path) -> None:
 def test_files_that_are_missing_or_wrong(tmp_path: Path, content: str | None, says: str) -> None:
     if content is not None:
         (tmp_path / "exact_accuracy.json").write_text(content, encoding="utf-8")
-    with pytest.raises(DataError) as error:
+    with pytest.raises(UserError) as error:
         exact_accuracy_table(tmp_path)
     assert says in str(error.value)
     assert "\n" not in str(error.value)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from figures.label_noise import FLIPS, START, Q, caption, compute
+from figures.plots.label_noise import FLIPS, START, Q, caption, compute
 from qtheory import tsallis
 
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from matplotlib.colors import to_rgb
 
-from figures.palette import line_style
+from figures.plots.palette import line_style
 from qtheory.estimators import ESTIMATORS
 from qtrain.report.palette import line_style as report_style
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from synthetic import MAX_C_RISE, P0, WARM_FALL, studies, write_studies
 
-from figures import escape_laws, garl_paft, max_coefficient
-from figures.errors import DataError
+from figures.plots import escape_laws, garl_paft, max_coefficient
+from qtrain.errors import UserError
 
 
 def test_the_largest_coefficients_peak_and_step(data_folder: Path) -> None:
@@ -41,11 +41,11 @@ def test_files_without_what_the_figures_need(tmp_path: Path) -> None:
     del data["max_coefficient"]["rows"][0]["series"]
     data["warm_paft"]["rows"] = [row for row in data["warm_paft"]["rows"] if row["estimator"] != "paft:q=1"]
     folder = write_studies(tmp_path, data)
-    with pytest.raises(DataError, match="rb_rloo has no series; `qtrain study max_coefficient`"):
+    with pytest.raises(UserError, match="rb_rloo has no series; `python -m figures run max_coefficient`"):
         max_coefficient.compute(folder)
-    with pytest.raises(DataError, match="no run of paft at q = 1; `qtrain study warm_paft`"):
+    with pytest.raises(UserError, match="no run of paft at q = 1; `python -m figures run warm_paft`"):
         garl_paft.compute(folder)
     del data["warm_paft"]["rows"][0]["curve"]["maj_at_16"]
     data["warm_paft"]["rows"].append(studies()["warm_paft"]["rows"][-1])
-    with pytest.raises(DataError, match=r"garl:q=0.25 has no maj_at_16 along the run"):
+    with pytest.raises(UserError, match=r"garl:q=0.25 has no maj_at_16 along the run"):
         garl_paft.compute(write_studies(tmp_path, data))

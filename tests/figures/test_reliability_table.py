@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from figures.errors import DataError
-from figures.reliability_table import reliability_table
+from figures.tables.reliability import reliability_table
+from qtrain.errors import UserError
 
 
 def test_numbers(data_folder: Path) -> None:
@@ -29,6 +29,6 @@ def test_numbers(data_folder: Path) -> None:
 def test_files_that_are_missing_or_wrong(tmp_path: Path, content: str | None, says: str) -> None:
     if content is not None:
         (tmp_path / "reliability.json").write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=says) as error:
+    with pytest.raises(UserError, match=says) as error:
         reliability_table(tmp_path)
     assert "\n" not in str(error.value)

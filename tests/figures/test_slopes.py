@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import linregress
 from scipy.stats import t as student
 
-from figures.slopes import common_slope
+from figures.plots.slopes import common_slope
 
 
 def test_equals_least_squares_with_one_dummy_a_group() -> None:

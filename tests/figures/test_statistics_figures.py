@@ -8,8 +8,8 @@ from computed import Computed
 from scipy.optimize import brentq
 from scipy.stats import binom
 
-from figures import bias, continuum, dispersion, escort, factorisations, floor, saturation, variance
-from figures.curves import Q
+from figures.plots import bias, continuum, dispersion, escort, factorisations, floor, saturation, variance
+from figures.plots.curves import Q
 
 COUNTS = np.arange(33)  # right answers among 32
 

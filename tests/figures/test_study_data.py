@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from synthetic import studies
 
-from figures.errors import DataError
 from figures.study_data import only, read_study
+from qtrain.errors import UserError
 
 
 def write(folder: Path, text: str) -> Path:
@@ -16,18 +16,18 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_missing_file_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cold_start\.json: missing; `qtrain study cold_start` makes it"):
+    with pytest.raises(UserError, match=r"cold_start\.json: missing; `python -m figures run cold_start` makes it"):
         read_study("cold_start", tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "\ud800".encode("utf-8", "surrogatepass").decode("latin1")])
 def test_damaged_file(tmp_path: Path, text: str) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         read_study("cold_start", write(tmp_path, text))
 
 
 def test_file_of_another_study(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds the study 'adam_alike'"):
+    with pytest.raises(UserError, match="holds the study 'adam_alike'"):
         read_study("cold_start", write(tmp_path, json.dumps(studies()["adam_alike"])))
 
 
@@ -37,12 +37,12 @@ def test_file_of_another_study(tmp_path: Path) -> None:
 def test_wrong_value_is_named(tmp_path: Path, change: dict[str, object], key: str) -> None:
     data = studies()["cold_start"]
     data["rows"][0] |= change
-    with pytest.raises(DataError, match=key):
+    with pytest.raises(UserError, match=key):
         read_study("cold_start", write(tmp_path, json.dumps(data)))
 
 
 def test_no_rows(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="rows"):
+    with pytest.raises(UserError, match="rows"):
         read_study("cold_start", write(tmp_path, json.dumps(studies()["cold_start"] | {"rows": []})))
 
 
@@ -56,5 +56,5 @@ def test_estimators_stand_in_order(data_folder: Path) -> None:
 
 def test_only() -> None:
     assert only([2.0, 2.0], "it") == 2
-    with pytest.raises(DataError, match=r"the rate differs between runs: 0\.1, 0\.2"):
+    with pytest.raises(UserError, match=r"the rate differs between runs: 0\.1, 0\.2"):
         only([0.2, 0.1], "the rate")

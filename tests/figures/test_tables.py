@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from synthetic import row, studies, write_studies
 
-from figures import cold_start, learning_rates
-from figures.errors import DataError
-from figures.estimator_table import estimator_table
 from figures.markdown import table
 from figures.names import listed, long_name, mean, power, share, short_name
-from figures.rate_table import learning_rate_table
+from figures.plots import cold_start, learning_rates
 from figures.registry import TABLES
-from figures.success_table import adam_conflict_table, cold_start_table
+from figures.tables.estimator import estimator_table
+from figures.tables.rate import learning_rate_table
+from figures.tables.success import adam_conflict_table, cold_start_table
 from qtheory.estimators import ESTIMATORS
+from qtrain.errors import UserError
 
 
 def cells(text: str, first: str) -> list[str]:
@@ -68,7 +68,7 @@ def test_diverged_runs_say_so(tmp_path: Path) -> None:
 def test_runs_that_differ_in_the_rate_are_refused(tmp_path: Path) -> None:
     data = studies()
     data["cold_start"]["rows"][0]["lr"] = 0.5
-    with pytest.raises(DataError, match="the learning rate of cold_start differs"):
+    with pytest.raises(UserError, match="the learning rate of cold_start differs"):
         cold_start.compute(write_studies(tmp_path, data))
 
 
@@ -94,7 +94,7 @@ def test_an_estimator_without_confirmation_is_told(tmp_path: Path) -> None:
     data = studies()
     rows = data["best_learning_rates"]["rows"]
     rows[:] = [one for one in rows if one["estimator"] != "grpo"]
-    with pytest.raises(DataError, match="best_learning_rates: no run of grpo"):
+    with pytest.raises(UserError, match="best_learning_rates: no run of grpo"):
         learning_rates.compute(write_studies(tmp_path, data))
 
 
@@ -110,7 +110,7 @@ def test_every_table_says_what_made_it(name: str, data_folder: Path) -> None:
     if name.startswith("exact_"):
         assert f"made by `qtheory {name.replace('exact_speed', 'bench').removeprefix('exact_')} --json" in text
         return
-    assert f"made by `qtrain study {name}` at commit `0123456789ab`" in text
+    assert f"made by `python -m figures run {name}` at commit `0123456789ab`" in text
     assert "x86_64, 2 cores" in text
 
 

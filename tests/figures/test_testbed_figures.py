@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from synthetic import ADAM_BUDGET, ADAM_FLOOR, SEEDS, studies, write_studies
 
-from figures import adam_testbed, warm_start
+from figures.plots import adam_testbed, warm_start
 from qtheory.claims.testbed import MissingData, adam_runs, study_rows
 
 
@@ -68,7 +68,9 @@ def test_a_diverged_run_counts_as_no_success(tmp_path: Path) -> None:
 
 
 def test_missing_data_name_the_command(tmp_path: Path) -> None:
-    with pytest.raises(MissingData, match=r"adam_epsilon.json: no data of the study adam_epsilon; `qtrain study adam_"):
+    with pytest.raises(
+        MissingData, match=r"adam_epsilon.json: no data of the study adam_epsilon; `python -m figures run adam_"
+    ):
         study_rows("adam_epsilon", tmp_path)
     data = studies()
     write_studies(tmp_path, data)

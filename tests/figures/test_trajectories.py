@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from figures.trajectories import P0, RATIO, SWITCH, caption, compute
+from figures.plots.trajectories import P0, RATIO, SWITCH, caption, compute
 from qtheory.escape import sigmoid_time
 
 

@@ -230,7 +230,7 @@ def test_missing_data_of_a_study_are_one_line(
 
     register(Claim("QC-0", "none", "holds", None, check))
     assert run("verify", "--json", str(tmp_path / "claims.json")) == 2
-    assert "adam_epsilon.json: no data of the study adam_epsilon; `qtrain study" in capsys.readouterr().err
+    assert "adam_epsilon.json: no data of the study adam_epsilon; `python -m figures run" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

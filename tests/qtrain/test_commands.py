@@ -128,10 +128,6 @@ def test_paths_are_printed_as_they_are(name: str, tiny: str, folder: Path, capsy
         ("compare {tiny} --estimator grpo --ot o", "Did you mean --out?"),
         ("compare {tiny} --estimator grpo --out {tiny}", "cannot be written"),
         ("evaluate nowhere", "nowhere: is not a finished run (result.json is missing)"),
-        ("study cold_strt", "unknown study 'cold_strt'; did you mean 'cold_start'?"),
-        ("study cold_start -o {tiny}/data.json", "data.json: cannot be written"),
-        ("study cold_start -o .", ".: cannot be written; choose another --output"),
-        ("study best_learning_rates", "run the study learning_rates first"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(

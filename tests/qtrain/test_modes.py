@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from qtrain.bench.gradient import save_gradient
+from figures.bench.gradient import save_gradient
 from qtrain.config import Config
 from qtrain.load_run import export_policy
 from qtrain.prepare import get_base

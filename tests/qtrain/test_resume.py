@@ -13,6 +13,7 @@ import torch
 from reliability import TINY, content, finish, kill_at_operation, kill_at_random
 from safetensors.torch import load_file
 
+from figures.studies.score_norm import ScoreNorm
 from qtrain import train as train_module
 from qtrain.callbacks import Callback, RunView
 from qtrain.cli import main
@@ -24,7 +25,6 @@ from qtrain.prepare import get_base
 from qtrain.runs.checkpoint import write_checkpoint
 from qtrain.runs.folder import write_json
 from qtrain.runs.interrupts import Interrupted
-from qtrain.studies.score_norm import ScoreNorm
 from qtrain.tasks import make_task
 from qtrain.tasks.base import Task
 from qtrain.train import train
@@ -122,8 +122,8 @@ def test_every_kind_of_run_goes_on_bit_for_bit(
     changes |= {"train.steps": 4, "optimizer.lr": 0.1, "train.skip_limit": 2}
     if word != "grpo":
         changes |= {"q.kind": "adaptive", "q.rho": 3.0}
-    monkeypatch.setattr("qtrain.studies.score_norm.CHUNK", 4)
-    monkeypatch.setattr("qtrain.studies.score_norm.PROMPTS", 4)
+    monkeypatch.setattr("figures.studies.score_norm.CHUNK", 4)
+    monkeypatch.setattr("figures.studies.score_norm.PROMPTS", 4)
     config = config.with_values(changes)
     train(config, task, base, tmp_path / "whole", callbacks=[ScoreNorm(1e-9)])
     cut(config, task, base, tmp_path / "cut", 2, monkeypatch, callbacks=[ScoreNorm(1e-9)])

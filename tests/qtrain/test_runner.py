@@ -9,7 +9,6 @@ import pytest
 import torch
 from reliability import content
 
-from qtrain.compare import cells_of
 from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.jobs import runner
@@ -19,9 +18,6 @@ from qtrain.jobs.workers import Host, Job
 from qtrain.prepare import get_base
 from qtrain.progress import Report
 from qtrain.runs.folder import RESULT, read_json, write_json
-from qtrain.studies import STUDIES
-from qtrain.studies.shipped import choices
-from qtrain.studies.study import run_study
 from qtrain.tasks import make_task
 from qtrain.train import train
 
@@ -203,16 +199,3 @@ def test_a_result_is_that_of_the_folder(config: Config, tmp_path: Path) -> None:
     assert run.finished() is None
     (result,) = run_all([run])
     assert read_json(run.folder / RESULT, "a run folder") == result == run.finished()
-
-
-def test_a_study_is_its_runs(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def study(seeds: Sequence[int], folder: Path) -> list[Run]:
-        """Two of them."""
-        return cells_of(config, choices("grpo", "garl:q=1"), seeds, folder)
-
-    monkeypatch.setitem(STUDIES, "cold_start", study)
-    data = run_study("cold_start", [3], tmp_path / "runs", tmp_path / "data.json", jobs=1)
-    assert read_json(tmp_path / "data.json", "a study") == data
-    assert data["about"] == "Two of them."
-    assert [(row["estimator"], row["seed"]) for row in data["rows"]] == [("grpo", 3), ("garl:q=1", 3)]
-    assert all(row["curve"]["step"] == [0, 2, 3] for row in data["rows"])

@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from figures.studies.baseline_gain import BaselineGain, baseline_gain
+from figures.studies.score_norm import ScoreNorm, score_norm_sq
 from qtheory.estimators import garl
 from qtrain.config import Config
 from qtrain.errors import UserError
@@ -23,8 +25,6 @@ from qtrain.report import report_command
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.rollout.transformers import TransformersEngine
 from qtrain.runs.folder import ESCAPED, EVALS, METRICS, TIMINGS, read_jsonl
-from qtrain.studies.baseline_gain import BaselineGain, baseline_gain
-from qtrain.studies.score_norm import ScoreNorm, score_norm_sq
 from qtrain.tasks.base import Task
 from qtrain.testbed.p0 import measure_p0
 from qtrain.train import SamplingWarning, train
@@ -150,7 +150,7 @@ def test_baseline_gain_is_that_of_the_variance_itself(
     config = config.with_values({"estimator": "garl:q=.25", "rollout.samples": 4})
     example = next(one for one in task.batch(8, np.random.default_rng(0)) if not one.easy)
     monkeypatch.setattr(task, "batch", lambda size, _: [example] * size)
-    monkeypatch.setattr("qtrain.studies.baseline_gain.PROMPTS", 100)
+    monkeypatch.setattr("figures.studies.baseline_gain.PROMPTS", 100)
     model = base.load(config, task)
     found = baseline_gain(model, task, config, np.random.default_rng(0))
     ids, generator = token_ids(task.tokenizer), torch.Generator().manual_seed(1)

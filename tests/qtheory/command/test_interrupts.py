@@ -80,7 +80,7 @@ def test_a_background_job_goes_on(tmp_path: Path) -> None:
 def test_figures_too(tmp_path: Path) -> None:
     (tmp_path / "matplotlib.py").write_text(INTERRUPT)
     done = subprocess.run(
-        [sys.executable, "-m", "figures", "--list"],
+        [sys.executable, "-m", "figures", "plot", "--list"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
         capture_output=True,
         text=True,

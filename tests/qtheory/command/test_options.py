@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import pytest
 from cyclopts import App
 
+from figures import cli as evidence
 from qtheory import cli as theory
 from qtheory.command.options import LARGEST, whole_number
 from qtheory.command.run import run_app
@@ -18,10 +19,8 @@ NEEDED = {
     "evaluate": "run",
     "export": "run out",
     "compare": "config --estimator grpo --out out",
-    "study": "name",
-    "reproduce": "table",
+    "run": "study",
     "report": "run --output page",
-    "gpu-check": "--out out",
     "check": "finqa --path file",
     "show": "finqa",
 }
@@ -51,7 +50,7 @@ def options(app: App, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
 
 CASES = [
     pytest.param(program.main, program.PROGRAM, words, option, id=" ".join((program.PROGRAM, *words[:2], option)))
-    for program in (trainer, theory)
+    for program in (trainer, theory, evidence)
     for words, option in options(program.app)
 ]
 

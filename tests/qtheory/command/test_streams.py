@@ -23,7 +23,7 @@ def start(words: str, **streams: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **streams)  # pyright: ignore
 
 
-@pytest.mark.parametrize("words", ["qtheory escape", "qtheory --help", "qtheory --version", "figures --list"])
+@pytest.mark.parametrize("words", ["qtheory escape", "qtheory --help", "qtheory --version", "figures plot --list"])
 def test_a_reader_that_left(words: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)

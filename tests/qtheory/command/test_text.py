@@ -137,4 +137,4 @@ def test_a_word_that_looks_like_json_is_a_word(name: str, tmp_path: Path, monkey
     )
     assert words[1].kwargs["estimator"] == [name]
     assert theory.parse_args(["verify", name], exit_on_error=False, print_error=False)[1].args == (name,)
-    assert figures.parse_args([name], exit_on_error=False, print_error=False)[1].args == (name,)
+    assert figures.parse_args(["plot", name], exit_on_error=False, print_error=False)[1].args == (name,)

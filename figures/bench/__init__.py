@@ -1,0 +1,1 @@
+"""Speed and memory beside other trainers, measured: `python -m figures bench`."""

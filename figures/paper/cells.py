@@ -1,0 +1,127 @@
+"""A cell of the paper's tables: a data set, a start and an estimator, and its configuration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from qtrain.config import Config, EstimatorChoice, read_config
+from qtrain.errors import UserError, did_you_mean
+
+Data = Literal["finqa", "hotpotqa", "musique"]
+Start = Literal["cold", "warm"]
+
+CONFIGS = Path(__file__).parent / "configs"
+
+SIZES: dict[Data, dict[str, int]] = {
+    "finqa": {"train": 6145, "validation": 872, "test": 1132},
+    "hotpotqa": {"train": 9067, "validation": 342, "test": 343},
+    "musique": {"train": 9985, "validation": 579, "test": 445},
+}
+"""The paper's numbers of records."""
+
+TEST: dict[Data, dict[str, Any]] = {
+    "finqa": {"task.held_out_split": "test"},
+    "hotpotqa": {"task.held_out_half": "test"},
+    "musique": {"task.held_out_half": "test"},
+}
+"""What makes a configuration that chooses a checkpoint into one that reports it."""
+
+TEST_SIZES: dict[Data, dict[str, Any]] = {
+    "finqa": {"eval.prompts": 1200},  # all of them
+    "hotpotqa": {"task.held_out_size": 343, "eval.prompts": 343},
+    "musique": {"task.held_out_size": 445, "eval.prompts": 445},
+}
+"""How many test records; overrides come after these."""
+
+OWN_KEYS = {
+    "name": "a cell has its own name",
+    "estimator": "a cell is its estimator; choose cells with --only",
+    "data": "give the folder of all data sets with --data",
+    "task.name": "a cell is its data set; choose cells with --only",
+    "task.variant": "a cell is its start; choose cells with --only",
+}
+"""Keys that overrides must leave alone, and why."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run of the paper, or the base that is only evaluated.
+
+    Attributes:
+        data: Data set.
+        start: cold or warm.
+        estimator: A word that `EstimatorChoice` reads; None is the base model, prompted.
+    """
+
+    data: Data
+    start: Start
+    estimator: str | None
+
+    @property
+    def name(self) -> str:
+        """As in commands and folders: finqa-cold-garl-q.75."""
+        return f"{self.data}-{self.start}-{self._method('-q').lower()}"
+
+    @property
+    def label(self) -> str:
+        """As in the paper: GARL q=.75."""
+        return self._method(" q=")
+
+    def _method(self, before_q: str) -> str:
+        if self.estimator is None:
+            return "base"
+        choice = EstimatorChoice.parse(self.estimator)
+        q = dict(choice.params).get("q")
+        return choice.name.upper() + ("" if q is None else f"{before_q}{q:g}".replace("0.", "."))
+
+    def config(self, overrides: Sequence[str] = (), data: Path | None = None, *, test: bool = False) -> Config:
+        """Its configuration.
+
+        Args:
+            overrides: `key=value`, after the file's own values.
+            data: A folder that holds a folder of official files for each data set, by its name; None reads the hub.
+            test: Evaluate on the test records in place of the validation ones.
+
+        Raises:
+            UserError: An override is wrong, or belongs to the cell.
+        """
+        check_overrides(overrides)
+        sizes = _words(TEST_SIZES[self.data]) if test else []
+        forced = _words(TEST[self.data]) if test else []
+        path = CONFIGS / f"{self.data}_{self.start}.toml"
+        values = {"name": self.name, "title": f"{self.data}, {self.start}: {self.label}"}
+        if self.estimator is not None:
+            values["estimator"] = self.estimator
+        if data is not None:
+            values["data"] = str(data / self.data)
+        return read_config(path, (*sizes, *overrides, *forced)).with_values(values, where=self.name)
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse overrides that would make a cell another one.
+
+    Raises:
+        UserError: One does.
+    """
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if key in OWN_KEYS:
+            raise UserError(f"override {override!r}: {OWN_KEYS[key]}")
+
+
+def choose(cells: Sequence[Cell], names: Sequence[str] | None) -> list[Cell]:
+    """The cells of these names, all where none are given, in the table's order.
+
+    Raises:
+        UserError: There is none of a name.
+    """
+    known = [cell.name for cell in cells]
+    for name in names or ():
+        if name not in known:
+            raise UserError(f"--only {name}: no such cell; {did_you_mean(name, known)}")
+    return [cell for cell in cells if not names or cell.name in names]
+
+
+def _words(values: dict[str, Any]) -> list[str]:
+    return [f"{key}={value}" for key, value in values.items()]

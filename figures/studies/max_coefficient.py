@@ -1,0 +1,19 @@
+"""Study `max_coefficient`: the paper's Fig 3, the largest c_m/M^q of each step's batch in a cold start."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from figures.studies.shipped import TABLE_1, choices, shipped_config
+from qtrain.compare import cells_of
+from qtrain.jobs.runner import Run
+
+SERIES = ("max_c", "log_p")
+"""Metrics whose every step the data file keeps."""
+
+
+def max_coefficient(seeds: Sequence[int], folder: Path) -> list[Run]:
+    """`cold_start.toml` x five values of q x seeds; GRPO has no c_m."""
+    config = shipped_config("cold_start")
+    # Only the steps are read: two evaluations are enough for a result.
+    config = config.with_values({"eval.every": config.train.steps})
+    return cells_of(config, choices(*TABLE_1[1:]), seeds, folder)

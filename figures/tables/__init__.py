@@ -1,0 +1,1 @@
+"""The tables that the docs include, from data files and registries."""

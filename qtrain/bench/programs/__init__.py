@@ -1,1 +1,0 @@
-"""What is measured, each run by itself in a process of its own: `python -m qtrain.bench.programs.NAME`."""
