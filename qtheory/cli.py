@@ -130,7 +130,7 @@ def escape(
         for option, path, text in outputs:
             if path is not None:
                 write_text(option, path, text(rows))
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # the second where the path solver gives up
         _refuse(str(error))
     Console().print(escape_table(rows))
 
