@@ -27,7 +27,7 @@ def float_array(name: str, value: Array) -> tuple[Namespace, Array]:
         xp = array_namespace(value)
     except TypeError:
         raise TypeError(
-            f"{name} is {value!r:.60}, a {type(value).__name__}: pass a numpy, torch or other array-API array"
+            f"{name} is {shown(value)}, a {type(value).__name__}: pass a numpy, torch or other array-API array"
         ) from None
     if value.dtype not in (xp.float32, xp.float64):
         raise TypeError(f"{name} has dtype {value.dtype}: pass float32 or float64")
@@ -56,8 +56,8 @@ def broadcast_pair(
         TypeError: As `float_array`, for either of the two.
         ValueError: q outside [0, 1] or NaN, or the two do not broadcast.
     """
-    if _is_number(value):
-        xp, like = (_numpy(), np.zeros(())) if _is_number(q) else float_array("q", q)
+    if is_number(value):
+        xp, like = (_numpy(), np.zeros(())) if is_number(q) else float_array("q", q)
         array = xp.asarray(float(value), dtype=like.dtype, device=device(like))
     else:
         xp, array = float_array(name, value)
@@ -87,7 +87,7 @@ def q_array(xp: Namespace, q: Array | float, like: Array) -> Array:
         ValueError: q outside [0, 1] or NaN.
     """
     rule = "q must lie in [0, 1]"
-    if _is_number(q):
+    if is_number(q):
         if not 0 <= q <= 1:
             raise ValueError(f"q is {q}: {rule}")
         return xp.asarray(float(q), dtype=like.dtype, device=device(like))
@@ -114,16 +114,23 @@ def refuse(xp: Namespace, name: str, array: Array, bad: Array, rule: str) -> Non
     first = int(xp.argmax(xp.astype(xp.reshape(bad, (-1,)), xp.int64)))
     at = ", ".join(str(int(i)) for i in np.unravel_index(first, tuple(array.shape)))
     where = f"{name}[{at}]" if at else name
-    raise ValueError(f"{where} is {float(xp.reshape(array, (-1,))[first])}: {rule}")
+    entry = xp.reshape(array, (-1,))[first]
+    raise ValueError(f"{where} is {int(entry) if xp.isdtype(array.dtype, 'integral') else float(entry)}: {rule}")
+
+
+def shown(value: Any) -> str:
+    """What was passed, for a message: on one line and at most 60 characters long."""
+    return " ".join(repr(value).split())[:60]
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a real number of Python or numpy; a truth value is none."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def to_numpy(array: Array) -> np.ndarray:
     """The same numbers as a numpy array, from any library and device."""
     return np.asarray(array) if is_numpy_array(array) else np.from_dlpack(array, device="cpu")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _numpy() -> Namespace:

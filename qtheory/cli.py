@@ -129,7 +129,7 @@ def escape(
             if path is not None:
                 check_path(option, path)
         rows = (exponent_rows if exponents else escape_rows)(task, p0, q, delta)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # the second where the path solver gives up
         refuse(PROGRAM, str(error))
     failure = _write([(option, path, text(rows)) for option, path, text in outputs if path is not None])
     TextConsole().print(escape_table(rows))

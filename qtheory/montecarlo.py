@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from qtheory._arrays import shown
+from qtheory._numbers import count
 from qtheory.estimators import Coefficients, Estimator, get
 from qtheory.estimators.checks import generator
-from qtheory.tasks.checks import count
 from qtheory.tasks.finite import FiniteTask
 
 _CELLS = 2**20  # samples, and entries of the pools' tallies over rationales, that are held at once
@@ -76,19 +77,25 @@ def simulate(
         The moments. Memory is bounded whatever the number of draws.
 
     Raises:
-        TypeError: samples or draws no integer, rng no Generator, or as the estimator.
+        TypeError: samples or draws no integer, rng no Generator, task no FiniteTask, estimator neither a name nor a
+            specification nor a function, params no mapping, or as the estimator.
         ValueError: An unknown estimator or parameter, a required one missing, samples or draws too few, or as
             the estimator.
     """
-    spec = get(estimator) if isinstance(estimator, str) else estimator
+    if not isinstance(task, FiniteTask):
+        raise TypeError(f"task is {shown(task)}, a {type(task).__name__}: pass a qtheory.tasks.FiniteTask")
+    if not (isinstance(estimator, Estimator) or callable(estimator)):
+        estimator = get(estimator)
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params is {shown(params)}, a {type(params).__name__}: pass a mapping such as {{'q': 0.5}}")
     samples, draws, rng = count("samples", samples, 1), count("draws", draws, 2), generator(rng)
-    if isinstance(spec, Estimator):
-        _check_params(spec, params)
+    if isinstance(estimator, Estimator):
+        _check_params(estimator, params)
     sums = _Sums()
     batch = max(1, _CELLS // max(samples, len(task.log_prior)))
     for block in _split(draws, max(2, _BLOCK // task.prior_score.shape[1])):
         pools = (_rationales(task, (size, samples), rng) for size in _split(block, batch))
-        sums.add(np.concatenate([_estimates(task, spec, params, pool, rng) for pool in pools]))
+        sums.add(np.concatenate([_estimates(task, estimator, params, pool, rng) for pool in pools]))
     return sums.moments()
 
 
@@ -150,7 +157,7 @@ def _check_params(estimator: Estimator, params: Mapping[str, Any]) -> None:
             raise ValueError(f"{estimator.name} has no parameter {name!r}; {hint}")
     missing = [name for name, parameter in known.items() if parameter.required and name not in params]
     if missing:
-        raise ValueError(f"{estimator.name} needs a value for its parameter {missing[0]!r}")
+        raise ValueError(f"{estimator.name} needs a value for its parameter {missing[0]!r}: add it to params")
 
 
 class _Sums:

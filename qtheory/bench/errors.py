@@ -30,6 +30,10 @@ _ESTIMATES = {
 _CORRECTED = ("jackknife", "delta")
 _LARGE = {"u_series": (10, 40)}
 _TINY = 1e-30
+# Of the second moment: times the bound it is what a variance that nearly vanishes is known to.
+_FLOOR = 1e-4
+_FLOORS = {"delta": 4e-4}
+_FLOOR_AT_ONE = {"plugin": 1e-20, "paft": 1e-20}
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class AccuracyRow:
         mean: Error of the mean over its norm.
         bias: Error of the bias over its norm; for "jackknife" and "delta" over that of the plug-in's bias, or over
             1e-2/M of grad l_q, if larger; over that of grad l_q where it is 0.
-        variance: Error of the variance over it, or over 1e-4 of the second moment where that is more.
+        variance: Error of the variance over it, or over 1e-4 of the second moment where that is more; for "delta" over
+            4e-4 of that, and for "plugin" and "paft" at q = 1 over 1e-20.
         second_moment: Error of the second moment over it.
     """
 
@@ -139,7 +144,8 @@ def _errors(form: str, quick: bool) -> Iterator[tuple[float, ...]]:
         if form in _CORRECTED:
             plain = np.linalg.norm(enumerate_moments(slow_task, q, size, most=most).bias)
             scale = max(float(plain), 1e-2 / size * float(np.linalg.norm(example.gradient(q))))
-        return relative_errors(moments(example, q, size, form, K=draws), slow, example.gradient(q), scale)
+        ours, floor = moments(example, q, size, form, K=draws), variance_floor(form, q)
+        return relative_errors(ours, slow, example.gradient(q), scale, floor)
 
     for log_w in LOG_W.values():
         for prior in list(PRIORS.values())[: 1 if quick else None]:
@@ -155,10 +161,19 @@ def _errors(form: str, quick: bool) -> Iterator[tuple[float, ...]]:
         for q in (0.5, 1.0):
             for size in (30, 10**6):
                 slow = reference.quadrature_moments(SlowTask(example), q, size)
-                yield relative_errors(moments(example, q, size), slow, example.gradient(q))
+                floor = variance_floor(form, q)
+                yield relative_errors(moments(example, q, size), slow, example.gradient(q), floor=floor)
 
 
-def relative_errors(ours: Moments, slow: Reference, gradient: np.ndarray, scale: float = 0.0) -> tuple[float, ...]:
+def variance_floor(form: str, q: float) -> float:
+    """The share of the second moment that a form's variance is known relative to, if larger than its own size."""
+    own = _FLOORS.get(form, _FLOOR)
+    return _FLOOR_AT_ONE.get(form, own) if q == 1 else own
+
+
+def relative_errors(
+    ours: Moments, slow: Reference, gradient: np.ndarray, scale: float = 0.0, floor: float = _FLOOR
+) -> tuple[float, ...]:
     """Errors of one cell, as in `AccuracyRow`.
 
     Args:
@@ -166,6 +181,7 @@ def relative_errors(ours: Moments, slow: Reference, gradient: np.ndarray, scale:
         slow: Their reference.
         gradient: (d,) grad l_q.
         scale: A size that the bias is known relative to, if larger than its own.
+        floor: Of the second moment, from `variance_floor`.
 
     Returns:
         Errors of mean, bias, variance and second moment; 0 where both are 0.
@@ -175,7 +191,7 @@ def relative_errors(ours: Moments, slow: Reference, gradient: np.ndarray, scale:
     return (
         _ratio(np.linalg.norm(ours.mean - slow.mean), np.linalg.norm(slow.mean)),
         _ratio(np.linalg.norm(ours.bias - slow.bias), length if unbiased else max(size, scale)),
-        _ratio(abs(ours.variance - slow.variance), max(slow.variance, 1e-4 * slow.second_moment)),
+        _ratio(abs(ours.variance - slow.variance), max(slow.variance, floor * slow.second_moment)),
         _ratio(abs(ours.second_moment - slow.second_moment), slow.second_moment),
     )
 

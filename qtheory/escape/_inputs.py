@@ -1,55 +1,82 @@
-"""Checks of the arguments that all escape times share: p0, delta, q and M."""
+"""Checks of the arguments that escape times share: p0, delta, probabilities, and norms that a caller wrote."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from qtheory._arrays import refuse
+from qtheory._numbers import function, numbers, together
 
 Floats = np.ndarray
+_TINY = np.finfo(float).tiny
 
 
-def start_and_target(p0: ArrayLike, delta: ArrayLike) -> tuple[Floats, Floats]:
-    """p0 and delta as float64 arrays with 0 < p0 <= delta < 1; ValueError names the first that breaks it."""
-    start, target = np.asarray(p0, dtype=float), probability("delta", delta)
-    tiny = np.finfo(float).tiny
-    refuse(np, "p0", start, ~((start >= tiny) & (start < 1)), f"pass p0 in [{tiny:.2g}, 1), or log p0 to go lower")
-    _ordered("p0", start, start, target)
+def start_and_target(p0: ArrayLike, delta: ArrayLike, lower: str = "") -> tuple[Floats, Floats]:
+    """p0 and delta as float64 arrays with 0 < p0 <= delta < 1.
+
+    Args:
+        p0: What was passed.
+        delta: What was passed.
+        lower: Where to turn for a lower p0, as the end of the message.
+
+    Returns:
+        The two, not broadcast.
+
+    Raises:
+        TypeError: One is no number.
+        ValueError: One is out of range, which names the first entry; p0 lies above delta; or they do not broadcast.
+    """
+    start, target = numbers("p0", p0), probability("delta", delta)
+    refuse(np, "p0", start, ~((start >= _TINY) & (start < 1)), f"pass p0 in [{_TINY:.2g}, 1){lower}")
+    _ordered("p0", start, target)
     return start, target
 
 
 def log_start_and_target(log_p0: ArrayLike, delta: ArrayLike) -> tuple[Floats, Floats]:
     """The same for log p0, which may lie below any float: finite, below 0 and at most log delta."""
-    start, target = np.asarray(log_p0, dtype=float), probability("delta", delta)
+    start, target = numbers("log_p0", log_p0), probability("delta", delta)
     refuse(np, "log_p0", start, ~((start > -math.inf) & (start < 0)), "pass log p0 in nats, finite and below 0")
-    _ordered("log_p0", start, start, np.log(target))
+    _ordered("log_p0", start, np.log(target))
     return start, target
 
 
 def probability(name: str, value: ArrayLike) -> Floats:
-    """A float64 array of probabilities strictly between 0 and 1; ValueError otherwise."""
-    array = np.asarray(value, dtype=float)
+    """A float64 array of probabilities strictly between 0 and 1; TypeError or ValueError otherwise."""
+    array = numbers(name, value)
     refuse(np, name, array, ~((array > 0) & (array < 1)), "pass a probability strictly between 0 and 1")
     return array
 
 
-def order(q: ArrayLike) -> Floats:
-    """The order q as a float64 array in [0, 1]; ValueError otherwise."""
-    array = np.asarray(q, dtype=float)
-    refuse(np, "q", array, ~((array >= 0) & (array <= 1)), "q must lie in [0, 1]")
-    return array
+def squared_norms(norm: Callable[[Floats], Floats], variable: str, at: Floats) -> Floats:
+    """||s||^2 from a caller's function, checked.
+
+    Args:
+        norm: The function.
+        variable: What it is a function of, for messages.
+        at: (...,) values of that.
+
+    Returns:
+        (...,).
+
+    Raises:
+        TypeError: norm is no function, or returns no numbers.
+        ValueError: A value is not positive and finite, or the shapes differ.
+    """
+    values = numbers("norm", function("norm", norm, f"from {variable} to ||s||^2")(at), "a function with array values")
+    if values.shape not in ((), at.shape):
+        raise ValueError(f"norm has shape {values.shape} at {variable} of shape {at.shape}: the two must agree")
+    values = np.broadcast_to(values, at.shape)
+    good = (values > 0) & (values < math.inf)
+    if not good.all():
+        first = int(good.argmin())
+        raise ValueError(
+            f"norm is {values.flat[first]} at {variable} = {at.flat[first]:.6g}: ||s||^2 must be positive and finite"
+        )
+    return values
 
 
-def samples(count: int) -> int:
-    """The number of draws M, at least 1; TypeError for no integer, ValueError below 1."""
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)):
-        raise TypeError(f"samples is {count!r}, a {type(count).__name__}: pass the number of draws M as an int")
-    if count < 1:
-        raise ValueError(f"samples is {count}: at least one draw is needed")
-    return int(count)
-
-
-def _ordered(name: str, shown: Floats, start: Floats, target: Floats) -> None:
-    shown, start, target = np.broadcast_arrays(shown, start, target)
-    refuse(np, name, shown, start > target, "the start lies above delta, so there is nothing to escape; lower it")
+def _ordered(name: str, start: Floats, target: Floats) -> None:
+    start, target = together(**{name: start, "delta": target})
+    refuse(np, name, start, start > target, "the start lies above delta, so there is nothing to escape; lower it")

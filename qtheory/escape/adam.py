@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import root_scalar
 
-from qtheory._arrays import refuse
-from qtheory.escape._inputs import Floats, log_start_and_target, order
+from qtheory._numbers import fraction, non_negative, order, positive, single, together
+from qtheory.escape._inputs import Floats, log_start_and_target
 
 _HALVINGS = 60  # of [0, 1], below float64's spacing
 
@@ -38,16 +38,22 @@ def adam_time(
         Steps, no integers, broadcast shape; inf beyond the largest float.
 
     Raises:
-        ValueError: An argument outside its range, or p0 above delta.
+        TypeError: An argument is no number and no array of numbers.
+        ValueError: An argument outside its range, p0 above delta, or shapes that do not broadcast.
     """
     start, target = log_start_and_target(log_p0, delta)
-    rate, norm = _positive("lr", lr), _positive("score_norm", score_norm)
-    threshold = np.asarray(eps, dtype=float)
-    refuse(np, "eps", threshold, ~((threshold >= 0) & (threshold < math.inf)), "it must be non-negative and finite")
+    start, target, orders, rate, threshold, norm = together(
+        log_p0=start,
+        delta=target,
+        q=order(q),
+        lr=positive("lr", lr),
+        eps=non_negative("eps", eps),
+        score_norm=positive("score_norm", score_norm),
+    )
     distance = np.log(target) - start
     with np.errstate(divide="ignore", over="ignore"):
-        slow = np.exp(np.log(threshold) + _log_flow(np.log(target), distance, order(q)) - np.log(rate * norm**2))
-    return distance / (rate * norm) + slow
+        slow = np.exp(np.log(threshold) + _log_flow(np.log(target), distance, orders) - np.log(rate * norm**2))
+        return distance / (rate * norm) + slow
 
 
 def critical_q(
@@ -72,11 +78,12 @@ def critical_q(
         q in [0, 1], broadcast shape; 0 where every q escapes, NaN where none does.
 
     Raises:
+        TypeError: As for `adam_time`.
         ValueError: As for `adam_time`, or a budget that is not positive.
     """
-    budget = _positive("steps", steps)
+    budget = positive("steps", steps)
     at_one = adam_time(log_p0, delta, 1.0, lr, eps, score_norm)
-    shape = np.broadcast_shapes(at_one.shape, budget.shape)
+    shape = together(steps=budget, adam_time=at_one)[0].shape
     low, high = np.zeros(shape), np.ones(shape)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -104,11 +111,13 @@ def memory_gain(q: float, lr: float, score_norm: float = 1.0, beta1: float = 0.9
         The gain r, positive.
 
     Raises:
+        TypeError: An argument is no number.
         ValueError: An argument outside its range.
     """
-    growth = float((1 - order(q)) * _positive("lr", lr) * _positive("score_norm", score_norm))
-    for name, beta in (("beta1", beta1), ("beta2", beta2)):
-        refuse(np, name, np.asarray(beta, dtype=float), np.asarray(not 0 <= beta < 1), "it must lie in [0, 1)")
+    growth = 1 - single("q", order(q))
+    for name, value in (("lr", lr), ("score_norm", score_norm)):
+        growth *= single(name, positive(name, value))
+    beta1, beta2 = fraction("beta1", beta1), fraction("beta2", beta2)
 
     def excess(gain: float) -> float:
         mean = (1 - beta1) / (1 - beta1 * math.exp(-growth * gain))
@@ -125,9 +134,3 @@ def _log_flow(log_target: Floats, distance: Floats, q: Floats) -> Floats:
     mean = np.where(steep, -np.expm1(-reach) / np.where(steep, reach, 1.0), 1.0)
     with np.errstate(divide="ignore"):
         return reach - a * log_target + np.log(mean) + np.log(distance)
-
-
-def _positive(name: str, value: ArrayLike) -> Floats:
-    array = np.asarray(value, dtype=float)
-    refuse(np, name, array, ~((array > 0) & (array < math.inf)), "it must be positive and finite")
-    return array

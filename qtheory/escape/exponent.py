@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from qtheory._arrays import refuse, shown
+from qtheory._numbers import numbers
+
 
 def local_exponents(log_p0: ArrayLike, log_time: ArrayLike) -> np.ndarray:
     """Slopes of log T between neighbouring starts.
@@ -18,7 +21,8 @@ def local_exponents(log_p0: ArrayLike, log_time: ArrayLike) -> np.ndarray:
         (K-1, ...) slopes.
 
     Raises:
-        ValueError: Shapes that differ, too few starts, or starts that do not increase.
+        TypeError: An argument holds no numbers.
+        ValueError: Shapes that differ, too few starts, starts that do not increase, or a value that is not finite.
     """
     x, y = _starts(log_p0, log_time, 2)
     return np.diff(y, axis=0) / _column(np.diff(x), y)
@@ -38,11 +42,15 @@ def increment_exponents(log_p0: ArrayLike, log_time: ArrayLike) -> np.ndarray:
         (K-2, ...) slopes.
 
     Raises:
-        ValueError: Shapes that differ, too few starts, starts not equally spaced, or times that do not fall.
+        TypeError: An argument holds no numbers.
+        ValueError: Shapes that differ, too few starts, starts not equally spaced, times that do not fall, or a value
+            that is not finite.
     """
     x, y = _starts(log_p0, log_time, 3)
     if not np.allclose(np.diff(x), (x[-1] - x[0]) / (len(x) - 1), rtol=1e-9, atol=0):
-        raise ValueError(f"log_p0 is {x}: increments need starts in equal steps of log p0, as geomspace gives them")
+        raise ValueError(
+            f"log_p0 is {shown(x.tolist())}: increments need starts in equal steps of log p0, as geomspace gives them"
+        )
     if not (np.diff(y, axis=0) < 0).all():
         raise ValueError("log_time does not fall as log_p0 rises: pass times to one delta, in the starts' order")
     increments = y[:-1] + np.log(-np.expm1(np.diff(y, axis=0)))
@@ -50,11 +58,13 @@ def increment_exponents(log_p0: ArrayLike, log_time: ArrayLike) -> np.ndarray:
 
 
 def _starts(log_p0: ArrayLike, log_time: ArrayLike, least: int) -> tuple[np.ndarray, np.ndarray]:
-    x, y = np.asarray(log_p0, dtype=float), np.asarray(log_time, dtype=float)
+    x, y = numbers("log_p0", log_p0), numbers("log_time", log_time)
     if x.ndim != 1 or y.shape[:1] != x.shape or x.size < least:
         raise ValueError(f"log_p0 has shape {x.shape} and log_time {y.shape}: pass (K,) and (K, ...), K >= {least}")
+    for name, values in (("log_p0", x), ("log_time", y)):
+        refuse(np, name, values, ~np.isfinite(values), "it must be finite")
     if not (np.diff(x) > 0).all():
-        raise ValueError(f"log_p0 is {x}: it must increase")
+        raise ValueError(f"log_p0 is {shown(x.tolist())}: it must increase")
     return x, y
 
 

@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, gamma, logsumexp
 
-from qtheory.escape import _inputs
-from qtheory.escape._inputs import Floats
+from qtheory._arrays import refuse
+from qtheory._numbers import count, numbers, order, single, together
+from qtheory.escape._inputs import Floats, probability, start_and_target
 from qtheory.escape.sigmoid import sigmoid_time
 
 _STEP = 0.2  # of the trapezoid rule in log t: its error is e^(-pi^2/step) relative
 _PANEL = 1.0  # logits per panel: the integrand is analytic up to imaginary part pi/2 where P > 1/M
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+_LARGEST, _SMALLEST = np.finfo(float).max, 1e-305  # of a pool's sum, and of a weight whose inverse times 60 is a float
 
 
 def mean_power(prior: ArrayLike, w: ArrayLike, q: float, samples: int) -> Floats:
@@ -40,23 +42,25 @@ def mean_power(prior: ArrayLike, w: ArrayLike, q: float, samples: int) -> Floats
         (...) means, within 1e-12 relative. 0 where all of the prior lies on w = 0.
 
     Raises:
-        TypeError: samples is no int.
-        ValueError: Shapes that differ, a prior that is none, a negative or infinite weight, q outside [0, 1], M < 1.
+        TypeError: samples is no integer, or another argument no number or array of numbers.
+        ValueError: Shapes that differ, a prior that is none, a weight that is negative, not finite, or positive and
+            below 1e-305, a sum of M weights beyond the floats, q outside [0, 1], or M < 1.
     """
-    pi, w, (q, count) = _law(prior, w), np.asarray(w, dtype=float), (float(_inputs.order(q)), _inputs.samples(samples))
+    (pi, w), q, size = _law(prior, "w", w), single("q", order(q)), count("samples", samples, 1)
+    refuse(np, "w", w, size * (w / _LARGEST) > 1, f"the sum of {size} such weights is no float; lower it")
     if not (w > 0).any():
         return np.zeros(pi.shape[:-1])
     # t S runs over the whole of e^-40 ... 60 for the smallest positive and the largest sum alike.
-    u = np.arange(-40 - math.log(count * w.max()), math.log(60 / w[w > 0].min()) + _STEP, _STEP)
+    u = np.arange(-40 - math.log(size * w.max()), math.log(60 / w[w > 0].min()) + _STEP, _STEP)
     x = np.minimum(np.multiply.outer(np.exp(u), w), 700)  # t w, (T, Z); beyond 700 its exponential is nothing
     # E[(t w)^k e^(-t w)] t^(k (q-1)/2), (..., T): the power of t goes inside, where nothing under- or overflows.
     scaled = x * np.exp((q - 1) / 2 * u)[:, None]
     first, second = (pi @ (scaled**k * np.exp(-x)).T for k in (1, 2))
     log_one = _log_laplace(pi, x)
-    pools = count * second * np.exp((count - 1) * log_one)
-    if count > 1:
-        pools = pools + count * (count - 1) * first**2 * np.exp((count - 2) * log_one)
-    return pools.sum(-1) * _STEP / (gamma(1 + q) * float(count) ** (1 - q))
+    pools = size * second * np.exp((size - 1) * log_one)
+    if size > 1:
+        pools = pools + size * (size - 1) * first**2 * np.exp((size - 2) * log_one)
+    return pools.sum(-1) * _STEP / (gamma(1 + q) * float(size) ** (1 - q))
 
 
 def hard_time(p0: ArrayLike, delta: ArrayLike, q: ArrayLike, samples: int) -> Floats:
@@ -73,15 +77,17 @@ def hard_time(p0: ArrayLike, delta: ArrayLike, q: ArrayLike, samples: int) -> Fl
         M = 1, and never below T_q.
 
     Raises:
-        TypeError: samples is no int.
-        ValueError: p0, delta or q outside its range, p0 above delta, or M < 1.
+        TypeError: samples is no integer, or another argument no number or array of numbers.
+        ValueError: p0, delta or q outside its range, p0 above delta, shapes that do not broadcast, or M < 1.
     """
-    start, target = _inputs.start_and_target(p0, delta)
-    start, target, q = np.broadcast_arrays(start, target, _inputs.order(q))
-    logits = [np.log(x) - np.log1p(-x) for x in (start, target)]
-    cells = zip(*(x.ravel().tolist() for x in (*logits, q)), strict=True)
-    times = [_hard_time(low, high, one, samples) for low, high, one in cells]
-    return np.array(times).reshape(q.shape)
+    (start, target), size = start_and_target(p0, delta), count("samples", samples, 1)
+    start, target, orders = together(p0=start, delta=target, q=order(q))
+    begin, end = (np.log(x) - np.log1p(-x) for x in (start, target))
+    with np.errstate(over="ignore"):
+        ratio = (target - start) / start / (1 - target)
+    way = np.where(ratio < 1, np.log1p(np.minimum(ratio, 1.0)), end - begin)  # a short way would cancel
+    cells = zip(begin.ravel().tolist(), way.ravel().tolist(), orders.ravel().tolist(), strict=True)
+    return np.array([_hard_time(x, length, cell_q, size) for x, length, cell_q in cells]).reshape(orders.shape)
 
 
 def soft_time(
@@ -101,25 +107,28 @@ def soft_time(
         Times in units of one over the learning rate, broadcast shape, within 1e-12 relative.
 
     Raises:
-        TypeError: samples is no int.
-        ValueError: As `hard_time` and `mean_power`, or v not of mean 1, or some w above 1 at delta.
+        TypeError: samples is no integer, or another argument no number or array of numbers.
+        ValueError: As `hard_time` and `mean_power`, a prior with more than one axis, v not of mean 1, or some w above 1
+            at delta.
     """
-    pi, v, orders = _law(prior, relative), np.asarray(relative, dtype=float), _inputs.order(q)
+    (pi, v), orders = _law(prior, "relative", relative), order(q)
+    if pi.ndim > 1:
+        raise ValueError(f"prior has shape {pi.shape}: pass one prior (Z,)")
     if abs(pi @ v - 1) > 1e-9:
         raise ValueError(f"relative has mean {pi @ v:.9g} under the prior: divide it by that, as w = P v has mean P")
-    top = _inputs.probability("delta", delta).max() * v.max()
+    top = probability("delta", delta).max(initial=0.0) * v.max()
     if top > 1:
         raise ValueError(f"delta times the largest relative weight is {top:.4g}: lower one of them, as w is at most 1")
-    factors = np.array([mean_power(pi, v, one, samples) for one in orders.ravel()]).reshape(orders.shape)
-    return sigmoid_time(p0, delta, q) / factors
+    times = sigmoid_time(p0, delta, orders)
+    return times / np.array([mean_power(pi, v, cell_q, samples) for cell_q in orders.ravel()]).reshape(orders.shape)
 
 
-def _hard_time(start: float, end: float, q: float, count: int) -> float:
-    """Integral of dx / ((1-P) E[wbar^(1-q)]) over the logit x = log P/(1-P), panel by panel."""
-    panels = max(1, math.ceil((end - start) / _PANEL))
-    half = (end - start) / panels / 2
+def _hard_time(start: float, way: float, q: float, size: int) -> float:
+    """Integral of dx / ((1-P) E[wbar^(1-q)]) over a way in the logit x = log P/(1-P), panel by panel."""
+    panels = max(1, math.ceil(way / _PANEL))
+    half = way / panels / 2
     x = start + half * (2 * np.arange(panels)[:, None] + 1 + _NODES)  # (panels, nodes)
-    gain = mean_power(np.stack([expit(-x), expit(x)], axis=-1), [0.0, 1.0], q, count)
+    gain = mean_power(np.stack([expit(-x), expit(x)], axis=-1), [0.0, 1.0], q, size)
     return float(np.exp(logsumexp(-np.log(gain) - np.log(expit(-x)), b=half * _WEIGHTS)))
 
 
@@ -130,13 +139,14 @@ def _log_laplace(pi: Floats, x: Floats) -> Floats:
     return np.where(near, np.log1p(-np.where(near, missing, 0.0)), np.log(pi @ np.exp(-x).T))
 
 
-def _law(prior: ArrayLike, w: ArrayLike) -> Floats:
-    """The prior (..., Z), checked together with the weights (Z,)."""
-    pi, w = np.asarray(prior, dtype=float), np.asarray(w, dtype=float)
+def _law(prior: ArrayLike, name: str, weights: ArrayLike) -> tuple[Floats, Floats]:
+    """The prior (..., Z) and the weights (Z,), which the caller calls by a name, checked together."""
+    pi, w = numbers("prior", prior), numbers(name, weights)
     if w.ndim != 1 or pi.shape[-1:] != w.shape or w.size == 0:
-        raise ValueError(f"prior has shape {pi.shape} and the weights {w.shape}: pass (..., Z) and (Z,) with one Z")
-    if not ((pi >= 0).all() and np.allclose(pi.sum(-1), 1, rtol=0, atol=1e-9)):
-        raise ValueError("prior is no distribution: its last axis must be non-negative and sum to 1")
-    if not ((w >= 0) & (w < math.inf)).all():
-        raise ValueError(f"the weights are {w.min():.4g} to {w.max():.4g}: they must be non-negative and finite")
-    return pi
+        raise ValueError(f"prior has shape {pi.shape} and {name} {w.shape}: pass (..., Z) and (Z,) with one Z")
+    refuse(np, "prior", pi, ~((pi >= 0) & (pi <= 1)), "a probability must lie in [0, 1]")
+    total = pi.sum(-1)
+    refuse(np, "the sum of prior", total, ~(np.abs(total - 1) <= 1e-9), "its last axis must sum to 1")
+    refuse(np, name, w, ~((w >= 0) & (w < math.inf)), "a weight must be non-negative and finite")
+    refuse(np, name, w, (w > 0) & (w < _SMALLEST), f"pass 0, or a weight of at least {_SMALLEST:g}")
+    return pi, w

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from qtheory.escape._inputs import Floats, log_start_and_target, order, start_and_target
+from qtheory._numbers import order, together
+from qtheory.escape._inputs import Floats, log_start_and_target, start_and_target
 
 _EDGE = 2.0  # logits within +-2 go to the quadrature, whose integrand is analytic up to imaginary part pi
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
@@ -32,12 +33,14 @@ def sigmoid_time(p0: ArrayLike, delta: ArrayLike, q: ArrayLike) -> Floats:
         largest float.
 
     Raises:
-        ValueError: p0, delta or q outside its range or NaN, or p0 above delta.
+        TypeError: An argument is no number and no array of numbers.
+        ValueError: p0, delta or q outside its range or NaN, p0 above delta, or shapes that do not broadcast.
     """
-    start, target = start_and_target(p0, delta)
+    start, target = start_and_target(p0, delta, "; log_sigmoid_time goes lower")
+    start, target, orders = together(p0=start, delta=target, q=order(q))
     with np.errstate(over="ignore"):
         ratio = (target - start) / start / (1 - target)
-        return np.exp(_log_time(np.log(start) - np.log1p(-start), _logit(target), ratio, order(q)))
+        return np.exp(_log_time(np.log(start) - np.log1p(-start), _logit(target), ratio, orders))
 
 
 def log_sigmoid_time(log_p0: ArrayLike, delta: ArrayLike, q: ArrayLike) -> Floats:
@@ -52,12 +55,14 @@ def log_sigmoid_time(log_p0: ArrayLike, delta: ArrayLike, q: ArrayLike) -> Float
         log T_q, broadcast shape, within 1e-14 max(1, |log T_q|) where p0 is well below delta; -inf for p0 = delta.
 
     Raises:
-        ValueError: log_p0, delta or q outside its range or NaN, or p0 above delta.
+        TypeError: An argument is no number and no array of numbers.
+        ValueError: log_p0, delta or q outside its range or NaN, p0 above delta, or shapes that do not broadcast.
     """
     start, target = log_start_and_target(log_p0, delta)
+    start, target, orders = together(log_p0=start, delta=target, q=order(q))
     with np.errstate(over="ignore"):
         ratio = np.expm1(np.log(target) - start) / (1 - target)
-    return _log_time(start - np.log(-np.expm1(start)), _logit(target), ratio, order(q))
+    return _log_time(start - np.log(-np.expm1(start)), _logit(target), ratio, orders)
 
 
 def _logit(p: Floats) -> Floats:
@@ -66,7 +71,6 @@ def _logit(p: Floats) -> Floats:
 
 def _log_time(start: Floats, end: Floats, ratio: Floats, q: Floats) -> Floats:
     """Log of the integral between two logits; ratio = odds ratio - 1 gives their distance where it is small."""
-    start, end, ratio, q = np.broadcast_arrays(start, end, ratio, q)
     near = ratio < 1
     distance = np.where(near, np.log1p(np.where(near, ratio, 0.0)), end - start)
     low = np.where(start < -_EDGE, np.minimum(distance, -_EDGE - start), 0.0)

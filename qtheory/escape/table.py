@@ -1,15 +1,15 @@
 """The rows of `qtheory escape`: times for each p0 and q of one model family, and exponents between the starts."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from qtheory.escape._inputs import Floats, order, start_and_target
+from qtheory._numbers import numbers, order, single, vector
+from qtheory.escape._inputs import Floats, start_and_target
 from qtheory.escape.exponent import increment_exponents, local_exponents
 from qtheory.escape.families import Family, family, log_family_times
-from qtheory.escape.sigmoid import log_sigmoid_time
+from qtheory.escape.sigmoid import sigmoid_time
 
 
 @dataclass(frozen=True)
@@ -77,24 +77,29 @@ def escape_rows(task: str, p0: Sequence[float], q: Sequence[float], delta: float
         len(p0) * len(q) rows.
 
     Raises:
+        TypeError: p0, q or delta holds no numbers.
         ValueError: An unknown task, a p0, delta or q outside its range, p0 not below delta, or none of them.
+        RuntimeError: The path solver gave up.
     """
-    one, log_p0, orders = _checked(task, p0, q, delta)
-    log_time = log_family_times(one, log_p0, delta, [*orders, 1.0])
-    times, over = np.exp(log_time[:, :-1]), np.exp(log_time[:, :-1] - log_time[:, -1:])
-    closed = _closed(one, log_p0, delta, orders)
+    chosen, starts, target, orders = _checked(task, p0, q, delta)
+    log_time = log_family_times(chosen, np.log(starts), target, [*orders, 1.0])
+    with np.errstate(over="ignore"):
+        times, over = np.exp(log_time[:, :-1]), np.exp(log_time[:, :-1] - log_time[:, -1:])
+    closed = None
+    if chosen.over_sigmoid is not None:
+        closed = chosen.over_sigmoid * sigmoid_time(starts[:, None], target, orders)
     return [
         EscapeRow(
             task,
-            float(p0[i]),
-            float(delta),
+            float(starts[i]),
+            target,
             float(orders[j]),
             float(times[i, j]),
-            None if closed is None else float(np.exp(closed[i, j])),
-            None if closed is None else abs(math.expm1(log_time[i, j] - closed[i, j])),
+            None if closed is None else float(closed[i, j]),
+            None if closed is None else abs(float(times[i, j] / closed[i, j]) - 1),
             float(over[i, j]),
         )
-        for i in range(len(log_p0))
+        for i in range(len(starts))
         for j in range(len(orders))
     ]
 
@@ -112,21 +117,25 @@ def exponent_rows(task: str, p0: Sequence[float], q: Sequence[float], delta: flo
         (len(p0) - 2) * len(q) rows, from the lowest p0 on.
 
     Raises:
-        ValueError: As for `escape_rows`, or fewer than three p0, or ratios that differ.
+        TypeError: As for `escape_rows`.
+        ValueError: As for `escape_rows`, or fewer than three p0, equal ones, or ratios that differ.
+        RuntimeError: As for `escape_rows`.
     """
-    starts = sorted(p0)
-    one, log_p0, orders = _checked(task, starts, q, delta)
-    if len(starts) < 3 or not np.allclose(np.diff(log_p0), np.diff(log_p0)[0], rtol=1e-9, atol=0):
-        given = ", ".join(f"{x:g}" for x in starts)
+    chosen, starts, target, orders = _checked(task, p0, q, delta)
+    starts = np.sort(starts)
+    log_p0 = np.log(starts)
+    steps = np.diff(log_p0)
+    if len(starts) < 3 or not (steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-9, atol=0)):
+        given = ", ".join(map(str, starts.tolist()))
         raise ValueError(f"p0 is {given}: exponents need three or more p0 in equal ratios, such as 1e-6 1e-5 1e-4")
-    log_time = log_family_times(one, log_p0, delta, orders.tolist())
+    log_time = log_family_times(chosen, log_p0, target, orders.tolist())
     increments, times = increment_exponents(log_p0, log_time), local_exponents(log_p0, log_time)
     return [
         ExponentRow(
             task,
             float(starts[i]),
             float(starts[i + 2]),
-            float(delta),
+            target,
             float(orders[j]),
             float(increments[i, j]),
             float(times[i, j]),
@@ -138,18 +147,13 @@ def exponent_rows(task: str, p0: Sequence[float], q: Sequence[float], delta: flo
     ]
 
 
-def _checked(task: str, p0: Sequence[float], q: Sequence[float], delta: float) -> tuple[Family, Floats, Floats]:
-    one = family(task)
-    starts, target = start_and_target(list(p0), delta)
-    orders = order(list(q))
+def _checked(task: str, p0: Sequence[float], q: Sequence[float], delta: float) -> tuple[Family, Floats, float, Floats]:
+    """The family, the starts (K,), delta and the orders (Q,)."""
+    chosen = family(task)
+    starts, target = start_and_target(np.atleast_1d(numbers("p0", p0)), delta)
+    orders = np.atleast_1d(order(q))
     if not (starts.size and orders.size):
         raise ValueError(f"{starts.size} values of p0 and {orders.size} of q: pass at least one of each")
     if (starts == target).any():
         raise ValueError(f"p0 is delta, {float(target)}: the escape takes no time; lower p0")
-    return one, np.log(starts), orders
-
-
-def _closed(one: Family, log_p0: Floats, delta: float, orders: Floats) -> Floats | None:
-    if one.over_sigmoid is None:
-        return None
-    return log_sigmoid_time(log_p0[:, None], delta, orders) + math.log(one.over_sigmoid)
+    return chosen, vector("p0", starts), single("delta", target), vector("q", orders)

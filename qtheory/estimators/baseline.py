@@ -2,11 +2,10 @@
 
 from typing import get_args
 
-from qtheory._arrays import Array, Namespace
+from qtheory._arrays import Array, Namespace, shown
 from qtheory.estimators.coefficients import Coefficients
 from qtheory.estimators.garl import Baseline
-from qtheory.estimators.pool import Pool
-from qtheory.tsallis import power_from_log
+from qtheory.estimators.pool import Pool, others_power
 
 
 def known_baseline(baseline: str) -> None:
@@ -19,7 +18,7 @@ def known_baseline(baseline: str) -> None:
         ValueError: It is neither "loo" nor "none".
     """
     if baseline not in get_args(Baseline):
-        raise ValueError(f"baseline is {baseline!r}: choose one of {', '.join(get_args(Baseline))}")
+        raise ValueError(f"baseline is {shown(baseline)}: choose one of {', '.join(get_args(Baseline))}")
 
 
 def with_baseline(xp: Namespace, answer: Array, statistics: Pool, q: Array, baseline: Baseline) -> Coefficients:
@@ -35,6 +34,5 @@ def with_baseline(xp: Namespace, answer: Array, statistics: Pool, q: Array, base
     Returns:
         Coefficients (..., M).
     """
-    if baseline == "none" or statistics.log_others is None:
-        return Coefficients(xp.asarray(answer, copy=True), answer)
-    return Coefficients(answer - power_from_log(xp, statistics.log_others, q), answer)
+    others = others_power(xp, statistics, q) if baseline == "loo" else None
+    return Coefficients(xp.asarray(answer, copy=True) if others is None else answer - others, answer)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from qtheory._arrays import Array, float_array, refuse
+from qtheory._arrays import Array, float_array, is_number, refuse, shown
 
 
 def best_q(log_p: Array | float, samples: int, rho: float) -> Array:
@@ -29,8 +29,7 @@ def best_q(log_p: Array | float, samples: int, rho: float) -> Array:
         TypeError: log_p no number or float array, samples no integer or rho no number.
         ValueError: log_p positive or NaN, samples < 1, rho negative or NaN.
     """
-    number = isinstance(log_p, (int, float)) and not isinstance(log_p, bool)
-    xp, log_p = float_array("log_p", np.asarray(float(log_p)) if number else log_p)
+    xp, log_p = float_array("log_p", np.asarray(float(log_p)) if is_number(log_p) else log_p)
     refuse(xp, "log_p", log_p, ~(log_p <= 0), "a log-probability must be at most 0")
     size, spread = _size(samples), _spread(rho)
     p = xp.exp(log_p)
@@ -47,15 +46,15 @@ def _size(samples: Any) -> int:
     except TypeError:
         size = None
     if size is None or isinstance(samples, bool):
-        raise TypeError(f"samples is {samples!r:.60}: M must be an integer")
+        raise TypeError(f"samples is {shown(samples)}: M must be an integer")
     if size < 1:
         raise ValueError(f"samples is {size}: a pool needs at least one draw")
     return size
 
 
 def _spread(rho: Any) -> float:
-    if isinstance(rho, bool) or not isinstance(rho, (int, float, np.floating, np.integer)):
-        raise TypeError(f"rho is {rho!r:.60}: pass a number of at least 0")
+    if not is_number(rho):
+        raise TypeError(f"rho is {shown(rho)}: pass a number of at least 0")
     if not rho >= 0:
         raise ValueError(f"rho is {rho}: a variance over a square must be at least 0")
     return float(rho)

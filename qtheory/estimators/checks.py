@@ -5,8 +5,9 @@ import operator
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 
-from qtheory._arrays import Array, Namespace, float_array, q_array, refuse
+from qtheory._arrays import Array, Namespace, float_array, q_array, refuse, shown
 
 
 def pool_array(name: str, value: Array) -> tuple[Namespace, Array]:
@@ -28,6 +29,15 @@ def pool_array(name: str, value: Array) -> tuple[Namespace, Array]:
         raise ValueError(f"{name} is the 0-d {float(value)}: the last axis must hold the M samples of a pool")
     if value.shape[-1] == 0:
         raise ValueError(f"{name} has shape {tuple(value.shape)}, so M = 0: a pool needs at least one sample")
+    return xp, value
+
+
+def beside(log_w: Array, name: str, value: Array) -> tuple[Namespace, Array]:
+    """`pool_array` for a second array, which must be of log_w's library; TypeError where it is not."""
+    xp, value = pool_array(name, value)
+    if xp is not array_namespace(log_w):
+        kinds = type(value).__name__, type(log_w).__name__
+        raise TypeError(f"{name} is of type {kinds[0]} and log_w of type {kinds[1]}: pass both in one library")
     return xp, value
 
 
@@ -94,7 +104,7 @@ def draws(k: Any, samples: int) -> int:
     except TypeError:
         count = None
     if count is None or isinstance(k, bool):
-        raise TypeError(f"k is {k!r}: the number of draws must be an integer, or None for M")
+        raise TypeError(f"k is {shown(k)}: the number of draws must be an integer, or None for M")
     if count < 1:
         raise ValueError(f"k is {count}: at least one draw is needed")
     return count
@@ -113,5 +123,5 @@ def generator(rng: Any) -> np.random.Generator:
         TypeError: It is no numpy.random.Generator.
     """
     if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng is {rng!r:.60}: pass a numpy.random.Generator, for example numpy.random.default_rng(0)")
+        raise TypeError(f"rng is {shown(rng)}: pass a numpy.random.Generator, for example numpy.random.default_rng(0)")
     return rng

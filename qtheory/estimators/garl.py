@@ -3,12 +3,12 @@
 import math
 from typing import Literal, get_args
 
-from qtheory._arrays import Array
+from qtheory._arrays import Array, shown
+from qtheory._numbers import flag, number
 from qtheory.estimators.checks import log_weights, q_per_pool
 from qtheory.estimators.coefficients import Coefficients
-from qtheory.estimators.pool import mean_power, pool
+from qtheory.estimators.pool import mean_power, others_power, pool
 from qtheory.estimators.spec import Estimator
-from qtheory.tsallis import power_from_log
 
 Baseline = Literal["loo", "none"]
 
@@ -26,7 +26,8 @@ def garl(
     The expectation does not depend on the baseline or a multiple of it (Prop 6.2), which holds because of
     three conventions. A pool whose log_w are all -inf has reward term 0; the baseline follows its formula
     with 0^0 = 1 even there, so that at q = 1 such a pool's rationale coefficients are -1 (0 for q < 1); and
-    with M = 1 nobody is left out and the baseline is 0.
+    with M = 1 nobody is left out and the baseline is 0. In a pool of equal weights the rationale coefficients
+    are exactly 0.
 
     In float64 a coefficient is within 1e-14 of exact, relative to reward term + baseline term, for log_w
     from 0 to -10000 in one pool and M up to 100000. Time and memory are O(M) a pool.
@@ -43,37 +44,43 @@ def garl(
         Coefficients (..., M).
 
     Raises:
-        TypeError: log_w or q of a wrong type, or no float32 or float64.
+        TypeError: log_w or q of a wrong type, or no float32 or float64; a multiplier that is no number, or normalize
+            neither True nor False.
         ValueError: log_w 0-d, with M = 0, positive or NaN; q outside [0, 1] or NaN or of a wrong shape; an
             unknown baseline; a multiplier out of range.
     """
-    known_multiplier(multiplier)
+    multiplier, normalize = known_multiplier(multiplier), flag("normalize", normalize)
     if baseline not in get_args(Baseline):
-        raise ValueError(f"baseline is {baseline!r}: choose one of {', '.join(get_args(Baseline))}")
+        raise ValueError(f"baseline is {shown(baseline)}: choose one of {', '.join(get_args(Baseline))}")
     xp, log_w = log_weights(log_w)
     q = q_per_pool(xp, q, log_w)
     statistics = pool(xp, log_w)
     answer = statistics.ratio * mean_power(xp, statistics, q)
-    rationale = xp.asarray(answer, copy=True)
-    if baseline == "loo" and statistics.log_others is not None:
-        rationale = answer - multiplier * power_from_log(xp, statistics.log_others, q)
+    others = others_power(xp, statistics, q) if baseline == "loo" else None
+    rationale = xp.asarray(answer, copy=True) if others is None else answer - multiplier * others
     if normalize:
         scale = xp.full_like(q, log_w.shape[-1]) ** -q
         return Coefficients(rationale * scale, answer * scale)
     return Coefficients(rationale, answer)
 
 
-def known_multiplier(multiplier: float) -> None:
+def known_multiplier(multiplier: float) -> float:
     """Check a baseline's multiplier.
 
     Args:
         multiplier: What was passed.
 
+    Returns:
+        It.
+
     Raises:
+        TypeError: It is no number.
         ValueError: It is negative, infinite or NaN.
     """
-    if not 0 <= multiplier < math.inf:
-        raise ValueError(f"multiplier is {multiplier}: a multiple of the baseline must be finite and at least 0")
+    factor = number("multiplier", multiplier)
+    if not 0 <= factor < math.inf:
+        raise ValueError(f"multiplier is {factor}: a multiple of the baseline must be finite and at least 0")
+    return factor
 
 
 SPEC = Estimator(

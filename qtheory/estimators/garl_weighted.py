@@ -3,12 +3,12 @@
 import math
 
 from qtheory._arrays import Array, Namespace, device, refuse
-from qtheory.estimators.checks import log_weights, pool_array, q_per_pool
+from qtheory._numbers import flag
+from qtheory.estimators.checks import beside, log_weights, q_per_pool
 from qtheory.estimators.coefficients import Coefficients
 from qtheory.estimators.garl import known_multiplier
-from qtheory.estimators.pool import mean_power, pool
+from qtheory.estimators.pool import mean_power, others_power, pool
 from qtheory.estimators.spec import Estimator
-from qtheory.tsallis import power_from_log
 
 
 def garl_weighted(
@@ -33,26 +33,30 @@ def garl_weighted(
         Coefficients (..., M).
 
     Raises:
-        TypeError: log_w, q or score_norm_sq of a wrong type, or no float32 or float64.
+        TypeError: log_w, q or score_norm_sq of a wrong type, or no float32 or float64; score_norm_sq of another library
+            than log_w; a multiplier that is no number, or normalize neither True nor False.
         ValueError: log_w 0-d, with M = 0, positive or NaN; q outside [0, 1] or NaN or of a wrong shape;
             score_norm_sq of another shape, negative or not finite; a multiplier out of range.
     """
-    known_multiplier(multiplier)
+    multiplier, normalize = known_multiplier(multiplier), flag("normalize", normalize)
     xp, log_w = log_weights(log_w)
     q = q_per_pool(xp, q, log_w)
     norm = _norms(score_norm_sq, log_w)
     statistics = pool(xp, log_w)
     answer = statistics.ratio * mean_power(xp, statistics, q)
-    rationale = xp.asarray(answer, copy=True)
-    if statistics.log_others is not None:
-        rationale = answer - multiplier * power_from_log(xp, statistics.log_others, q) * _gain(xp, log_w, norm)
+    others = others_power(xp, statistics, q)
+    if others is None:
+        rationale = xp.asarray(answer, copy=True)
+    else:
+        gain = xp.where(statistics.equal, xp.ones_like(log_w), _gain(xp, log_w, norm))
+        rationale = answer - multiplier * others * gain
     scale = xp.full_like(q, log_w.shape[-1]) ** -q if normalize else xp.ones_like(q)
     return Coefficients(rationale * scale, answer * scale)
 
 
 def _norms(score_norm_sq: Array, log_w: Array) -> Array:
     """The norms (..., M), checked, relative to each pool's largest."""
-    xp, norm = pool_array("score_norm_sq", score_norm_sq)
+    xp, norm = beside(log_w, "score_norm_sq", score_norm_sq)
     if norm.shape != log_w.shape:
         raise ValueError(f"score_norm_sq has shape {tuple(norm.shape)}: it must be log_w's, {tuple(log_w.shape)}")
     rule = "a squared norm must be finite and at least 0"

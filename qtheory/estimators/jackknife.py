@@ -53,6 +53,7 @@ def jackknife(log_w: Array, q: float | Array, *, baseline: Baseline = "loo") -> 
     rest = pool(xp, xp.where(is_top, xp.full_like(log_w, -math.inf), log_w))
     without_top = rest.ratio * mean_power(xp, rest, q) * xp.exp(q * math.log1p(-1 / size))
     answer = xp.where(is_top, corrected, corrected + (plug_in - without_top))
+    answer = xp.where(statistics.equal, plug_in, answer)  # where nothing is to be corrected, to the last bit
     return with_baseline(xp, answer, statistics, q, baseline)
 
 

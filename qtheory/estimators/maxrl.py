@@ -1,6 +1,7 @@
 """MaxRL: rewards of sampled answers relative to the pool's mean, the 0/1-reward form of GARL at q = 1."""
 
 from qtheory._arrays import Array
+from qtheory.estimators.centring import centred
 from qtheory.estimators.checks import rewards
 from qtheory.estimators.coefficients import Coefficients, shared
 from qtheory.estimators.spec import Estimator
@@ -23,7 +24,7 @@ def maxrl(reward: Array) -> Coefficients:
     top = xp.max(reward, axis=-1, keepdims=True)
     unit = reward / xp.where(top > 0, top, xp.ones_like(top))
     mean = xp.mean(unit, axis=-1, keepdims=True)
-    return shared(xp, (unit - mean) / xp.where(top > 0, mean, xp.ones_like(mean)))
+    return shared(xp, centred(xp, unit) / xp.where(top > 0, mean, xp.ones_like(mean)))
 
 
 SPEC = Estimator(

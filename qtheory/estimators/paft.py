@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from qtheory._arrays import Array, device, refuse, to_numpy
-from qtheory.estimators.checks import draws, generator, log_weights, pool_array, q_per_pool
+from qtheory._numbers import flag
+from qtheory.estimators.checks import beside, draws, generator, log_weights, q_per_pool
 from qtheory.estimators.coefficients import Coefficients, shared
 from qtheory.estimators.pool import mean_power, pool
 from qtheory.estimators.spec import Estimator
@@ -31,12 +32,13 @@ def paft(
 
     Raises:
         TypeError: log_w or q of a wrong type, or no float32 or float64; k no integer; rng missing or no
-            Generator.
+            Generator; normalize neither True nor False.
         ValueError: log_w 0-d, with M = 0, positive or NaN; q outside [0, 1] or NaN or of a wrong shape; k <
             1.
     """
     xp, checked = log_weights(log_w)
     q_per_pool(xp, q, checked)
+    flag("normalize", normalize)
     return paft_from_counts(log_w, q, resample(log_w, k, rng), normalize=normalize)
 
 
@@ -79,12 +81,13 @@ def paft_from_counts(log_w: Array, q: float | Array, counts: Array, *, normalize
         Coefficients (..., M).
 
     Raises:
-        TypeError: An argument of a wrong type, or no float32 or float64.
+        TypeError: An argument of a wrong type, or no float32 or float64; counts of another library than log_w.
         ValueError: As `paft`; counts of another shape than log_w, negative or not finite.
     """
     xp, log_w = log_weights(log_w)
     q = q_per_pool(xp, q, log_w)
-    _, counts = pool_array("counts", counts)
+    _, counts = beside(log_w, "counts", counts)
+    normalize = flag("normalize", normalize)
     if counts.shape != log_w.shape:
         raise ValueError(f"counts has shape {tuple(counts.shape)}: it must be log_w's, {tuple(log_w.shape)}")
     refuse(

@@ -21,11 +21,13 @@ class Pool(NamedTuple):
         log_mean: (..., 1) log wbar in nats; high is -inf in an impossible pool, where every w_m is 0.
         log_others: (..., M) log of the mean of the other M - 1 weights; high is -inf where they are all 0.
             None for M = 1, where there are no others.
+        equal: (..., 1) whether all weights are equal and positive. There ratio is 1 and log_mean log w, unrounded.
     """
 
     ratio: Array
     log_mean: Pair
     log_others: Pair | None
+    equal: Array
 
 
 def pool(xp: Namespace, log_w: Array) -> Pool:
@@ -49,9 +51,13 @@ def pool(xp: Namespace, log_w: Array) -> Pool:
     rest_sum = xp.sum(rest, axis=-1, keepdims=True)
     top_weight = xp.astype(is_top & possible, log_w.dtype)
     ratio = (rest + top_weight) * (size / (1 + rest_sum))
-    log_mean = _log(xp, centre, xp.log1p(rest_sum) - math.log(size), possible)
+    increment = xp.log1p(rest_sum) - math.log(size)
+    # Where all weights are equal a library's rounding of 1/M or log M must not show.
+    equal = possible & (xp.min(log_w, axis=-1, keepdims=True) == top)
+    ratio = xp.where(equal, xp.ones_like(ratio), ratio)
+    log_mean = _log(xp, centre, xp.where(equal, xp.zeros_like(increment), increment), possible)
     if size == 1:
-        return Pool(ratio, log_mean, None)
+        return Pool(ratio, log_mean, None, equal)
 
     # The others of every sample but the largest hold the largest: 1 + (rest_sum - rest_m) cannot cancel.
     # The others of the largest are summed anew, relative to the second largest.
@@ -68,7 +74,7 @@ def pool(xp: Namespace, log_w: Array) -> Pool:
         log_sum - math.log(size - 1),
         xp.where(is_top, second_possible, possible),
     )
-    return Pool(ratio, log_mean, log_others)
+    return Pool(ratio, log_mean, log_others, equal)
 
 
 def mean_power(xp: Namespace, statistics: Pool, q: Array) -> Array:
@@ -81,6 +87,22 @@ def mean_power(xp: Namespace, statistics: Pool, q: Array) -> Array:
     """
     power = power_from_log(xp, statistics.log_mean, q)
     return xp.where(statistics.log_mean.high > -math.inf, power, xp.zeros_like(power))
+
+
+def others_power(xp: Namespace, statistics: Pool, q: Array) -> Array | None:
+    """The leave-one-out means' power wbar_(-m)^(1-q), (..., M), with 0^0 = 1; None for M = 1.
+
+    Where all weights are equal it is `mean_power` to the last bit, so that the two cancel to 0.
+
+    Args:
+        xp: The pool's namespace.
+        statistics: The pool.
+        q: Broadcastable to (..., 1).
+    """
+    if statistics.log_others is None:
+        return None
+    power = power_from_log(xp, statistics.log_others, q)
+    return xp.where(statistics.equal, mean_power(xp, statistics, q), power)
 
 
 def _weights_relative_to(xp: Namespace, log_w: Array, centre: Array) -> Array:

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from qtheory._arrays import shown
 from qtheory.estimators.delta import SPEC as DELTA
 from qtheory.estimators.dr_grpo import SPEC as DR_GRPO
 from qtheory.estimators.garl import SPEC as GARL
@@ -58,8 +59,8 @@ def get(name: str) -> Estimator:
     Raises:
         ValueError: No such name; the nearest is given.
     """
-    if name in ESTIMATORS:
+    if isinstance(name, str) and name in ESTIMATORS:
         return ESTIMATORS[name]
     near = difflib.get_close_matches(str(name), ESTIMATORS, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(ESTIMATORS)}"
-    raise ValueError(f"unknown estimator {name!r}; {hint}")
+    raise ValueError(f"unknown estimator {shown(name)}; {hint}")

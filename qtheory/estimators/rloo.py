@@ -1,6 +1,7 @@
 """RLOO: rewards of sampled answers less the mean of the others."""
 
 from qtheory._arrays import Array
+from qtheory.estimators.centring import centred
 from qtheory.estimators.checks import rewards
 from qtheory.estimators.coefficients import Coefficients, shared
 from qtheory.estimators.spec import Estimator
@@ -13,8 +14,8 @@ def rloo(reward: Array) -> Coefficients:
         reward: (..., M) finite rewards of the sampled answers.
 
     Returns:
-        Coefficients (..., M), rationale and answer equal, summing to 0; at M = 1, where there are no others,
-        r itself.
+        Coefficients (..., M), rationale and answer equal, summing to 0, and exactly 0 for a reward at the mean; at
+        M = 1, where there are no others, r itself.
 
     Raises:
         TypeError: reward is no float32 or float64 array.
@@ -24,7 +25,7 @@ def rloo(reward: Array) -> Coefficients:
     size = reward.shape[-1]
     if size == 1:
         return shared(xp, reward)
-    return shared(xp, (reward - xp.mean(reward, axis=-1, keepdims=True)) * (size / (size - 1)))
+    return shared(xp, centred(xp, reward) * (size / (size - 1)))
 
 
 SPEC = Estimator(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from qtheory._numbers import order, single
 from qtheory.estimators.coefficients import Coefficients
 
 _SCALARS = (bool, int, float, str)
@@ -74,13 +75,14 @@ class Estimator:
             The q in [0, 1], None where the estimator is no point of the continuum.
 
         Raises:
-            ValueError: It has a parameter q and params lack it.
+            TypeError: q is no number.
+            ValueError: It has a parameter q and params lack it, or q is outside [0, 1].
         """
         if "q" not in self.parameters:
             return self.fixed_q
         if "q" not in params:
             raise ValueError(f"{self.name} needs its parameter q; given: {sorted(params) or 'none'}")
-        return float(params["q"])
+        return single("q", order(params["q"]))
 
 
 def _parameter(parameter: inspect.Parameter) -> Parameter:

@@ -5,7 +5,7 @@ from qtheory.estimators.baseline import known_baseline, with_baseline
 from qtheory.estimators.checks import log_weights, q_per_pool
 from qtheory.estimators.coefficients import Coefficients
 from qtheory.estimators.garl import Baseline
-from qtheory.estimators.pool import pool
+from qtheory.estimators.pool import mean_power, pool
 from qtheory.estimators.spec import Estimator
 
 
@@ -39,7 +39,10 @@ def u_series(log_w: Array, q: float | Array, *, baseline: Baseline = "loo") -> C
     weights = xp.exp(log_w)
     series = _series(xp, q + xp.zeros_like(log_w[..., :1]), log_w.shape[-1])
     answer = weights * _leave_one_out(xp, series, -xp.expm1(log_w))
-    return with_baseline(xp, answer, pool(xp, log_w), q, baseline)
+    statistics = pool(xp, log_w)
+    # Equal weights leave no rationale's coefficient at q = 0, where the answers' are the weights: to the last bit.
+    answer = xp.where(statistics.equal & (q == 0), mean_power(xp, statistics, q), answer)
+    return with_baseline(xp, answer, statistics, q, baseline)
 
 
 def _series(xp: Namespace, q: Array, size: int) -> Array:

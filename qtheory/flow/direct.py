@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
-from qtheory.flow.velocity import LogP, Scores, Velocity
+from qtheory._numbers import function, number, positive, single, vector
+from qtheory.flow.schedule import places_of_steps
+from qtheory.flow.velocity import LogP, Scores, Velocity, fitting
 
 _EARLY = 1e-3  # t0, in units of the time in which some log P could move by 1 from where it starts
 _STRIDE = 4.0  # the largest step of sigma: LSODA's stiff steps otherwise shoot far beyond an escape
@@ -93,33 +95,40 @@ def escape(
         The first passages, 0 for examples that start at or above the target.
 
     Raises:
-        ValueError: A target or a horizon out of range, or steps that do not increase from above 0.
+        TypeError: An argument of a wrong type.
+        ValueError: A target, a horizon or a tolerance out of range, theta of a wrong shape or not finite, steps that do
+            not increase from above 0, or a velocity, scores or log P of a shape that does not fit.
         RuntimeError: The solver gave up, within 30000 evaluations of the velocity between two steps: a flow at rest so
             long that the rounding of its velocity counts, or one that neither rests nor escapes.
     """
-    begin = np.asarray(theta, dtype=float)
+    function("velocity", velocity, "(theta, t) -> d theta/dt")
+    function("scores", scores, "theta -> grad log P_i")
+    function("log_p", log_p, "theta -> log P_i")
+    begin, target, horizon = vector("theta", theta), number("target", target), number("horizon", horizon)
     if not -math.inf < target < 0:
         raise ValueError(f"target is {target}: pass log P in nats, finite and below 0")
     if not 0 < horizon < math.inf:
         raise ValueError(f"horizon is {horizon}: pass a positive, finite time")
-    if any(a >= b for a, b in zip((0.0, *steps), steps, strict=False)):
-        raise ValueError(f"steps are {tuple(steps)}: they must be positive and increase")
-    level = np.asarray(log_p(begin), dtype=float)
+    places = places_of_steps("steps", steps, positive=True).tolist()
+    tolerances = single("rtol", positive("rtol", rtol)), single("atol", positive("atol", atol))
+    level = vector("log_p", log_p(begin))
+    fitting("scores", scores(begin), (level.size, begin.size))
+    fitting("velocity", velocity(begin, 0.0), begin.shape)
     time = np.where(level >= target, 0.0, math.inf)
     if (level >= target).all():
         return Escape(time, 0.0, begin, level)
     # The speed at the start, at any time to come: a schedule may begin at rest and be fast long before t0 has passed.
-    times = (0.0, *steps, *np.geomspace(min(1e-6, horizon), horizon, 200).tolist())
+    times = (0.0, *places, *np.geomspace(min(1e-6, horizon), horizon, 200).tolist())
     fastest = _norm(scores(begin)) * max(_norm(velocity(begin, t)) for t in times)
     early = _EARLY / fastest if fastest > 0 else _EARLY * horizon
     state, begun, done = np.append(begin, 0.0), 0.0, False  # theta and lambda = log(1 + t/t0)
-    for until in (*(x for x in steps if x < horizon), horizon):
-        state, passed, done = _until(velocity, scores, log_p, state, (begun, until), early, target, (rtol, atol))
+    for until in (*(x for x in places if x < horizon), horizon):
+        state, passed, done = _until(velocity, scores, log_p, state, (begun, until), early, target, tolerances)
         time = np.minimum(time, passed)
         begun = until
         if done:
             break
-    end = _time(state[-1], early) if done else float(horizon)
+    end = _time(state[-1], early) if done else horizon
     return Escape(time, end, state[:-1], np.asarray(log_p(state[:-1]), dtype=float))
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qtheory.flow.velocity import LogP, Velocity
+from qtheory._arrays import refuse, shown
+from qtheory._numbers import count, fraction, function, non_negative, number, numbers, positive, single
+from qtheory.flow.velocity import LogP, Velocity, fitting
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Sgd:
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive("rate", self.rate)
-        _fraction("momentum", self.momentum)
+        single("rate", positive("rate", self.rate))
+        fraction("momentum", self.momentum)
 
     def start(self, theta: np.ndarray) -> np.ndarray:
         """The state m = 0, (..., d)."""
@@ -51,11 +53,10 @@ class Adam:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        _positive("rate", self.rate)
-        _fraction("beta1", self.beta1)
-        _fraction("beta2", self.beta2)
-        if not self.epsilon >= 0:
-            raise ValueError(f"epsilon is {self.epsilon}: it must be non-negative")
+        single("rate", positive("rate", self.rate))
+        fraction("beta1", self.beta1)
+        fraction("beta2", self.beta2)
+        single("epsilon", non_negative("epsilon", self.epsilon))
 
     def start(self, theta: np.ndarray) -> np.ndarray:
         """The state (2, ..., d): means of v and of v^2, 0."""
@@ -100,35 +101,36 @@ def steps_to(
         theta: (..., d) parameters at the start; rows are independent runs.
         target: log P to reach, in nats, below 0.
         optimiser: `Sgd` or `Adam`.
-        limit: The largest number of steps, non-negative.
+        limit: The largest number of steps, a non-negative integer.
 
     Returns:
         The first passages.
 
     Raises:
-        ValueError: A target of 0 or above, a negative limit, or parameters that are no longer finite.
+        TypeError: An argument of a wrong type.
+        ValueError: A target of 0 or above, a negative limit, parameters that are not, or no longer, finite, or a
+            velocity or log P of a shape that does not fit.
     """
-    if not target < 0:
-        raise ValueError(f"target is {target}: pass log P in nats, below 0")
-    if limit < 0:
-        raise ValueError(f"limit is {limit}: it must be non-negative")
-    at = np.array(theta, dtype=float)
+    function("velocity", velocity, "(theta, number) -> d theta/dt")
+    function("log_p", log_p, "theta -> log P_i")
+    if not isinstance(optimiser, Sgd | Adam):
+        raise TypeError(f"optimiser is {shown(optimiser)}, a {type(optimiser).__name__}: pass an Sgd or an Adam")
+    goal, limit, at = number("target", target), count("limit", limit, 0), numbers("theta", theta)
+    if not goal < 0:
+        raise ValueError(f"target is {goal}: pass log P in nats, below 0")
+    if at.ndim == 0:
+        raise ValueError(f"theta is the 0-d {float(at)}: its last axis must hold the parameters")
+    refuse(np, "theta", at, ~np.isfinite(at), "a parameter must be finite")
     state, taken = optimiser.start(at), 0
-    count = np.where(log_p(at) >= target, 0.0, np.inf)
-    while taken < limit and not np.isfinite(count).all():
-        state, change = optimiser.step(state, velocity(at, taken), taken + 1)
+    level = np.asarray(log_p(at))
+    fitting("log_p", level, (*at.shape[:-1], *level.shape[-1:]))
+    first = np.where(level >= goal, 0.0, np.inf)
+    while taken < limit and not np.isfinite(first).all():
+        v = velocity(at, taken)
+        fitting("velocity", v, at.shape)
+        state, change = optimiser.step(state, v, taken + 1)
         at, taken = at + change, taken + 1
         if not np.isfinite(at).all():
             raise ValueError(f"the parameters left the floats at step {taken}: lower the rate, {optimiser.rate}")
-        count = np.where((log_p(at) >= target) & np.isinf(count), taken, count)
-    return Steps(count, at, taken)
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{name} is {value}: it must be positive")
-
-
-def _fraction(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} is {value}: it must lie in [0, 1)")
+        first = np.where((log_p(at) >= goal) & np.isinf(first), taken, first)
+    return Steps(first, at, taken)

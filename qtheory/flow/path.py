@@ -3,16 +3,29 @@
 The flow d theta/dt = P^(1-q) s moves along s at every q, so its path does not depend on q; only the speed does.
 With L = log P as the variable (Eq 6), d theta/dL = s/||s||^2 and dT_q/dL = P^-(1-q)/||s||^2. Nothing blows up
 at the escape, no event is needed, and p0 = 1e-300 is as easy as 0.1.
+
+Above P = 1/2 the variable is the logit X = log P/(1-P), with dL = (1-P) dX. The parameters keep to their variable
+within an absolute error: in log P that would be a large part of 1-P where P is near 1, in the logit it is a small one.
+There 1-P must be the parameters' own: were it taken from X, their error would be one in log P again.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
+from qtheory._arrays import shown
+from qtheory._numbers import function, numbers, positive, single, vector
 from qtheory.flow.schedule import Schedule, checked, steps_within, value
+
+_HALF = math.log(0.5)  # where the variable changes
+_EVALUATIONS = 50_000  # of the score: a path takes some hundreds to some thousands
+_MISSED = 1e-6  # of the way: what log P, and its logit above 1/2, may miss the last target by
+_SMALL = 1e-100  # the square of a score below it may be no float
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,62 @@ class Path:
     evaluations: int
 
 
+@dataclass(frozen=True)
+class _Rates:
+    """Right-hand sides of the flow's equations for the state theta (d,) and the Q times.
+
+    Attributes:
+        score: theta (d,) -> s, (d,).
+        log_p: theta (d,) -> log P.
+        dimension: d.
+        schedules: The Q schedules of q.
+        start: log P at the start.
+        first: (Q,) the schedules' q there.
+        unit: log of ||s||^-2 there, of (1-P) ||s||^-2 from P = 1/2 on. Times are in units of that times P^-(1-q), so
+            that all of them are of order 1 where it matters.
+        calls: Counts evaluations of the score.
+    """
+
+    score: Callable[[np.ndarray], np.ndarray]
+    log_p: Callable[[np.ndarray], float]
+    dimension: int
+    schedules: Sequence[Schedule]
+    start: float
+    first: np.ndarray
+    unit: float
+    calls: Iterator[int] = field(default_factory=itertools.count)
+
+    def in_log_p(self, level: float, y: np.ndarray, low: float, high: float) -> np.ndarray:
+        """d/dL at L = level, within a segment of log P on which the schedules are smooth."""
+        s = self._score(y, level)
+        squared = s @ s
+        return np.append(s / squared, self._slowness(level, low, high) / squared)
+
+    def in_logit(self, x: float, y: np.ndarray, low: float, high: float) -> np.ndarray:
+        """d/dX at X = x >= 0, within a segment of log P."""
+        level = _log_p(x)
+        s, own = self._score(y, level), float(self.log_p(y[: self.dimension]))
+        if not own < 0:
+            raise ValueError(f"log_p is {own} where log P is near {level:.3g}: it must keep its digits near P = 1")
+        length = _length(s)
+        share = -math.expm1(own) / length  # (1-P)/||s||, a float also where ||s||^2 is none
+        return np.append(share * (s / length), share * self._slowness(level, low, high) / length)
+
+    def _score(self, y: np.ndarray, level: float) -> np.ndarray:
+        if next(self.calls) >= _EVALUATIONS:
+            raise RuntimeError(
+                f"the path stops near log P = {level:.3g}: {_EVALUATIONS} evaluations were not enough. Where P is near "
+                "1, let score and log_p keep the digits of 1 - P, or lower the target"
+            )
+        theta = y[: self.dimension]
+        return _checked(self.score(theta), theta, level)
+
+    def _slowness(self, level: float, low: float, high: float) -> np.ndarray:
+        """(Q,) P^-(1-q) over the unit of time."""
+        orders = np.array([value(schedule, level, low, high) for schedule in self.schedules])
+        return np.exp((1 - self.first) * self.start - (1 - orders) * level - self.unit)
+
+
 def follow(
     score: Callable[[np.ndarray], np.ndarray],
     log_p: Callable[[np.ndarray], float],
@@ -44,6 +113,10 @@ def follow(
 ) -> Path:
     """Follow one example's flow from theta until P reaches each target.
 
+    With the default tolerances the times are within 1e-9 relative, for targets as near to P = 1 as log P = -1e-100 too.
+    Near P = 1 that takes a score and a log P that keep their relative precision, as the models of `qtheory.tasks` do;
+    in e_y - softmax(theta), 1 - P has only the digits that rounding P leaves it.
+
     Args:
         score: theta (d,) -> s = grad log P, (d,).
         log_p: theta (d,) -> log P in nats, below 0.
@@ -52,57 +125,92 @@ def follow(
         q: Q schedules, each a number in [0, 1] or a function log P -> q, which chooses q by P; `Stepwise` ones are
             resolved at their steps.
         rtol: Relative tolerance of each step, of the parameters and the times.
-        atol: Absolute tolerance, of the parameters and of the times in units of the start's P^-(1-q)/||s||^2.
+        atol: Absolute tolerance, of the parameters and of the times in units of the start's P^-(1-q)/||s||^2; from
+            P = 1/2 on in units of (1-P) times that.
 
     Returns:
         The points at the targets, with times in units of one over the learning rate.
 
     Raises:
-        ValueError: Targets out of order or out of range, q outside [0, 1], a score of the wrong shape, not finite
-            or 0 on the path, or not the gradient of log_p (then log P misses the last target).
-        RuntimeError: The solver gave up, as it does where P has a maximum below a target.
+        TypeError: An argument of a wrong type.
+        ValueError: theta of a wrong shape or not finite, targets out of order or out of range, q outside [0, 1], a
+            tolerance out of range, a score of the wrong shape, not finite or 0 on the path, or not the gradient of
+            log_p (then log P misses the last target).
+        RuntimeError: The solver gave up, as it does where P has a maximum below a target, or took 50000 evaluations,
+            as it does near P = 1 with a score or log_p that has lost the digits of 1 - P.
     """
-    begin, levels = np.asarray(theta, dtype=float), np.atleast_1d(np.asarray(targets, dtype=float))
-    schedules = [one if callable(one) else checked(one) for one in q]
+    function("score", score, "theta -> grad log P")
+    function("log_p", log_p, "theta -> log P")
+    begin, levels = vector("theta", theta), np.atleast_1d(numbers("targets", targets))
+    if isinstance(q, (str, int, float)) or callable(q):
+        raise TypeError(f"q is {shown(q)}, a {type(q).__name__}: pass a list of numbers or schedules")
+    schedules = [schedule if callable(schedule) else checked(schedule) for schedule in q]
+    rtol, atol = single("rtol", positive("rtol", rtol)), single("atol", positive("atol", atol))
     start = float(log_p(begin))
     if levels.size == 0:
         raise ValueError("targets are empty: pass at least one log P to reach")
+    if levels.ndim > 1:
+        raise ValueError(f"targets has shape {levels.shape}: pass one axis of log P to reach")
     if not ((levels > start) & (levels < 0)).all() or not (np.diff(levels) > 0).all():
-        raise ValueError(f"targets are {levels}: log P must increase from {start:.6g}, the start's, and stay below 0")
-    # Times in units of the start's P^-(1-q)/||s||^2, so that all of them are of order 1 where it matters.
-    first = [value(one, start, start, levels[-1]) for one in schedules]
-    unit = -2 * np.log(np.linalg.norm(_checked(score(begin), begin, start)))
+        raise ValueError(
+            f"targets are {shown(levels.tolist())}: log P must increase from {start:.6g}, the start's, and stay below 0"
+        )
+    first = np.array([value(schedule, start, start, levels[-1]) for schedule in schedules])
+    unit = -2 * np.log(_length(_checked(score(begin), begin, start)))
+    if start >= _HALF:
+        unit += math.log(-math.expm1(start))
+    rates = _Rates(score, log_p, begin.size, schedules, start, first, unit)
     state, points, evaluations = np.append(begin, np.zeros(len(schedules))), [], 1
-    stops = sorted({*levels, *steps_within(schedules, start, levels[-1])})
+    change = {_HALF} if start < _HALF < levels[-1] else set()
+    stops = sorted({*levels, *change, *steps_within(schedules, start, levels[-1])})
     for low, high in zip([start, *stops], stops, strict=False):
-
-        def rate(level: float, y: np.ndarray, low: float = low, high: float = high) -> np.ndarray:
-            s = _checked(score(y[: begin.size]), begin, level)
-            squared = s @ s
-            orders = np.array([value(one, level, low, high) for one in schedules])
-            speed = np.exp((1 - np.array(first)) * start - (1 - orders) * level - unit) / squared
-            return np.append(s / squared, speed)
-
-        solution = solve_ivp(rate, (low, high), state, method="DOP853", rtol=rtol, atol=atol)
+        upper = low >= _HALF
+        solution = solve_ivp(
+            rates.in_logit if upper else rates.in_log_p,
+            (_logit(low), _logit(high)) if upper else (low, high),
+            state,
+            method="DOP853",
+            args=(low, high),
+            rtol=rtol,
+            atol=atol,
+        )
         if not solution.success:
+            at = _log_p(solution.t[-1]) if upper else solution.t[-1]
             raise RuntimeError(
-                f"the path stops at log P = {solution.t[-1]:.6g}, short of {high:.6g}: {solution.message} "
+                f"the path stops at log P = {at:.6g}, short of {levels[levels >= high][0]:.6g}: {solution.message} "
                 "Lower the target if P has a maximum there"
             )
         state, evaluations = solution.y[:, -1], evaluations + solution.nfev
         if high in levels:
             points.append(state)
-    reached = float(log_p(state[: begin.size]))
-    if not abs(reached - levels[-1]) <= 1e-6 * max(1.0, -start):
-        raise ValueError(f"log P is {reached:.9g} at the end, not {levels[-1]:.9g}: score is not the gradient of log_p")
+    reached, last = float(log_p(state[: begin.size])), float(levels[-1])
+    wrong = min(1.0, -2 * math.expm1(last))  # near P = 1 what moves the logit by a nat moves log P by 1-P
+    if not abs(reached - last) <= _MISSED * max(1.0, -start) * wrong:
+        raise ValueError(f"log P is {reached:.9g} at the end, not {last:.9g}: score is not the gradient of log_p")
     table = np.array(points)
-    log_unit = unit - (1 - np.array(first)) * start
+    log_unit = unit - (1 - first) * start
     return Path(levels, table[:, : begin.size], np.log(table[:, begin.size :]) + log_unit, evaluations)
+
+
+def _logit(level: float) -> float:
+    """Log P/(1-P) of log P = level < 0."""
+    return level - math.log(-math.expm1(level))
+
+
+def _log_p(x: float) -> float:
+    """Log P of its logit x >= 0."""
+    return -math.log1p(math.exp(-x))
+
+
+def _length(s: np.ndarray) -> float:
+    """||s||, which is a float also where its square is none."""
+    top = float(np.max(np.abs(s)))
+    return float(np.linalg.norm(s)) if top > _SMALL else top * float(np.linalg.norm(s / top))
 
 
 def _checked(s: np.ndarray, theta: np.ndarray, level: float) -> np.ndarray:
     if np.shape(s) != theta.shape:
         raise ValueError(f"score has shape {np.shape(s)} and theta {theta.shape}: the two must agree")
     if not np.isfinite(s).all() or not np.any(s):
-        raise ValueError(f"score is {s} at log P = {level:.6g}: the path needs a finite score other than 0")
+        raise ValueError(f"score is {shown(s)} at log P = {level:.6g}: the path needs a finite score other than 0")
     return s

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qtheory._arrays import refuse, shown
+from qtheory._numbers import number, numbers
+
 Schedule = float | Callable[[float], float]
 
 
@@ -21,19 +24,21 @@ class Stepwise:
         at: Where q steps, increasing: times or values of log P, whichever the solver passes.
 
     Raises:
-        ValueError: Lengths that do not match, steps that do not increase, or a q outside [0, 1].
+        TypeError: An argument holds no numbers.
+        ValueError: Lengths that do not match, steps that are not finite or do not increase, or a q outside [0, 1].
     """
 
     values: Sequence[float]
     at: Sequence[float]
 
     def __post_init__(self) -> None:
-        if len(self.values) != len(self.at) + 1:
-            raise ValueError(f"{len(self.values)} values of q and {len(self.at)} steps: pass one value more than steps")
-        if any(a >= b for a, b in zip(self.at, self.at[1:], strict=False)):
-            raise ValueError(f"the steps are at {tuple(self.at)}: they must increase")
-        for value in self.values:
-            checked(value)
+        orders, places = numbers("values", self.values), places_of_steps("at", self.at)
+        if orders.ndim != 1:
+            raise ValueError(f"values has shape {orders.shape}: pass a sequence of numbers")
+        if len(orders) != len(places) + 1:
+            raise ValueError(f"{len(orders)} values of q and {len(places)} steps: pass one value more than steps")
+        for q in orders.tolist():
+            checked(q)
 
     def __call__(self, where: float) -> float:
         """The value of q there; at a step itself, the later one."""
@@ -58,7 +63,20 @@ def value(schedule: Schedule, where: float, start: float, end: float) -> float:
 
 
 def checked(q: float) -> float:
-    """A number q in [0, 1] as it is; ValueError otherwise."""
-    if not 0 <= q <= 1:
-        raise ValueError(f"q is {q}: q must lie in [0, 1]")
-    return float(q)
+    """A number q in [0, 1] as it is; TypeError or ValueError otherwise."""
+    order = q if type(q) is float else number("q", q)  # a flow asks for q at every step
+    if not 0 <= order <= 1:
+        raise ValueError(f"q is {order}: q must lie in [0, 1]")
+    return order
+
+
+def places_of_steps(name: str, value: Sequence[float], *, positive: bool = False) -> np.ndarray:
+    """The places (N,) of steps, finite, increasing and on request positive; TypeError or ValueError otherwise."""
+    places = numbers(name, value, "a sequence of numbers")
+    if places.ndim != 1:
+        raise ValueError(f"{name} has shape {places.shape}: pass a sequence of numbers")
+    refuse(np, name, places, ~np.isfinite(places), "the place of a step must be finite")
+    if not (np.diff(places) > 0).all() or (positive and not (places > 0).all()):
+        rule = "they must be positive and increase" if positive else "they must increase"
+        raise ValueError(f"{name} is {shown(tuple(places.tolist()))}: {rule}")
+    return places

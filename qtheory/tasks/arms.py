@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qtheory.tasks.checks import count, index, log_success, parameters
+from qtheory._numbers import count
+from qtheory.tasks.checks import index, log_success, parameters
 from qtheory.tasks.model import Model
 from qtheory.tasks.numerics import log_softmax, logit
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qtheory._arrays import refuse
-from qtheory.tasks.checks import count, float_array, index, log_distribution, log_weights, parameters
+from qtheory._numbers import count
+from qtheory.tasks.checks import float_array, index, log_distribution, log_weights, parameters
 from qtheory.tasks.model import LatentModel
 from qtheory.tasks.numerics import log_sigmoid, log_softmax, logit, softmax_score
 

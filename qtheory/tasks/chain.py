@@ -5,8 +5,9 @@ from functools import cached_property
 
 import numpy as np
 
+from qtheory._numbers import count
 from qtheory.tasks.categorical import SoftmaxAnswers
-from qtheory.tasks.checks import count, index, parameters
+from qtheory.tasks.checks import index, parameters
 from qtheory.tasks.model import LatentModel
 
 

@@ -1,12 +1,12 @@
 """What tasks and models accept, with one-line refusals."""
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
 
-from qtheory._arrays import refuse
+from qtheory._arrays import refuse, shown
+from qtheory._numbers import count
 
 
 def float_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
@@ -25,7 +25,7 @@ def float_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
         ValueError: The number of axes differs or one is empty.
     """
     if not isinstance(value, np.ndarray | np.float64):
-        raise TypeError(f"{name} is {value!r:.60}, a {type(value).__name__}: pass a numpy array of float64")
+        raise TypeError(f"{name} is {shown(value)}, a {type(value).__name__}: pass a numpy array of float64")
     if value.dtype != np.float64:
         raise TypeError(f"{name} has dtype {value.dtype}: pass float64")
     if value.ndim != len(axes) or 0 in value.shape:
@@ -92,38 +92,12 @@ def log_success(value: Any) -> np.ndarray:
         ValueError: At or above 0, -inf or NaN.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.ndarray):
-        raise TypeError(f"log_p0 is {value!r:.60}: pass a number or a numpy array of float64")
+        raise TypeError(f"log_p0 is {shown(value)}: pass a number or a numpy array of float64")
     if isinstance(value, np.ndarray) and value.dtype != np.float64:
         raise TypeError(f"log_p0 has dtype {value.dtype}: pass float64")
     log_p0 = np.asarray(value, dtype=np.float64)
     refuse(np, "log_p0", log_p0, ~((log_p0 < 0) & (log_p0 > -np.inf)), "log p0 must be negative and finite")
     return log_p0
-
-
-def count(name: str, value: Any, least: int) -> int:
-    """Check an integer that has a least value.
-
-    Args:
-        name: The argument's name, for messages.
-        value: What was passed.
-        least: The least that is allowed.
-
-    Returns:
-        It.
-
-    Raises:
-        TypeError: It is no integer.
-        ValueError: It is below the least.
-    """
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None:
-        raise TypeError(f"{name} is {value!r}: pass an integer of at least {least}")
-    if number < least:
-        raise ValueError(f"{name} is {number}: it must be at least {least}")
-    return number
 
 
 def index(name: str, value: Any, size: int) -> int:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from qtheory.tasks.checks import count, log_distribution, log_success, log_weights
+from qtheory._numbers import count
+from qtheory.tasks.checks import log_distribution, log_success, log_weights
 from qtheory.tasks.numerics import log_complement, log_mean, logit
 
 _GAMMA_LIMIT = -32.0  # log p0 below which a Beta law of given relative spread is a Gamma law to double precision

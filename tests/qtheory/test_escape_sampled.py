@@ -115,10 +115,16 @@ def test_bad_arguments_are_refused():
         soft_time(1e-3, 0.3, 0.5, 4, prior=[0.5, 0.5], relative=[1.0, 2.0])
     with pytest.raises(ValueError, match=r"delta times the largest relative weight is 1\.2"):
         soft_time(1e-3, 0.8, 0.5, 4, prior=[0.5, 0.5], relative=[0.5, 1.5])
-    with pytest.raises(ValueError, match=r"prior has shape \(2,\) and the weights \(3,\)"):
+    with pytest.raises(ValueError, match=r"prior has shape \(2,\) and w \(3,\)"):
         mean_power([0.5, 0.5], [0.1, 0.2, 0.3], 0.5, 4)
-    with pytest.raises(ValueError, match="prior is no distribution"):
+    with pytest.raises(ValueError, match=r"the sum of prior is 1\.1: its last axis must sum to 1"):
         mean_power([0.5, 0.6], [0.1, 0.2], 0.5, 4)
-    with pytest.raises(ValueError, match="they must be non-negative and finite"):
-        mean_power([0.5, 0.5], [-0.1, 0.2], 0.5, 4)
+    with pytest.raises(ValueError, match=r"w\[0\] is -0\.5: a weight must be non-negative and finite"):
+        mean_power([0.5, 0.5], [-0.5, 0.5], 0.5, 4)
+    for w, message in (
+        ([1e-310, 0.5], r"w\[0\] is 1e-310: pass 0, or a weight of at least 1e-305"),
+        ([0.5, 1e308], r"w\[1\] is 1e\+308: the sum of 4 such weights is no float"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            mean_power([0.5, 0.5], w, 0.5, 4)
     assert mean_power([0.5, 0.5], [0.0, 0.0], 0.5, 4) == 0

@@ -91,7 +91,7 @@ def test_time_adds_up_along_the_path_and_falls_in_q(log10_p0, u, v, q, other):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0.0, 0.5, 0.5), r"p0 is 0\.0: pass p0 in \[2\.2e-308, 1\), or log p0 to go lower"),
+        ((0.0, 0.5, 0.5), r"p0 is 0\.0: pass p0 in \[2\.2e-308, 1\); log_sigmoid_time goes lower"),
         (([0.1, math.nan], 0.5, 0.5), r"p0\[1\] is nan"),
         ((0.1, 1.0, 0.5), r"delta is 1\.0: pass a probability strictly between 0 and 1"),
         ((0.6, 0.5, 0.5), r"p0 is 0\.6: the start lies above delta"),

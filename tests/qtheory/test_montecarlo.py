@@ -129,6 +129,28 @@ def test_standard_errors_are_those_of_repetitions():
         np.testing.assert_allclose(values.std(0, ddof=1), np.sqrt((errors**2).mean(0)), rtol=0.15)
 
 
+def test_few_draws_have_the_sample_s_variance():
+    """Of the estimates themselves, made anew from the pools that were drawn: over N - 1, not over N."""
+    model = FixedAnswers(np.log([0.9, 0.4, 0.1]))
+    task, drawn = model.task(np.log([0.5, 0.3, 0.2])), []
+
+    def weights(log_w: np.ndarray) -> Coefficients:
+        drawn.append(log_w)
+        return Coefficients(np.exp(log_w), np.exp(log_w))
+
+    for pools in (2, 3, 7):
+        drawn.clear()
+        simulated = simulate(task, weights, {}, 4, pools, np.random.default_rng(pools))
+        [log_w] = drawn
+        # Every weight is another rationale's, whose prior score is e_z - p.
+        scores = np.eye(3)[np.argmin(np.abs(log_w[..., None] - model.fixed_log_w), axis=-1)] - [0.5, 0.3, 0.2]
+        estimates = -np.einsum("nm,nmd->nd", np.exp(log_w), scores) / 4
+        deviations = estimates - estimates.mean(0)
+        assert simulated.variance == pytest.approx((deviations**2).sum() / (pools - 1), rel=1e-12)
+        np.testing.assert_allclose(simulated.mean_error**2, (deviations**2).sum(0) / (pools - 1) / pools, rtol=1e-11)
+        assert simulated.second_moment == pytest.approx((estimates**2).sum() / pools, rel=1e-12)
+
+
 def test_blocks_and_batches_change_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch):
     def run(cells: int, block: int) -> montecarlo.SampledMoments:
         monkeypatch.setattr(montecarlo, "_CELLS", cells)
