@@ -176,3 +176,55 @@ def tables(*, out: Path | None = None, data: Path = DATA) -> None:
         from figures.command import tables_command
 
     tables_command(out, data)
+
+
+@app.command
+def claims(
+    *labels: str,
+    quick: Annotated[bool, Flag] = False,
+    json: Path | None = None,
+    page: Path | None = None,
+) -> int:
+    """Check claims as `qtheory verify` does, with the trained transformer's runs as further evidence.
+
+    Args:
+        labels: The claims' labels, quoted, for example "QC-4"; by default all claims.
+        quick: Check fewer and smaller cases, and leave the transformer's runs out.
+        json: A JSON file to write as well: one record a claim.
+        page: A Markdown file to write as well, as docs/claims.md.
+    """
+    with importing(PROGRAM):
+        from figures.claims import CLAIMS
+        from qtheory.claims.command import verify_command
+
+    return verify_command(PROGRAM, CLAIMS, labels, quick=quick, json=json, page=page)
+
+
+@app.command
+def accuracy(*, quick: Annotated[bool, Flag] = False, json: Path | None = None) -> int:
+    """Compare the exact moments with 50-digit references and print the largest errors, in about a minute.
+
+    The exit status is 1 if one is larger than the documentation of `qtheory.exact.moments` promises.
+
+    Args:
+        quick: A smaller grid, in seconds.
+        json: A JSON file to write as well.
+    """
+    with importing(PROGRAM):
+        from figures.exact.command import accuracy_command
+
+    return accuracy_command(json, quick=quick)
+
+
+@app.command
+def speed(*, quick: Annotated[bool, Flag] = False, json: Path | None = None) -> None:
+    """Time the exact moments on one core, and estimate what simulation would take for the same accuracy.
+
+    Args:
+        quick: Fewer repeats on a smaller grid, in seconds.
+        json: A JSON file to write as well.
+    """
+    with importing(PROGRAM):
+        from figures.exact.command import speed_command
+
+    speed_command(json, quick=quick)

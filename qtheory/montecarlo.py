@@ -15,7 +15,7 @@ from qtheory._arrays import shown
 from qtheory._numbers import count
 from qtheory.estimators import Coefficients, Estimator, get
 from qtheory.estimators.checks import generator
-from qtheory.tasks.finite import FiniteTask
+from qtheory.models.finite import FiniteTask
 
 _CELLS = 2**20  # samples, and entries of the pools' tallies over rationales, that are held at once
 _BLOCK = 2**22  # numbers of a block of estimates (N, d); the first block's mean centres all
@@ -83,7 +83,7 @@ def simulate(
             the estimator.
     """
     if not isinstance(task, FiniteTask):
-        raise TypeError(f"task is {shown(task)}, a {type(task).__name__}: pass a qtheory.tasks.FiniteTask")
+        raise TypeError(f"task is {shown(task)}, a {type(task).__name__}: pass a qtheory.models.FiniteTask")
     if not (isinstance(estimator, Estimator) or callable(estimator)):
         estimator = get(estimator)
     if not isinstance(params, Mapping):

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from figures.claims.testbed import AdamRuns, MissingEvidence, adam_runs
 from figures.names import listed, power
 from figures.plots.palette import line_style
 from figures.study_data import DATA, ESCAPED, Row, read_study
-from qtheory.claims.testbed import AdamRuns, MissingData, adam_runs
 from qtrain.errors import UserError
 
 EPS_MARKERS = ("o", "s", "^", "D", "v")
@@ -75,7 +75,7 @@ def compute(folder: Path = DATA) -> AdamTestbed:
     }
     try:
         return AdamTestbed(adam_runs(folder), cases)
-    except MissingData as error:
+    except MissingEvidence as error:
         raise UserError(str(error)) from None
 
 

@@ -11,7 +11,7 @@ from figures.names import power
 from figures.plots.curves import Q
 from figures.plots.palette import line_style
 from figures.study_data import DATA
-from qtheory.claims.adam_iterations import LEVEL, sigmoid_steps
+from qtheory.claims.support.adam_iterations import LEVEL, sigmoid_steps
 from qtheory.escape.adam import adam_time, critical_q
 from qtheory.flow import Adam
 

@@ -13,9 +13,9 @@ from figures.names import listed
 from figures.plots.curves import REFERENCE, curve
 from figures.plots.palette import line_style
 from figures.study_data import DATA
-from qtheory.claims.baselines import alike, chain, loo_ratio, one_right, weighted_ratio
+from qtheory.claims.support.baselines import alike, chain, loo_ratio, one_right, weighted_ratio
 from qtheory.exact import baseline_multiplier
-from qtheory.tasks import FiniteTask
+from qtheory.models import FiniteTask
 
 SAMPLES = 32
 ORDER = 0.25

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from figures.names import listed
 from figures.plots.curves import REFERENCE
 from figures.study_data import DATA
-from qtheory.claims.alignment import GRID, adaptive_alignment, fixed_alignments, rule_alignment
-from qtheory.claims.qc_5 import MIXED
+from qtheory.claims.own.qc_5 import MIXED
+from qtheory.claims.support.alignment import GRID, adaptive_alignment, fixed_alignments, rule_alignment
 from qtheory.estimators import best_q
 
 RHO = (1.0, 10.0, 100.0)

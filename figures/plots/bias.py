@@ -12,7 +12,7 @@ from figures.plots.curves import REFERENCE, Q, curve
 from figures.plots.palette import MARKERS
 from figures.study_data import DATA
 from qtheory.exact import moments
-from qtheory.tasks import FiniteTask
+from qtheory.models import FiniteTask
 
 ORDER = 0.5
 """The q of panel a."""

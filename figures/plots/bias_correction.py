@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from figures.names import listed, power
 from figures.plots.palette import line_style
 from figures.study_data import DATA
-from qtheory.claims.enumerated import enumerated
-from qtheory.claims.slope import fitted_slope
+from qtheory.claims.support.enumerated import enumerated
+from qtheory.claims.support.slope import fitted_slope
 from qtheory.estimators import delta, garl, jackknife, u_series
-from qtheory.tasks import FixedAnswers, Likelihoods, bernoulli, two_level
+from qtheory.models import FixedAnswers, Likelihoods, bernoulli, two_level
 
 Q = 0.75
 SAMPLES = 2 ** np.arange(1, 10)

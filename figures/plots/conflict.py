@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from figures.names import power
 from figures.study_data import DATA
 from qtheory.flow import escape, velocity
-from qtheory.tasks import AngledSigmoids
+from qtheory.models import AngledSigmoids
 
 DELTA = 0.5
 Q = np.linspace(0, 1, 11)

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from figures.names import listed
 from figures.plots.curves import REFERENCE, Q, curve
 from figures.study_data import DATA
-from qtheory.claims.prop_b_1 import excess, second_order
-from qtheory.tasks import log_normal
+from qtheory.claims.paper.prop_b_1 import excess, second_order
+from qtheory.models import log_normal
 
 MEAN = 0.01
 EXAMPLES = 400

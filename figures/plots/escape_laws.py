@@ -14,7 +14,7 @@ from figures.plots import escape_exponents
 from figures.plots.palette import line_style
 from figures.plots.slopes import common_slope
 from figures.study_data import DATA
-from qtheory.claims.qc_1 import PRIOR, RELATIVE
+from qtheory.claims.own.qc_1 import PRIOR, RELATIVE
 from qtheory.escape import family, hard_time, log_family_times, log_sigmoid_time, soft_time
 
 Q = (0.0, 0.25, 0.5, 0.75, 1.0)

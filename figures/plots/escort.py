@@ -11,8 +11,8 @@ from figures.names import listed, power
 from figures.plots.curves import REFERENCE
 from figures.study_data import DATA
 from qtheory import tsallis
-from qtheory.claims.cor_b_3 import expected_score
-from qtheory.claims.thm_3_1 import LABELS, minimiser
+from qtheory.claims.paper.cor_b_3 import expected_score
+from qtheory.claims.paper.thm_3_1 import LABELS, minimiser
 
 FOUND = (0.15, 0.3, 0.5, 0.75, 1.0)
 """Values of q at which the minimiser is searched for."""

@@ -11,9 +11,9 @@ from figures.names import listed, power
 from figures.plots.curves import REFERENCE, Q, curve
 from figures.plots.palette import line_style
 from figures.study_data import DATA
-from qtheory.claims.qc_7 import floor
+from qtheory.claims.own.qc_7 import floor
 from qtheory.exact import moments
-from qtheory.tasks import FiniteTask, FixedAnswers
+from qtheory.models import FiniteTask, FixedAnswers
 
 SAMPLES = 32
 REWARDS = {"grpo": "GRPO", "dr_grpo": "Dr. GRPO", "reward_rloo": "RLOO", "maxrl": "MaxRL", "star": "STaR"}

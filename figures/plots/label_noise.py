@@ -14,7 +14,7 @@ from figures.names import power
 from figures.plots.palette import line_style
 from figures.study_data import DATA
 from qtheory.escape import contamination_time, equilibrium, sigmoid_time
-from qtheory.tasks import NoisyLabels, Sigmoid
+from qtheory.models import NoisyLabels, Sigmoid
 
 FLIPS = (0.05, 0.1, 0.2, 0.4)
 FLIP, START = 0.2, 1e-4

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from figures.names import listed, power
 from figures.plots.curves import REFERENCE, Q, curve
 from figures.study_data import DATA
-from qtheory.claims.qc_1 import PRIOR, RELATIVE
+from qtheory.claims.own.qc_1 import PRIOR, RELATIVE
 from qtheory.escape import hard_time, increment_exponents, mean_power, soft_time
 
 SAMPLES = 32

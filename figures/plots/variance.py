@@ -12,7 +12,7 @@ from figures.names import power
 from figures.plots.curves import REFERENCE, curve
 from figures.study_data import DATA
 from qtheory.exact import moments
-from qtheory.tasks import FiniteTask, FixedAnswers
+from qtheory.models import FiniteTask, FixedAnswers
 
 SHOWN = (0.0, 0.25, 0.5, 0.75)
 """At q = 1 one right rationale leaves the plug-in no noise but that of pools without it."""

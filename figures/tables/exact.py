@@ -8,7 +8,7 @@ from figures.markdown import table
 from figures.study_data import DATA
 from qtrain.errors import UserError
 
-COMMANDS = {"exact_accuracy": "qtheory accuracy", "exact_speed": "qtheory bench"}
+COMMANDS = {"exact_accuracy": "python -m figures accuracy", "exact_speed": "python -m figures speed"}
 """What makes each data file, with --json figures/data/NAME.json."""
 
 

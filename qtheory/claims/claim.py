@@ -1,8 +1,10 @@
 """What a claim is, what its check returns, and when the two agree."""
 
+import difflib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, get_args
 
 import numpy as np
@@ -100,6 +102,10 @@ class Evidence:
         return any(comparison.relation == "!=" for comparison in self.comparisons)
 
 
+class MissingEvidence(ValueError):
+    """A file that a check reads is missing or holds something else; the message names the command that makes it."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A statement with the verdict that its check must bear out.
@@ -170,3 +176,43 @@ def verify(claim: Claim, *, quick: bool = False) -> Verification:
     start = time.perf_counter()
     evidence = (claim.quick if quick and claim.quick else claim.check)()
     return Verification(claim, evidence, time.perf_counter() - start)
+
+
+def by_label(claims: Iterable[Claim]) -> Mapping[str, Claim]:
+    """A read-only mapping from labels to claims.
+
+    Args:
+        claims: In the order in which tables show them.
+
+    Returns:
+        The mapping.
+
+    Raises:
+        ValueError: Two share a label.
+    """
+    labels: dict[str, Claim] = {}
+    for claim in claims:
+        if claim.label in labels:
+            raise ValueError(f"claim {claim.label!r} is registered twice: merge the two")
+        labels[claim.label] = claim
+    return MappingProxyType(labels)
+
+
+def find(label: str, claims: Mapping[str, Claim]) -> Claim:
+    """Look a claim up.
+
+    Args:
+        label: Its registered label.
+        claims: All claims by label.
+
+    Returns:
+        The claim.
+
+    Raises:
+        ValueError: No such label; the nearest is given.
+    """
+    if label in claims:
+        return claims[label]
+    near = difflib.get_close_matches(label, claims, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(repr(known) for known in claims)}"
+    raise ValueError(f"unknown claim {label!r}; {hint}")

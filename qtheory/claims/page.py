@@ -15,8 +15,10 @@ Bounds are relative (rel.) to the predicted value or absolute (abs.).
 This page is written by
 
 ```sh
-qtheory verify --page docs/claims.md
+python -m figures claims --page docs/claims.md
 ```
+
+which adds the trained transformer's runs to the evidence of QC-4 and QC-6; `qtheory verify` leaves those out.
 """
 
 

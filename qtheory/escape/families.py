@@ -14,7 +14,7 @@ from qtheory._numbers import numbers, order, positive, single, vector
 from qtheory.escape._inputs import Floats, log_start_and_target
 from qtheory.escape.exponent import increment_exponents
 from qtheory.flow import follow
-from qtheory.tasks import FixedAnswers, Model, Sigmoid, SigmoidAnswers, SoftmaxAnswers, SoftmaxArms, TwoHopChain
+from qtheory.models import FixedAnswers, Model, Sigmoid, SigmoidAnswers, SoftmaxAnswers, SoftmaxArms, TwoHopChain
 
 _RELATIVE = np.array([0.5, 1.0, 1.5])  # w/p0 of the three rationales of equal prior in the latent families
 _FIXED_W = np.array([1.0, 0.5, 0.0, 0.0])  # of the family whose rationales alone learn

@@ -8,7 +8,7 @@ import numpy as np
 
 from qtheory._arrays import refuse, shown
 from qtheory._numbers import together
-from qtheory.tasks.finite import FiniteTask
+from qtheory.models.finite import FiniteTask
 
 
 def known_form(form: str, forms: Sequence[str]) -> None:
@@ -60,5 +60,5 @@ def cells(**arrays: np.ndarray) -> tuple[tuple[int, ...], list[np.ndarray]]:
 def finite_task(name: str, value: Any) -> FiniteTask:
     """Check for a finite task; TypeError otherwise."""
     if not isinstance(value, FiniteTask):
-        raise TypeError(f"{name} is {shown(value)}, a {type(value).__name__}: pass a qtheory.tasks.FiniteTask")
+        raise TypeError(f"{name} is {shown(value)}, a {type(value).__name__}: pass a qtheory.models.FiniteTask")
     return value

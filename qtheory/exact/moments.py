@@ -17,7 +17,7 @@ from qtheory.exact.rewards import REWARDS, reward_moments
 from qtheory.exact.rloo import baseline_products
 from qtheory.exact.transforms import Transforms
 from qtheory.exact.u_series import u_series_moments
-from qtheory.tasks.finite import FiniteTask
+from qtheory.models.finite import FiniteTask
 
 FORMS = ("plugin", "rloo", "paft", "jackknife", "delta", "u_series", *REWARDS)
 _CHUNK = 1_000_000  # numbers in one temporary array

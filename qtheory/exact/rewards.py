@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qtheory.exact.binomial import binomial
-from qtheory.tasks.finite import FiniteTask
+from qtheory.models.finite import FiniteTask
 
 Count = np.ndarray
 _ROUNDING = 1e-13

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from qtheory.exact.laplace import lattice
-from qtheory.tasks.finite import FiniteTask
+from qtheory.models.finite import FiniteTask
 
 # Up to here the transforms are taken about those of a constant weight; beyond, little is left to cancel.
 _NEAR = 0.5

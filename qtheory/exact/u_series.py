@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import betainc, betaincc, gammaln
 
 from qtheory.exact.plugin import PlugIn
-from qtheory.tasks.finite import FiniteTask
+from qtheory.models.finite import FiniteTask
 
 LARGEST = 4096
 _CHUNK = 1_000_000  # numbers in one temporary array

@@ -114,7 +114,7 @@ def follow(
     """Follow one example's flow from theta until P reaches each target.
 
     With the default tolerances the times are within 1e-9 relative, for targets as near to P = 1 as log P = -1e-100 too.
-    Near P = 1 that takes a score and a log P that keep their relative precision, as the models of `qtheory.tasks` do;
+    Near P = 1 that takes a score and a log P that keep their relative precision, as the models of `qtheory.models` do;
     in e_y - softmax(theta), 1 - P has only the digits that rounding P leaves it.
 
     Args:

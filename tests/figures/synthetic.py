@@ -285,7 +285,7 @@ EXACT = {
         "machine": {"processor": "x86_64", "cores used": "1"},
     },
 }
-"""What `qtheory accuracy` and `qtheory bench` write."""
+"""What `python -m figures accuracy` and `python -m figures speed` write."""
 
 
 _MADE = {

@@ -20,7 +20,7 @@ def test_numbers(data_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "missing; `qtheory accuracy --json "),
+        (None, "missing; `python -m figures accuracy --json "),
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
         (json.dumps(EXACT["exact_accuracy"] | {"quick": True}), "holds a quick run"),

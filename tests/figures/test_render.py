@@ -21,7 +21,7 @@ def test_files_have_the_same_bytes_in_another_process_and_under_other_settings(
     data_folder: Path, tmp_path: Path
 ) -> None:
     names = ["cold_start", "adam_testbed", "bias", "factorisations"]  # of data and of formulas, plain and schematic
-    words = [sys.executable, "-m", "figures", *names, "--data", str(data_folder), "--out", str(tmp_path)]
+    words = [sys.executable, "-m", "figures", "plot", *names, "--data", str(data_folder), "--out", str(tmp_path)]
     other = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONHASHSEED": "7"})
     with mpl.rc_context({"font.size": 20, "svg.hashsalt": "other"}):
         here = figure_files(names, data_folder)

@@ -108,7 +108,7 @@ def test_every_table_says_what_made_it(name: str, data_folder: Path) -> None:
         assert "made by `python tests/qtrain/report_speed.py --json" in text
         return
     if name.startswith("exact_"):
-        assert f"made by `qtheory {name.replace('exact_speed', 'bench').removeprefix('exact_')} --json" in text
+        assert f"made by `python -m figures {name.removeprefix('exact_')} --json" in text
         return
     assert f"made by `python -m figures run {name}` at commit `0123456789ab`" in text
     assert "x86_64, 2 cores" in text

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from synthetic import ADAM_BUDGET, ADAM_FLOOR, SEEDS, studies, write_studies
 
+from figures.claims.testbed import MissingEvidence, adam_runs, study_rows
 from figures.plots import adam_testbed, warm_start
-from qtheory.claims.testbed import MissingData, adam_runs, study_rows
 
 
 def test_runs_that_obey_the_law_lie_on_it(data_folder: Path) -> None:
@@ -69,17 +69,17 @@ def test_a_diverged_run_counts_as_no_success(tmp_path: Path) -> None:
 
 def test_missing_data_name_the_command(tmp_path: Path) -> None:
     with pytest.raises(
-        MissingData, match=r"adam_epsilon.json: no data of the study adam_epsilon; `python -m figures run adam_"
+        MissingEvidence, match=r"adam_epsilon.json: no data of the study adam_epsilon; `python -m figures run adam_"
     ):
         study_rows("adam_epsilon", tmp_path)
     data = studies()
     write_studies(tmp_path, data)
     (tmp_path / "escape_exponents.json").write_text(json.dumps(data["escape_exponents"] | {"study": "other"}))
-    with pytest.raises(MissingData, match="no data of the study escape_exponents"):
+    with pytest.raises(MissingEvidence, match="no data of the study escape_exponents"):
         adam_runs(tmp_path)
     data["escape_exponents"]["rows"] = [
         row for row in data["escape_exponents"]["rows"] if not ("score_norm" in row and row["p0_wanted"] == 1e-5)
     ]
     write_studies(tmp_path, data)
-    with pytest.raises(MissingData, match=r"no \|\|s\|\|\^2 from the start \(base, p0\) \(0, 1e-05\)"):
+    with pytest.raises(MissingEvidence, match=r"no \|\|s\|\|\^2 from the start \(base, p0\) \(0, 1e-05\)"):
         adam_runs(tmp_path)

@@ -21,22 +21,21 @@ from qtheory.claims import (
     Evidence,
     Verification,
     by_label,
-    get,
-    prop_d_2,
-    qc_r,
-    thm_5_1,
     verify,
 )
+from qtheory.claims.claim import find
+from qtheory.claims.own import qc_r
 from qtheory.claims.page import heading, overview
-from qtheory.claims.reference import LatentModel, floats, gradient, loss
-from qtheory.claims.symbolic import vanishes
+from qtheory.claims.paper import prop_d_2, thm_5_1
+from qtheory.claims.support.reference import LatentModel, floats, gradient, loss
+from qtheory.claims.support.symbolic import vanishes
 from qtheory.escape import contamination_time, family, hard_time, log_sigmoid_time, sigmoid_time
 from qtheory.escape.adam import adam_time, critical_q
 from qtheory.escape.contamination import sigmoid_norm
 from qtheory.exact import Moments, baseline_multiplier, moments
 from qtheory.exact.rewards import REWARDS, RewardMoments, reward_moments
 from qtheory.flow import Escape, Stepwise, Velocity, escape, follow, velocity
-from qtheory.tasks import FiniteTask
+from qtheory.models import FiniteTask
 
 REPOSITORY = Path(qtheory.__file__).parent.parent
 PAPER_LABELS = [
@@ -98,7 +97,7 @@ def test_the_papers_labels_are_those_of_its_specification(shared_data: Path):
 def test_no_claim_goes_without_its_place_in_the_docs():
     page = (REPOSITORY / "docs" / "claims.md").read_text(encoding="utf-8")
     missing = [label for label, claim in CLAIMS.items() if heading(claim) not in page]
-    assert not missing, "run `qtheory verify --page docs/claims.md` and commit it"
+    assert not missing, "run `python -m figures claims --page docs/claims.md` and commit it"
     assert "\n".join(overview(CLAIMS.values())) in page
     assert page.count("\n## ") == len(CLAIMS)
 
@@ -267,34 +266,34 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ("Thm 3.1", "qtheory.tsallis.escort", lambda a, q: escort_ours(a, np.sqrt(q))),
         ("Cor B.2", "qtheory.tsallis.escort", lambda a, q: escort_ours(a, np.sqrt(q))),
         ("Prop 4.1", "qtheory.tsallis.amplification_from_log", lambda p, q: amplification_ours(p, q * (2 - q))),
-        ("Prop 6.2", "qtheory.claims.prop_6_2.garl", own_mean_as_baseline),
-        ("Sec 6.1.1", "qtheory.claims.sec_6_1_1.garl", doubled),
-        ("Sec 6.1.1", "qtheory.claims.sec_6_1_1.garl", multiplied_by_m_to_the_q),
-        ("Prop D.2", "qtheory.claims.prop_d_2.garl", doubled),
-        ("Prop D.2", "qtheory.claims.prop_d_2.paft_from_counts", normalised),
-        ("Prop D.2", "qtheory.claims.prop_d_2.paft_from_counts", of_the_models_p),
-        ("Prop D.3", "qtheory.claims.prop_d_3.paft_from_counts", normalised),
-        ("QC-2", "qtheory.claims.qc_2.jackknife", all_left_out),
-        ("QC-2", "qtheory.claims.qc_2.delta", variance_alone),
-        ("QC-3", "qtheory.claims.qc_3.u_series", powers_of_the_mean),
-        ("Prop A.1", "qtheory.tasks.examples.loss_from_log", lambda log_p, _q: tsallis.loss_from_log(log_p, 1.0)),
-        ("Prop A.1", "qtheory.claims.prop_a_1.moments", as_form("dr_grpo")),
+        ("Prop 6.2", "qtheory.claims.paper.prop_6_2.garl", own_mean_as_baseline),
+        ("Sec 6.1.1", "qtheory.claims.paper.sec_6_1_1.garl", doubled),
+        ("Sec 6.1.1", "qtheory.claims.paper.sec_6_1_1.garl", multiplied_by_m_to_the_q),
+        ("Prop D.2", "qtheory.claims.paper.prop_d_2.garl", doubled),
+        ("Prop D.2", "qtheory.claims.paper.prop_d_2.paft_from_counts", normalised),
+        ("Prop D.2", "qtheory.claims.paper.prop_d_2.paft_from_counts", of_the_models_p),
+        ("Prop D.3", "qtheory.claims.paper.prop_d_3.paft_from_counts", normalised),
+        ("QC-2", "qtheory.claims.own.qc_2.jackknife", all_left_out),
+        ("QC-2", "qtheory.claims.own.qc_2.delta", variance_alone),
+        ("QC-3", "qtheory.claims.own.qc_3.u_series", powers_of_the_mean),
+        ("Prop A.1", "qtheory.models.examples.loss_from_log", lambda log_p, _q: tsallis.loss_from_log(log_p, 1.0)),
+        ("Prop A.1", "qtheory.claims.paper.prop_a_1.moments", as_form("dr_grpo")),
         ("Cor B.3", "qtheory.tsallis.log_q", lambda p, q: log_q_ours(p, np.asarray(q) ** 2)),
         ("Cor B.3", "qtheory.tsallis.escort", lambda a, q: escort_ours(a, np.sqrt(q))),
         ("Prop B.1", "qtheory.tsallis.loss", lambda p, q: loss_ours(p, np.asarray(q) ** 2)),
-        ("Eq 7-9", "qtheory.claims.eq_7_9.garl", doubled),
-        ("Eq 7-9", "qtheory.claims.eq_7_9.garl", with_baseline),
-        ("Thm 6.1", "qtheory.claims.thm_6_1.moments", with_half_the_draws),
-        ("Thm 6.1", "qtheory.claims.mean_field.moments", with_half_the_draws),
-        ("Prop D.4", "qtheory.claims.prop_d_4.moments", as_form("plugin")),
-        ("QC-1", "qtheory.claims.qc_1.moments", with_half_the_draws),
-        ("QC-1", "qtheory.claims.qc_1.hard_time", lambda p0, delta, q, _samples: sigmoid_time(p0, delta, q)),
-        ("QC-1", "qtheory.claims.qc_1.hard_time", lambda *given: 2 * hard_time(*given)),
-        ("QC-6", "qtheory.claims.qc_6.adam_time", with_the_norm_for_its_square),
-        ("QC-6", "qtheory.claims.qc_6.critical_q", lambda *given: np.minimum(critical_q(*given) + 0.01, 1)),
-        ("QC-6", "qtheory.claims.qc_6.adam_time", epsilon_inside_the_root),
-        ("QC-4", "qtheory.claims.qc_4.baseline_multiplier", lambda t, q, M: baseline_multiplier(t, q, M // 2 + 1)),
-        ("QC-4", "qtheory.claims.baselines.garl_weighted", with_lengths),
+        ("Eq 7-9", "qtheory.claims.paper.eq_7_9.garl", doubled),
+        ("Eq 7-9", "qtheory.claims.paper.eq_7_9.garl", with_baseline),
+        ("Thm 6.1", "qtheory.claims.paper.thm_6_1.moments", with_half_the_draws),
+        ("Thm 6.1", "qtheory.claims.support.mean_field.moments", with_half_the_draws),
+        ("Prop D.4", "qtheory.claims.paper.prop_d_4.moments", as_form("plugin")),
+        ("QC-1", "qtheory.claims.own.qc_1.moments", with_half_the_draws),
+        ("QC-1", "qtheory.claims.own.qc_1.hard_time", lambda p0, delta, q, _samples: sigmoid_time(p0, delta, q)),
+        ("QC-1", "qtheory.claims.own.qc_1.hard_time", lambda *given: 2 * hard_time(*given)),
+        ("QC-6", "qtheory.claims.own.qc_6.adam_time", with_the_norm_for_its_square),
+        ("QC-6", "qtheory.claims.own.qc_6.critical_q", lambda *given: np.minimum(critical_q(*given) + 0.01, 1)),
+        ("QC-6", "qtheory.claims.own.qc_6.adam_time", epsilon_inside_the_root),
+        ("QC-4", "qtheory.claims.own.qc_4.baseline_multiplier", lambda t, q, M: baseline_multiplier(t, q, M // 2 + 1)),
+        ("QC-4", "qtheory.claims.support.baselines.garl_weighted", with_lengths),
         (
             "QC-4",
             "qtheory.estimators.garl_weighted._gain",
@@ -302,30 +301,30 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ),
         (
             "QC-5",
-            "qtheory.claims.qc_5.best_q",
+            "qtheory.claims.own.qc_5.best_q",
             lambda log_p, samples, rho: estimators.best_q(log_p, samples, 1.2 * rho),
         ),
         (
             "QC-5",
-            "qtheory.claims.qc_5.best_q",
+            "qtheory.claims.own.qc_5.best_q",
             lambda log_p, samples, rho: estimators.best_q(log_p, samples, 0.8 * rho),
         ),
-        ("QC-5", "qtheory.claims.alignment.moments", with_half_the_draws),
-        ("QC-5", "qtheory.claims.alignment.best_q", lambda *given: 1 - estimators.best_q(*given)),
-        ("QC-7", "qtheory.claims.qc_7.moments", with_half_the_draws),
-        ("Eq 6", "qtheory.claims.eq_6.velocity", with_q_squared),
-        ("Thm 5.1", "qtheory.claims.thm_5_1.velocity", with_q_squared),
-        ("Thm 5.1", "qtheory.claims.thm_5_1.log_times", by_the_norm_of_the_score),
-        ("Thm 5.2", "qtheory.claims.thm_5_2.escape", stalled),
-        ("Thm 5.2", "qtheory.claims.thm_5_2.log_sigmoid_time", lambda x, d, q: log_sigmoid_time(x, d, q**2)),
-        ("App C.1", "qtheory.claims.app_c_1.sigmoid_time", lambda p0, d, q: sigmoid_time(p0, d, q**2)),
-        ("Prop C.1", "qtheory.claims.prop_c_1.sigmoid_time", lambda p0, d, q: sigmoid_time(p0, d, q**2)),
-        ("Prop C.2", "qtheory.claims.prop_c_2.equilibrium", lambda e, q: (e / (1 - e)) ** (1 / q)),
-        ("Prop C.2", "qtheory.claims.prop_c_2.contamination_time", with_the_norm_itself),
-        ("v2", "qtheory.claims.v2.Stepwise", lambda values, at: Stepwise(values[::-1], at)),
-        ("v2", "qtheory.claims.v2.Stepwise", half_at_first),
-        ("QC-R", "qtheory.claims.qc_r.FAST", {**qc_r.FAST, "grpo": by_the_samples_std}),
-        ("QC-R", "qtheory.claims.qc_r.FAST", {**qc_r.FAST, "reward_rloo": estimators.dr_grpo}),
+        ("QC-5", "qtheory.claims.support.alignment.moments", with_half_the_draws),
+        ("QC-5", "qtheory.claims.support.alignment.best_q", lambda *given: 1 - estimators.best_q(*given)),
+        ("QC-7", "qtheory.claims.own.qc_7.moments", with_half_the_draws),
+        ("Eq 6", "qtheory.claims.paper.eq_6.velocity", with_q_squared),
+        ("Thm 5.1", "qtheory.claims.paper.thm_5_1.velocity", with_q_squared),
+        ("Thm 5.1", "qtheory.claims.paper.thm_5_1.log_times", by_the_norm_of_the_score),
+        ("Thm 5.2", "qtheory.claims.paper.thm_5_2.escape", stalled),
+        ("Thm 5.2", "qtheory.claims.paper.thm_5_2.log_sigmoid_time", lambda x, d, q: log_sigmoid_time(x, d, q**2)),
+        ("App C.1", "qtheory.claims.paper.app_c_1.sigmoid_time", lambda p0, d, q: sigmoid_time(p0, d, q**2)),
+        ("Prop C.1", "qtheory.claims.paper.prop_c_1.sigmoid_time", lambda p0, d, q: sigmoid_time(p0, d, q**2)),
+        ("Prop C.2", "qtheory.claims.paper.prop_c_2.equilibrium", lambda e, q: (e / (1 - e)) ** (1 / q)),
+        ("Prop C.2", "qtheory.claims.paper.prop_c_2.contamination_time", with_the_norm_itself),
+        ("v2", "qtheory.claims.paper.v2.Stepwise", lambda values, at: Stepwise(values[::-1], at)),
+        ("v2", "qtheory.claims.paper.v2.Stepwise", half_at_first),
+        ("QC-R", "qtheory.claims.own.qc_r.FAST", {**qc_r.FAST, "grpo": by_the_samples_std}),
+        ("QC-R", "qtheory.claims.own.qc_r.FAST", {**qc_r.FAST, "reward_rloo": estimators.dr_grpo}),
         (
             "QC-R",
             "qtheory.exact.rewards.REWARDS",
@@ -460,10 +459,10 @@ def test_duplicates_and_unknown_labels_are_refused():
     with pytest.raises(ValueError, match=r"'Prop 4\.1' is registered twice"):
         by_label([CLAIMS["Prop 4.1"], CLAIMS["Eq 1-3"], CLAIMS["Prop 4.1"]])
     with pytest.raises(ValueError, match=r"unknown claim 'prop4\.1'; did you mean 'Prop 4\.1'\?"):
-        get("prop4.1")
+        find("prop4.1", CLAIMS)
     with pytest.raises(ValueError, match=r"valid are: 'Eq 1-3', 'Prop A\.1'"):
-        get("zzzz")
-    assert get("Prop 4.1") is CLAIMS["Prop 4.1"]
+        find("zzzz", CLAIMS)
+    assert find("Prop 4.1", CLAIMS) is CLAIMS["Prop 4.1"]
 
 
 def test_a_check_is_timed():

@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 
 from qtheory import tsallis
 from qtheory.escape import contamination_time, equilibrium
-from qtheory.tasks import NoisyLabels, Sigmoid
+from qtheory.models import NoisyLabels, Sigmoid
 
 REALS = MPContext()
 REALS.dps = 60

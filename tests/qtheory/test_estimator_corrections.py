@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mpf
 
-from qtheory.claims.enumerated import compositions, enumerated
+from qtheory.claims.support.enumerated import compositions, enumerated
 from qtheory.estimators import Coefficients, delta, garl, jackknife, u_series
-from qtheory.tasks import SigmoidAnswers
+from qtheory.models import SigmoidAnswers
 
 CORRECTIONS = [jackknife, delta, u_series]
 every_correction = pytest.mark.parametrize("estimator", CORRECTIONS, ids=lambda one: one.__name__)

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from qtheory.bench import reference
-from qtheory.bench.cases import random_task, task
-from qtheory.bench.errors import BOUNDS, relative_errors, variance_floor
-from qtheory.bench.reference import SlowTask, enumerate_moments
+from figures.exact import reference
+from figures.exact.cases import random_task, task
+from figures.exact.errors import BOUNDS, relative_errors, variance_floor
+from figures.exact.reference import SlowTask, enumerate_moments
 from qtheory.exact import moments
-from qtheory.tasks import FiniteTask
+from qtheory.models import FiniteTask
 
 # Priors and weights at which the delta-corrected plug-in's variance loses most, in pools of two.
 RARE = [

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtheory.bench.cases import random_task, task
-from qtheory.bench.reference import SlowTask, enumerate_moments, plug_in, rloo
+from figures.exact.cases import random_task, task
+from figures.exact.reference import SlowTask, enumerate_moments, plug_in, rloo
 from qtheory.estimators import Coefficients, garl
 from qtheory.exact import FORMS, Moments, baseline_multiplier, mean, moments, moments_of_tasks
+from qtheory.models import FiniteTask
 from qtheory.montecarlo import simulate
-from qtheory.tasks import FiniteTask
 
 POOLS = 40_000
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtheory.bench import reference
-from qtheory.bench.cases import LOG_W, PAIRS, PRIORS, random_task, task
-from qtheory.bench.reference import Reference, SlowTask, enumerate_moments, plug_in, quadrature_moments, rloo
+from figures.exact import reference
+from figures.exact.cases import LOG_W, PAIRS, PRIORS, random_task, task
+from figures.exact.reference import Reference, SlowTask, enumerate_moments, plug_in, quadrature_moments, rloo
 from qtheory.exact import Moments, moments
-from qtheory.tasks import FiniteTask
+from qtheory.models import FiniteTask
 
 FORMS = {
     "plugin": (plug_in, None),

@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 
+from figures.exact.cases import random_task, task
 from qtheory import estimators
-from qtheory.bench.cases import random_task, task
 from qtheory.estimators import Coefficients
 from qtheory.exact import FORMS, moments
-from qtheory.tasks import FiniteTask
+from qtheory.models import FiniteTask
 
 REWARDS = {
     "grpo": estimators.grpo,

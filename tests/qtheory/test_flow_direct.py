@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from qtheory.escape import hard_time, mean_power, sigmoid_time
 from qtheory.flow import Stepwise, escape, velocity
-from qtheory.tasks import AngledSigmoids
+from qtheory.models import AngledSigmoids
 
 Q = (0.0, 0.25, 0.5, 0.75, 1.0)
 ONE = logistic([[1.0]])

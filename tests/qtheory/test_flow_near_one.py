@@ -11,7 +11,7 @@ from mpmath import MPContext
 
 from qtheory.escape import escape_rows, family, hard_time, log_family_times, sigmoid_time
 from qtheory.flow import Stepwise, escape, follow, velocity
-from qtheory.tasks import Sigmoid, SoftmaxArms
+from qtheory.models import Sigmoid, SoftmaxArms
 
 REALS = MPContext()
 REALS.dps = 150

@@ -11,8 +11,8 @@ from estimator_cases import CASES, REFERENCES, Case
 
 from qtheory import montecarlo
 from qtheory.estimators import ESTIMATORS, Coefficients
+from qtheory.models import FixedAnswers, SigmoidAnswers, SoftmaxAnswers
 from qtheory.montecarlo import simulate
-from qtheory.tasks import FixedAnswers, SigmoidAnswers, SoftmaxAnswers
 
 SAMPLES, DRAWS = 3, 20_000
 MODEL = SigmoidAnswers(2)

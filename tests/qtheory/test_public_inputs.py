@@ -12,8 +12,8 @@ import pytest
 import torch
 from flow_models import logistic, sigmoid_log_p, sigmoid_score
 
+from figures.exact.cases import task
 from qtheory import escape, estimators, exact, flow, montecarlo, tsallis
-from qtheory.bench.cases import task
 from qtheory.escape import adam, measured
 
 NAN, INF = math.nan, math.inf

@@ -15,7 +15,6 @@ from rich.console import Console
 from qtheory.claims import CLAIMS, Claim, Comparison, Evidence, by_label, verify
 from qtheory.claims.page import anchor, heading
 from qtheory.claims.table import claims_table
-from qtheory.claims.testbed import study_rows
 from qtheory.cli import main
 
 KEYS = [
@@ -201,7 +200,7 @@ def test_bad_input_is_one_line_and_exit_status_2(
 def test_a_folder_that_may_not_be_written_to_is_refused_before_computing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("qtheory._files.os.access", lambda *_: False)
+    monkeypatch.setattr("qtheory.command.files.os.access", lambda *_: False)
     assert run("verify", "--json", str(tmp_path / "claims.json")) == 2
     assert "may not be written to; choose another folder" in capsys.readouterr().err
 
@@ -219,19 +218,6 @@ def test_a_failed_write_leaves_the_old_file(
     assert run("verify", "Sec 6.1.1", "--json", str(path)) == 2
     assert capsys.readouterr().err.endswith("cannot be written: No space left on device\n")
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
-
-
-def test_missing_data_of_a_study_are_one_line(
-    register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    def check() -> Evidence:
-        study_rows("adam_epsilon", tmp_path)
-        raise AssertionError
-
-    register(Claim("QC-0", "none", "holds", None, check))
-    assert run("verify", "--json", str(tmp_path / "claims.json")) == 2
-    assert "adam_epsilon.json: no data of the study adam_epsilon; `python -m figures run" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupt_is_exit_status_130_and_writes_nothing(register, tmp_path: Path):

@@ -90,7 +90,8 @@ SESSIONS = {
 def test_commands_of_a_page_run_in_order(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "qtrain").symlink_to(ROOT / "qtrain")
+    for package in ("qtrain", "figures"):
+        (tmp_path / package).symlink_to(ROOT / package)
     for block in blocks("toml").get(page, []):
         (tmp_path / "mine.toml").write_text(block, encoding="utf-8")
     for words in SESSIONS[page]:

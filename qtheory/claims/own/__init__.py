@@ -1,0 +1,21 @@
+"""Claims of this project's own, one file a label."""
+
+from qtheory.claims.own.qc_1 import QC_1
+from qtheory.claims.own.qc_2 import QC_2
+from qtheory.claims.own.qc_3 import QC_3
+from qtheory.claims.own.qc_4 import QC_4
+from qtheory.claims.own.qc_5 import QC_5
+from qtheory.claims.own.qc_6 import QC_6
+from qtheory.claims.own.qc_7 import QC_7
+from qtheory.claims.own.qc_r import QC_R
+
+OWN = (
+    QC_1,
+    QC_2,
+    QC_3,
+    QC_4,
+    QC_5,
+    QC_6,
+    QC_7,
+    QC_R,
+)

@@ -1,0 +1,1 @@
+"""What several claims check with: slow references, enumerations, fitted slopes, symbolic identities."""

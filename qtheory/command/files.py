@@ -1,0 +1,56 @@
+"""Files that commands write: refused before anything is computed, written whole or not at all."""
+
+import os
+from pathlib import Path
+
+
+def check_path(option: str, path: Path) -> None:
+    """Refuse a file that could not be written.
+
+    Args:
+        option: The command-line option that named it, for the message.
+        path: The file.
+
+    Raises:
+        ValueError: It is a folder, or its folder does not exist or may not be written to.
+    """
+    if path.is_dir():
+        raise ValueError(f"{option} {path}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise ValueError(f"{option} {path}: no folder {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{option} {path}: {path.parent} may not be written to; choose another folder")
+
+
+def write_text(option: str, path: Path, text: str) -> None:
+    """Write a file, replaced at once when all is written.
+
+    Args:
+        option: As for `check_path`.
+        path: The file.
+        text: Its content, written as UTF-8.
+
+    Raises:
+        ValueError: Writing failed; the file is as before.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ValueError(f"{option} {path}: cannot be written: {error.strerror or error}") from None
+
+
+Outputs = list[tuple[str, Path, str]]
+"""Files to write: the option that named each, its path, its text."""
+
+
+def write_outputs(files: Outputs) -> str | None:
+    """Write files, and return what is to be said of the first that could not be written."""
+    for option, path, text in files:
+        try:
+            write_text(option, path, text)
+        except ValueError as error:
+            return str(error)
+    return None
