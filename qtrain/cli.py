@@ -238,7 +238,7 @@ def check(
         as_json: Print one JSON object.
     """
     with importing(PROGRAM):
-        from qtrain.tasks.inspect import check_command
+        from qtrain.tasks.inspection import check_command
 
     check_command(
         name,
@@ -278,7 +278,7 @@ def show(
         full: Print long prompts whole, not only their ends.
     """
     with importing(PROGRAM):
-        from qtrain.tasks.inspect import show_command
+        from qtrain.tasks.inspection import show_command
 
     show_command(
         name,
