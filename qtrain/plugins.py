@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from qtheory.command.names import did_you_mean
 from qtrain.errors import UserError
 
 ESTIMATORS, TASKS = "qcontinuum.estimators", "qcontinuum.tasks"
@@ -69,9 +70,8 @@ def load(name: str, key: str) -> Any:
         raise UserError(f"{where}: {describe(error)}") from None
     for attribute in path.split("."):
         if not hasattr(value, attribute):
-            near = difflib.get_close_matches(attribute, [other for other in vars(value) if other[0] != "_"], n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "; define it there"
-            raise UserError(f"{where}: {module_name} has no {attribute!r}{hint}")
+            names = [name for name in vars(value) if not name.startswith("_")]
+            raise UserError(f"{where}: {module_name} has no {attribute!r}; {did_you_mean(attribute, names)}")
         value = getattr(value, attribute)
     return value
 

@@ -10,9 +10,10 @@ import numpy as np
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from qtheory.command.names import did_you_mean
 from qtheory.estimators import ESTIMATORS, Coefficients, Estimator
 from qtrain import plugins
-from qtrain.errors import UserError, did_you_mean
+from qtrain.errors import UserError
 
 
 @dataclass(frozen=True)

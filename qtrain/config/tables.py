@@ -16,10 +16,11 @@ from pydantic import (
     model_validator,
 )
 
+from qtheory.command.names import did_you_mean
 from qtrain.config.estimator import EstimatorChoice
 from qtrain.config.model import AnyModelConfig, LoraConfig, ModelConfig, PretrainedConfig, model_class, model_config
 from qtrain.config.schedules import QSchedule, RateSchedule
-from qtrain.errors import UserError, did_you_mean
+from qtrain.errors import UserError
 from qtrain.plugins import is_code
 from qtrain.schema import MANY, Table
 from qtrain.tasks import TaskConfig, task_config

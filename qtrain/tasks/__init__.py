@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from pydantic import PrivateAttr, ValidationInfo, model_validator
 
+from qtheory.command.names import did_you_mean
 from qtrain import plugins
-from qtrain.errors import UserError, did_you_mean
+from qtrain.errors import UserError
 from qtrain.tasks.base import Demonstration, Example, Task, TaskConfig
 from qtrain.tasks.limits import NO_LIMITS, RowLimits
 from qtrain.tasks.tokenizer import load_tokenizer

@@ -177,9 +177,11 @@ def test_code_that_a_run_folder_names_is_not_run(folder: Path, capsys: pytest.Ca
         "qtrain: task.name='mine:Larger': code that a run folder names is not run; if you trust it, allow it with "
         "--allow-code\n"
     )
+    # Nor does a run that goes on in such a folder import it, to tell that the settings differ.
+    plain = toml(folder, task={"name": "digit_sum"})
+    assert "callbacks is ['mine:Log'] there and [] here" in refused(capsys, "train", plain, "--out", "run", "--resume")
     # The rows of a comparison name estimators too.
     (folder / "compared").mkdir()
-    plain = toml(folder, task={"name": "digit_sum"})
     write_json(folder / "compared" / "config.json", read_config(Path(plain)).as_table())
     row = {"estimator": "mine:clipped:q=0.5", "seed": 0}
     write_json(folder / "compared" / "comparison.json", [row])
@@ -222,7 +224,7 @@ def test_the_form_of_code(name: str, code: bool) -> None:
         ("mnie:clipped", "no module named 'mnie'; did you mean 'mine'?"),
         ("zzz:f", "no module named 'zzz'; put it in this folder, or install it"),
         ("mine:cliped:q=.5", "mine has no 'cliped'; did you mean 'clipped'?"),
-        ("mine:zzz", "mine has no 'zzz'; define it there"),
+        ("mine:zzz", "mine has no 'zzz'; valid are: math, Path, np, Callback"),
         ("mine:clipped", "estimator 'mine:clipped' needs 'q', for example mine:clipped:q=.75"),
         ("mine:clipped:q=.5,cieling=1", "has no parameter 'cieling'; did you mean 'ceiling'?"),
         ("mine:clipped:q=two", "mine:clipped:q=two: a value of type float is needed"),
