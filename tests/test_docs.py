@@ -172,8 +172,8 @@ def test_words_about_the_warm_start() -> None:
     says(
         "At the smaller rate nothing falls",
         "At the larger rate every run with the baseline falls below its own best at some point, the deepest ones at "
-        "q = 1 to a third of it, and then recovers. Without a baseline half of the runs do not fall at all; the others fall "
-        "late, by about a third",
+        "q = 1 to a third of it, and then recovers. Without a baseline half of the runs do not fall at all; the others "
+        "fall late, by about a third",
         "The norm-weighted baseline halves the variance at the start",
     )
     data = warm_start.compute()
