@@ -45,5 +45,5 @@ SPEC = Estimator(
         "Silent on a pool without a right answer and on one with fewer than k - 1 wrong ones: it amplifies J_0 by "
         "k (1-P)^(k-1), k at most, and leaves prompts alone that are mostly solved."
     ),
-    sets_of="k",
+    least_m="k",
 )

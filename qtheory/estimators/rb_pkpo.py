@@ -14,8 +14,8 @@ def rb_pkpo(log_w: Array, k: int) -> Coefficients:
     all answer wrongly. That is the term k - 1 of `u_series` with another factor. An impossible answer has coefficient
     0, and k = 1 is `rb_rloo` without baseline.
 
-    In float64 a coefficient is within 1e-14 of exact relative to itself, for log_w from 0 to -10000 in one pool and M up
-    to 1000: all terms are non-negative. Time is O(M^2) a pool, in M log2 M steps, and memory O(M).
+    In float64 a coefficient is within 1e-14 of exact, relative to itself, for log_w from 0 to -10000 in one pool and
+    M up to 1000: all terms are non-negative. Time is O(M^2) a pool, in M log2 M steps, and memory O(M).
 
     Args:
         log_w: (..., M) log p(y*|x, z_m) in nats, at most 0, detached; -inf for an impossible answer.
@@ -42,5 +42,5 @@ SPEC = Estimator(
     target="1 - pass@k = (1-P)^k, exactly at every M >= k",
     paper="Walder & Karkhanis 2025, arXiv 2505.15201, with likelihoods for rewards",
     limits="No baseline beyond that of the sets; amplifies J_0 by k (1-P)^(k-1), k at most. Time grows as M^2.",
-    sets_of="k",
+    least_m="k",
 )

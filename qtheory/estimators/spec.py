@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qtheory._numbers import order, single
+from qtheory._numbers import count, order, single
 from qtheory.estimators.coefficients import Coefficients
 
 _SCALARS = (bool, int, float, str)
@@ -42,8 +42,7 @@ class Estimator:
         paper: Where it comes from.
         limits: Its known limits, one or two sentences.
         fixed_q: The q of the continuum that it stands for, None for none or for a parameter q.
-        sets_of: The parameter that holds the size k of the sets of samples that it is about, so that it needs M >= k;
-            None for none.
+        least_m: The parameter that M must reach, such as the k of pass@k; None for none.
         parameters: Keyword parameters by name, q first, read off the function's signature; rng, score_norm_sq and
             answer_length are not among them.
         stochastic: Whether it needs `rng`, a numpy.random.Generator.
@@ -58,7 +57,7 @@ class Estimator:
     paper: str
     limits: str
     fixed_q: float | None = None
-    sets_of: str | None = None
+    least_m: str | None = None
     parameters: Mapping[str, Parameter] = field(init=False)
     stochastic: bool = field(init=False)
     needs_score_norm: bool = field(init=False)
@@ -92,10 +91,9 @@ class Estimator:
             raise ValueError(f"{self.name} needs its parameter q; given: {sorted(params) or 'none'}")
         return single("q", order(params["q"]))
 
-
     def least_samples(self, params: Mapping[str, Any]) -> int:
-        """The smallest M that the estimator is defined for with these parameters."""
-        return 1 if self.sets_of is None else int(params[self.sets_of])
+        """The smallest M that the estimator takes with these parameters."""
+        return 1 if self.least_m is None else count(self.least_m, params[self.least_m], 1)
 
 
 def _parameter(parameter: inspect.Parameter) -> Parameter:
