@@ -102,6 +102,7 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
             rollouts.reward_BM,
             sources.coefficients,
             score_norm_sq_BM=rollouts.score_norm_sq_BM,
+            answer_length_B=[*map(len, gold)],
         )
     with clock("metrics"):
         from_the_model = config.rollout.distorted() is None

@@ -48,4 +48,5 @@ SPEC = Estimator(
         "Trains the answer after bad rationales as much as after good ones, and one rationale that fails badly weighs "
         "more than many that succeed. Needs possible answers."
     ),
+    fixed_q=1.0,
 )

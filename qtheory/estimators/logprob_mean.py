@@ -40,4 +40,5 @@ SPEC = Estimator(
     target="E[-log w]/L, L the answer's tokens, exactly at every M",
     paper="Kwiatkowski et al. 2026, arXiv 2602.03979, eq. 10",
     limits="As `logprob`; a prompt with a long answer counts no more than one with a short answer.",
+    fixed_q=1.0,
 )

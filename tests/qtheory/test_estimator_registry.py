@@ -78,7 +78,7 @@ def test_the_q_that_an_estimator_stands_for():
     assert ESTIMATORS["paft"].q_of({"q": 1}) == 1.0
     fixed = {name: e.q_of({}) for name, e in ESTIMATORS.items() if "q" not in e.parameters}
     assert fixed == {
-        "rb_rloo": 0.0, "iwae": 1.0, "trice": 1.0, "jepo": 1.0, "logprob": None, "logprob_mean": None, "rb_pkpo": None,
+        "rb_rloo": 0.0, "iwae": 1.0, "trice": 1.0, "jepo": 1.0, "logprob": 1.0, "logprob_mean": 1.0, "rb_pkpo": None,
         "grpo": None, "dr_grpo": None, "rloo": None, "maxrl": None, "star": None, "pkpo": None, "sign": None,
     }  # fmt: skip
     with pytest.raises(ValueError, match=r"garl needs its parameter q; given: \['baseline'\]"):
