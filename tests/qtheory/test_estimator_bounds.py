@@ -89,6 +89,26 @@ def test_one_success_among_failures_has_m_to_the_q_over_one_minus_q(library: Lib
     np.testing.assert_allclose(np.delete(rationale, 1), exact, rtol=1e-12)
 
 
+@pytest.mark.parametrize("q", [0.5, 1.0])
+def test_a_large_pool_of_like_weights_keeps_the_digits_of_their_differences(library: Library, q: float):
+    """The factor M would show the rounding of a logarithm a thousand times over."""
+    log_w = np.random.default_rng(8).normal(-50, 0.3, 1000)
+    rationale = library.numpy(bound(library.array(log_w), q).rationale)
+    w = [mp.weight(float(x)) for x in log_w]
+    mean = sum(w) / len(w)
+    for m in range(0, len(w), 50):
+        others = (sum(w) - w[m]) / (len(w) - 1)
+        exact = len(w) * (mp.log_q(mean, q) - mp.log_q(others, q))
+        assert abs(mp.mpf(float(rationale[m])) - exact) <= 1e-14 * (w[m] + others) / mean**q
+
+
+def test_what_all_log_probabilities_have_in_common_is_not_rounded(library: Library):
+    log_w = [-9000.3, -9000.1, -9000.7, -9000.2, -9000.9, -9000.4]
+    exact = mp.less_the_others(log_w)
+    for ours, theirs in zip(library.numpy(logprob(library.array(log_w)).rationale), exact, strict=True):
+        assert abs(mp.mpf(float(ours)) - theirs) < 1e-15
+
+
 @pytest.mark.parametrize("gap", [10.0, 100.0, 10_000.0])
 def test_jepo_grows_with_the_log_of_the_ratio(library: Library, gap: float):
     size = 16

@@ -69,6 +69,12 @@ def test_tiny_likelihoods(library: Library):
     np.testing.assert_allclose(answer[[0, 2]], [2e-300 * 2.25 / 3, 2e-200 * 2.25 / 3], rtol=1e-13)
 
 
+def test_likelihoods_near_one_keep_the_digits_of_their_complements(library: Library):
+    log_w = [-1e-12, -3e-12, -7e-13]
+    first = library.numpy(rb_pkpo(library.array(log_w), 3).answer)[0]
+    assert abs(mp.mpf(float(first)) / mp.alone(log_w, 3)[0] - 1) < 1e-14
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("k", [8, 1000])
 def test_likelihoods_of_a_large_pool(k: int):
