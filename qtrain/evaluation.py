@@ -49,9 +49,9 @@ def evaluate(engine: Engine, task: Task, config: Config, *, seed: int) -> Evalua
         seed: Seeds the sampling.
     """
     scores, texts = _evaluate_sampled(engine, task, config, seed)
-    if config.rollout.distorted():
+    if config.rollout.off_policy_setting():
         # P is the mean of w over the model's own rationales.
-        plain = config.model_copy(update={"rollout": config.rollout.from_the_model(config.rollout.samples)})
+        plain = config.model_copy(update={"rollout": config.rollout.on_policy(config.rollout.samples)})
         own, _ = _evaluate_sampled(engine, task, plain, seed)
         endings = {f"_{example.group}" if example.group else "" for example in task.held_out(config.eval.prompts)}
         scores |= {f"{name}{ending}": own[f"{name}{ending}"] for ending in endings for name in ("p", "mean_log_p")}
@@ -141,7 +141,7 @@ def _texts(
                 "gold": example.answer,
                 "group": example.group,
                 "rationale": rationales[row],
-                "forced": bool(rollouts.forced_BM.flatten()[row]),
+                "forced": bool(rollouts.truncated_BM.flatten()[row]),
                 "answer": answers[row],
                 "log_w": log_w_N[row],
                 "success": task.success(example, answers[row]),

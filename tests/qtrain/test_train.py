@@ -361,9 +361,9 @@ def test_escape_is_seen_at_evaluations_where_batches_do_not_show_p(
         {"estimator": "garl:q=1", "optimizer.name": "adamw", "optimizer.lr": 0.02, "train.steps": 40, "eval.every": 7}
     )
     plain = train(config, task, base, tmp_path / "plain")
-    distorted = config.with_values({"rollout.top_p": 0.999, "rollout.force_sampling": True})
+    off_policy_setting = config.with_values({"rollout.top_p": 0.999, "rollout.force_sampling": True})
     with pytest.warns(SamplingWarning):
-        result = train(distorted, task, base, tmp_path / "run")
+        result = train(off_policy_setting, task, base, tmp_path / "run")
     assert plain["escape_step"] is not None
     evals = [row for row in read_jsonl(tmp_path / "run" / EVALS) if row["step"] and row["p"] > ESCAPED]
     assert result["escape_step"] == evals[0]["step"]

@@ -43,7 +43,7 @@ def rollouts(model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds)
         found.prompts,
         new_gold,
         found.rationales,
-        found.forced_BM,
+        found.truncated_BM,
         found.log_w_BM,
         found.answers,
         reward.double().reshape(len(gold), samples),
@@ -79,7 +79,7 @@ def test_rows_without_coefficients_are_left_out_and_change_nothing(
 
 def test_rewards_need_sampled_answers(model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts) -> None:
     without = Rollouts(
-        rollouts.prompts, rollouts.gold, rollouts.rationales, rollouts.forced_BM, rollouts.log_w_BM, None, None
+        rollouts.prompts, rollouts.gold, rollouts.rationales, rollouts.truncated_BM, rollouts.log_w_BM, None, None
     )
     ones = torch.ones_like(rollouts.log_w_BM)
     with pytest.raises(ValueError, match="sample_answers=True"):
