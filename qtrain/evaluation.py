@@ -115,10 +115,10 @@ def _coefficients(config: Config, rollouts: Rollouts) -> dict[str, list[float]]:
     if not choice.may_run or choice.needs_score_norm or choice.least_samples > config.eval.samples:
         return {}
     lengths = [*map(len, rollouts.gold)]
-    found = choice.coefficients(
+    coefficients = choice.coefficients(
         rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0), answer_length_B=lengths
     )
-    return {f"{name}_coefficient": one.flatten().tolist() for name, one in found._asdict().items()}
+    return {f"{name}_coefficient": part.flatten().tolist() for name, part in coefficients._asdict().items()}
 
 
 def _texts(

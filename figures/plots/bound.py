@@ -47,11 +47,11 @@ def compute(folder: Path = DATA) -> Bound:
     data = Bound({}, {}, {})
     for name, estimator in ESTIMATORS.items():
         data.coefficient[name] = np.array([estimator(pools, q).rationale[:, 0] / POOL**q for q in Q])
-        found = [[enumerated(task, estimator, int(size), q) for size in SAMPLES] for q in Q]
-        means = np.array([[np.linalg.norm(one.mean) for one in row] for row in found])
+        moments = [[enumerated(task, estimator, int(size), q) for size in SAMPLES] for q in Q]
+        means = np.array([[np.linalg.norm(cell.mean) for cell in row] for row in moments])
         exact = np.array([np.linalg.norm(task.gradient(q)) for q in Q])
         data.length[name] = means / exact[:, None]
-        data.noise[name] = np.sqrt([[one.variance for one in row] for row in found]) / means
+        data.noise[name] = np.sqrt([[cell.variance for cell in row] for row in moments]) / means
     return data
 
 

@@ -66,8 +66,8 @@ def test_special_cases(library: Library):
     possible = library.array(POSSIBLE)
     for ours, theirs in zip(jepo(possible), bound(possible, 1.0), strict=True):
         assert np.array_equal(library.numpy(ours), library.numpy(theirs))
-    one = library.array(POSSIBLE.reshape(-1, 1))
-    for ours, theirs in zip(jepo(one), logprob(one), strict=True):
+    single = library.array(POSSIBLE.reshape(-1, 1))
+    for ours, theirs in zip(jepo(single), logprob(single), strict=True):
         assert np.array_equal(library.numpy(ours), library.numpy(theirs))
     for q in (0.0, 0.4):
         answers = library.numpy(bound(log_w, q).answer)

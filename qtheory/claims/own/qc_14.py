@@ -1,6 +1,6 @@
 """QC-14: the M-sample bound of the family has an exact gradient at every M, beside GARL's biased one for the target.
 
-The bound is E[-log_q wbar], wbar the mean of M weights, and lies above J_q by Jensen's inequality. Its gradient is the
+The bound is E[-log_q wbar], wbar the mean of M weights; it is above J_q by Jensen's inequality. Its gradient is the
 mean of M (log_q wbar - log_q wbar_(-m)) on the rationales and of w_m/wbar^q on the answers: RB-RLOO at q = 0, JEPO at
 q = 1. In a cold start a pool holds one good answer at most, whose coefficient is then all that counts: M^q/(1-q) where
 the other weights are 0, against GARL's M^q, and M (x - log M) at q = 1 where they are e^-x, against GARL's M - 1. The
@@ -126,7 +126,7 @@ def _cold_start() -> tuple[Comparison, ...]:
 def _over_garl(law: Likelihoods, estimator: Callable[..., Coefficients], size: int, q: float) -> tuple[float, float]:
     """Length of the mean and standard deviation, each over GARL's."""
     task = _task(law)
-    ours, theirs = (enumerated(task, one, size, q) for one in (estimator, garl))
+    ours, theirs = (enumerated(task, function, size, q) for function in (estimator, garl))
     return float(_length(ours) / _length(theirs)), float(np.sqrt(ours.variance / theirs.variance))
 
 
