@@ -179,14 +179,14 @@ class Rollout:
         rationales: M texts, up to and including the delimiter.
         answers: M sampled answers; None if none were asked for.
         log_w: (M,) log p(y*|x, z) of the gold answer after each rationale, in nats.
-        forced: (M,) whether the token budget ended the rationale.
+        truncated: (M,) whether the token budget ended the rationale.
     """
 
     example: Example
     rationales: list[str]
     answers: list[str] | None
     log_w: np.ndarray
-    forced: np.ndarray
+    truncated: np.ndarray
 
 
 def roll_out(
