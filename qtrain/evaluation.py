@@ -112,10 +112,13 @@ def _evaluate_group(
 def _coefficients(config: Config, rollouts: Rollouts) -> dict[str, list[float]]:
     """What the estimator, at its own q, would give each of these samples in training, N each; nothing where unknown."""
     choice = config.estimator
-    if not choice.may_run or choice.needs_score_norm:
+    if not choice.may_run or choice.needs_score_norm or choice.least_samples > config.eval.samples:
         return {}
-    found = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0))
-    return {f"{name}_coefficient": one.flatten().tolist() for name, one in found._asdict().items()}
+    lengths = [*map(len, rollouts.gold)]
+    coefficients = choice.coefficients(
+        rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0), answer_length_B=lengths
+    )
+    return {f"{name}_coefficient": part.flatten().tolist() for name, part in coefficients._asdict().items()}
 
 
 def _texts(

@@ -79,11 +79,13 @@ def step_metrics(
 
 
 def family_loss(q: float | None, rollouts: Rollouts) -> float:
-    """What the estimator descends, as the batch shows it: mean -log_q wbar, or 1 - mean reward outside the family."""
-    if q is not None:
+    """What the estimator descends, as the batch shows it: mean -log_q wbar.
+
+    Outside the family 1 - mean reward, or 1 - mean w where no answers were sampled.
+    """
+    if q is not None or rollouts.reward_BM is None:
         log_wbar_B = rollouts.log_w_BM.logsumexp(1) - math.log(rollouts.log_w_BM.shape[1])
-        return float(loss_from_log(log_wbar_B.clamp(max=0.0), q).mean())
-    assert rollouts.reward_BM is not None
+        return float(loss_from_log(log_wbar_B.clamp(max=0.0), q or 0.0).mean())
     return 1.0 - float(rollouts.reward_BM.mean())
 
 

@@ -102,6 +102,7 @@ def compute_gradient(parts: TrainerComponents, choice: EstimatorChoice, step: in
             rollouts.reward_BM,
             sources.coefficients,
             score_norm_sq_BM=rollouts.score_norm_sq_BM,
+            answer_length_B=[*map(len, gold)],
         )
     with clock("metrics"):
         on_policy = config.rollout.off_policy_setting() is None

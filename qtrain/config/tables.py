@@ -243,7 +243,14 @@ class Config(StrictModel):
 
     @model_validator(mode="after")
     def _groups_that_can_be_compared(self) -> "Config":
-        if self.estimator.may_run and self.rollout.samples == 1 and self.estimator.is_silent_alone:
+        if not self.estimator.may_run:
+            return self
+        if self.rollout.samples < (least := self.estimator.least_samples):
+            raise ValueError(
+                f"rollout.samples={self.rollout.samples}: {self.estimator} is about sets of {least} samples; give at "
+                f"least {least}"
+            )
+        if self.rollout.samples == 1 and self.estimator.is_silent_alone:
             raise ValueError(
                 f"rollout.samples=1: {self.estimator} compares the samples of one prompt, so that one alone never "
                 f"moves the model; at least 2 are needed"

@@ -20,6 +20,7 @@ from qtrain.tasks.base import Task
 from qtrain.update import backward, clip_gradient, enable_recomputing, gradient_norm, make_optimizer
 
 ESTIMATORS = ["garl:q=0.75", "garl:q=1", "rb_rloo", "paft:q=0.5", "grpo", "rloo", "maxrl", "star"]
+ESTIMATORS += ["bound:q=0.5", "jepo", "logprob", "logprob_mean", "rb_pkpo:k=2", "pkpo:k=2", "sign"]
 
 
 @pytest.fixture
@@ -52,7 +53,10 @@ def rollouts(model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds)
 @pytest.mark.parametrize("word", ESTIMATORS)
 def test_gradient_is_the_estimate(word: str, model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts) -> None:
     choice = EstimatorChoice.parse(word)
-    coefficients = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0))
+    lengths = [*map(len, rollouts.gold)]
+    coefficients = choice.coefficients(
+        rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0), answer_length_B=lengths
+    )
     done = backward(model, ids, rollouts, coefficients, on_sampled_answers=choice.needs_reward)
     found = gradient(model)
     assert rollouts.answers is not None
