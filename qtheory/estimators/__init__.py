@@ -1,5 +1,6 @@
 """Gradient estimators: pure functions from what the rollouts gave to coefficients, and their registry."""
 
+from qtheory.estimators.allocate import allocate, draw_gain
 from qtheory.estimators.best_q import best_q
 from qtheory.estimators.coefficients import Coefficients
 from qtheory.estimators.delta import delta
@@ -24,9 +25,11 @@ __all__ = [
     "Coefficients",
     "Estimator",
     "Parameter",
+    "allocate",
     "best_q",
     "delta",
     "dr_grpo",
+    "draw_gain",
     "garl",
     "garl_weighted",
     "get",

@@ -11,6 +11,8 @@ from qtheory._numbers import order, single
 from qtheory.estimators.coefficients import Coefficients
 
 _SCALARS = (bool, int, float, str)
+_INPUTS = ("rng", "score_norm_sq", "log_ratio")
+"""Keywords that a run supplies and no word on the command line does."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,11 @@ class Estimator:
         paper: Where it comes from.
         limits: Its known limits, one or two sentences.
         fixed_q: The q of the continuum that it stands for, None for none or for a parameter q.
-        parameters: Keyword parameters by name, q first, read off the function's signature; rng and score_norm_sq
-            are not among them.
+        parameters: Keyword parameters by name, q first, read off the function's signature; rng, score_norm_sq and
+            log_ratio are not among them.
         stochastic: Whether it needs `rng`, a numpy.random.Generator.
         needs_score_norm: Whether it needs `score_norm_sq` (..., M), a proxy of ||grad log p(z_m|x)||^2.
+        takes_log_ratio: Whether it takes `log_ratio` (..., M), for rationales that the model itself did not draw.
     """
 
     name: str
@@ -57,13 +60,15 @@ class Estimator:
     parameters: Mapping[str, Parameter] = field(init=False)
     stochastic: bool = field(init=False)
     needs_score_norm: bool = field(init=False)
+    takes_log_ratio: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        signature = list(inspect.signature(self.function).parameters.values())[1:]
-        keywords = {p.name: _parameter(p) for p in signature if p.name not in ("rng", "score_norm_sq")}
+        signature = {p.name: p for p in list(inspect.signature(self.function).parameters.values())[1:]}
+        keywords = {name: _parameter(p) for name, p in signature.items() if name not in _INPUTS}
         object.__setattr__(self, "parameters", types.MappingProxyType(keywords))
-        object.__setattr__(self, "stochastic", any(p.name == "rng" for p in signature))
-        object.__setattr__(self, "needs_score_norm", any(p.name == "score_norm_sq" for p in signature))
+        object.__setattr__(self, "stochastic", "rng" in signature)
+        object.__setattr__(self, "needs_score_norm", "score_norm_sq" in signature)
+        object.__setattr__(self, "takes_log_ratio", "log_ratio" in signature)
 
     def q_of(self, params: Mapping[str, Any]) -> float | None:
         """The q that the estimator stands for with these parameters.

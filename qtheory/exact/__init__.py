@@ -1,5 +1,16 @@
 """Exact moments of the gradient estimators at finite M, without sampling."""
 
 from qtheory.exact.moments import FORMS, Moments, baseline_multiplier, mean, moments, moments_of_tasks
+from qtheory.exact.reweighted import REWEIGHTED, best_alpha, reweighted_moments
 
-__all__ = ["FORMS", "Moments", "baseline_multiplier", "mean", "moments", "moments_of_tasks"]
+__all__ = [
+    "FORMS",
+    "REWEIGHTED",
+    "Moments",
+    "baseline_multiplier",
+    "best_alpha",
+    "mean",
+    "moments",
+    "moments_of_tasks",
+    "reweighted_moments",
+]

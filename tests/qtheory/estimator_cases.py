@@ -24,6 +24,7 @@ DOMAINS: dict[str, tuple[Any, ...]] = {
     "baseline": ("loo", "none"),
     "normalize": (False, True),
     "multiplier": (1.0, 0.5),
+    "alpha": (1.0, 0.4),
     "k": (None, 3),
     "scale_by_std": (True, False),
 }
@@ -111,8 +112,9 @@ def _garl(
     baseline: str = "loo",
     normalize: bool = False,
     multiplier: float = 1.0,
+    alpha: float = 1.0,
 ) -> Terms:
-    reward, others = mp.garl_terms(log_w, q)
+    reward, others = mp.garl_terms(log_w, q, alpha)
     others = [mpf(0)] if baseline == "none" else [mpf(multiplier) * b for b in others]
     divisor = mpf(len(log_w)) ** mpf(q) if normalize else mpf(1)
     answer = [r / divisor for r in reward]
@@ -178,8 +180,15 @@ REFERENCES: dict[str, Callable[..., Terms]] = {
     "star": lambda reward, _: _same([mpf(r) for r in reward]),
 }
 
-CASES = [
-    Case(estimator, dict(zip(estimator.parameters, values, strict=True)))
-    for estimator in ESTIMATORS.values()
-    for values in itertools.product(*(DOMAINS[name] for name in estimator.parameters))
-]
+
+def _combinations(estimator: Estimator) -> list[dict[str, Any]]:
+    """Every combination of values, but tempered weights with the plain values of what only scales the coefficients."""
+    every = (
+        dict(zip(estimator.parameters, values, strict=True))
+        for values in itertools.product(*(DOMAINS[name] for name in estimator.parameters))
+    )
+    scales = {name: DOMAINS[name][0] for name in ("normalize", "multiplier")}
+    return [one for one in every if one.get("alpha", 1) == 1 or all(one[name] == scales[name] for name in scales)]
+
+
+CASES = [Case(estimator, params) for estimator in ESTIMATORS.values() for params in _combinations(estimator)]
