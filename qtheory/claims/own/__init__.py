@@ -1,6 +1,7 @@
 """Claims of this project's own, one file a label."""
 
 from qtheory.claims.own.qc_1 import QC_1
+from qtheory.claims.own.qc_11 import QC_11
 from qtheory.claims.own.qc_2 import QC_2
 from qtheory.claims.own.qc_3 import QC_3
 from qtheory.claims.own.qc_4 import QC_4
@@ -17,5 +18,6 @@ OWN = (
     QC_5,
     QC_6,
     QC_7,
+    QC_11,
     QC_R,
 )
