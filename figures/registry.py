@@ -19,6 +19,7 @@ from figures.plots import (
     conflict,
     continuum,
     dispersion,
+    division,
     escape_exponents,
     escape_laws,
     escape_times,
@@ -161,6 +162,13 @@ FIGURES: Mapping[str, FigureEntry] = {
         best_q.compute,
         best_q.plot,
         best_q.caption,
+    ),
+    "division": FigureEntry(
+        "Draws that each prompt gets against its success probability, and the progress over that of equal numbers",
+        (),
+        division.compute,
+        division.plot,
+        division.caption,
     ),
     "saturation": FigureEntry(
         "Amplification against M P on 0/1 and on soft weights, and the escape exponents that follow",

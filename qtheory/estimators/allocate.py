@@ -89,7 +89,7 @@ def draw_gain(log_p: Array | float, samples: int, rho: float) -> Array:
     refuse(xp, "log_p", logs, ~(logs <= 0), "a log-probability must be at most 0")
     size, rho = count("samples", samples, 0), single("rho", non_negative("rho", rho))
     flat = to_numpy(logs).astype(np.float64).reshape(-1).tolist()
-    gains = [math.exp(next(islice(_log_gains(one, 0.0, rho), size, None))) for one in flat]
+    gains = [math.exp(next(islice(_log_gains(log, 0.0, rho), size, None))) for log in flat]
     return xp.asarray(np.reshape(gains, logs.shape), dtype=logs.dtype, device=device(logs))
 
 

@@ -65,7 +65,7 @@ def reweighted_moments(
     unit = np.exp((1 - orders) * scale)
     bias = unit[..., None] * value.bias
     if not whole:
-        aims = [np.exp((1 - one) * scale) * inner.gradient(one) - task.gradient(one) for one in orders.ravel()]
+        aims = [np.exp((1 - order) * scale) * inner.gradient(order) - task.gradient(order) for order in orders.ravel()]
         bias = bias + np.reshape(aims, bias.shape)
     return Moments(unit[..., None] * value.mean, bias, unit**2 * value.variance, unit**2 * value.second_moment)
 
@@ -93,7 +93,7 @@ def best_alpha(task: FiniteTask, M: Any, *, rescaled: bool = False) -> np.ndarra
     if not np.any(task.score):
         raise ValueError("grad log P is 0: no power of the weights estimates it best; pass a task with a score")
     size, direction = counts("M", M), flag("rescaled", rescaled)
-    return np.reshape([_best(task, int(one), direction) for one in size.ravel()], size.shape)
+    return np.reshape([_best(task, int(draws), direction) for draws in size.ravel()], size.shape)
 
 
 def _best(task: FiniteTask, size: int, direction: bool) -> float:
@@ -105,9 +105,9 @@ def _best(task: FiniteTask, size: int, direction: bool) -> float:
 
     at = int(np.argmin([error(float(alpha)) for alpha in _GRID]))
     low, high = float(_GRID[max(at - 1, 0)]) if at else 1e-6, float(_GRID[min(at + 1, len(_GRID) - 1)])
-    found = minimize_scalar(error, bounds=(low, high), method="bounded", options={"xatol": 1e-7})
+    best = minimize_scalar(error, bounds=(low, high), method="bounded", options={"xatol": 1e-7})
     # A bounded search never tries its ends.
-    return 1.0 if high == 1 and error(1.0) <= found.fun else float(found.x)
+    return 1.0 if high == 1 and error(1.0) <= best.fun else float(best.x)
 
 
 def _reweighted(task: FiniteTask, alpha: Any, log_mu: Any, baseline: bool) -> tuple[FiniteTask, float, bool]:

@@ -8,8 +8,9 @@ from computed import Computed
 from scipy.optimize import brentq
 from scipy.stats import binom
 
-from figures.plots import bias, continuum, dispersion, escort, factorisations, floor, saturation, variance
+from figures.plots import bias, continuum, dispersion, division, escort, factorisations, floor, saturation, variance
 from figures.plots.curves import Q
+from qtheory.estimators import allocate
 
 COUNTS = np.arange(33)  # right answers among 32
 
@@ -105,6 +106,22 @@ def test_who_is_above_the_floor_and_who_on_it() -> None:
     np.testing.assert_allclose(data.plug_in[0], np.sqrt((1 - data.p) / (32 * data.p)), rtol=1e-9)
     assert (data.baseline[-1] / data.least).min() < 0.95
     assert f"times at M P = {32 * data.p[-1]:.1f}" in floor.caption(data)
+
+
+def test_divided_draws_gain_at_every_spread() -> None:
+    data = division.compute()
+    assert (data.draws.sum(-1) == 32 * 13).all()
+    assert (data.gain > 1.05).all()
+    p = np.geomspace(1e-4, 0.9, 13)
+
+    def progress(draws: np.ndarray, rho: float) -> float:
+        k = np.arange(1, draws.max() + 1)
+        return sum(float(binom.pmf(k, m, success) @ (k / (k + rho))) for m, success in zip(draws, p, strict=True))
+
+    # At q = 0 and rho = 30, the draws of the figure itself by sums written here.
+    divided = allocate(np.log(p), 32 * 13, 0.0, 30.0)
+    assert data.gain[0, -1] == pytest.approx(progress(divided, 30.0) / progress(np.full(13, 32), 30.0))
+    assert f"{data.gain[0, -1]:.2f} at q = 0" in division.caption(data)
 
 
 def test_the_diagram_names_both_readings() -> None:

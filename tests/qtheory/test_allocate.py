@@ -27,7 +27,7 @@ def share(p: float, samples: int, rho: float) -> float:
 @pytest.mark.parametrize("p", [(0.3, 0.03, 0.003), (0.9, 0.5, 1e-6), (0.2, 0.2, 0.1)])
 def test_no_division_is_better(q: float, rho: float, p: tuple[float, ...]):
     total = 14
-    shares = [[one**-q * share(one, m, rho) for m in range(total + 1)] for one in p]
+    shares = [[success**-q * share(success, m, rho) for m in range(total + 1)] for success in p]
     divisions = [m for m in itertools.product(range(total + 1), repeat=len(p)) if sum(m) == total]
     best = max(sum(values[m] for values, m in zip(shares, division, strict=True)) for division in divisions)
     ours = allocate(np.log(p), total, q, rho)

@@ -24,7 +24,7 @@ from qtheory.claims import (
     verify,
 )
 from qtheory.claims.claim import find
-from qtheory.claims.own import qc_r
+from qtheory.claims.own import qc_5, qc_r
 from qtheory.claims.page import heading, overview
 from qtheory.claims.paper import prop_d_2, thm_5_1
 from qtheory.claims.support.reference import LatentModel, floats, gradient, loss
@@ -61,7 +61,7 @@ PAPER_LABELS = [
     "Sec 6.1.1",
     "v2",
 ]
-OWN_LABELS = [*(f"QC-{number}" for number in range(1, 8)), "QC-R"]
+OWN_LABELS = [*(f"QC-{number}" for number in (*range(1, 8), 11)), "QC-R"]
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
@@ -248,6 +248,14 @@ def without_the_cross_term(task: FiniteTask, name: str, q: float, size: int) -> 
     return right._replace(variance=right.variance - cross, second=right.second - cross)
 
 
+def by_the_success_alone(log_p: np.ndarray, total: int, q: float, rho: float) -> np.ndarray:
+    """Draws in proportion to P^(-(1+q)/2) for every prompt, however small its P."""
+    share = np.exp(-(1 + q) / 2 * log_p)
+    draws = np.floor(share / share.sum() * total).astype(int)
+    draws[: total - draws.sum()] += 1
+    return draws
+
+
 gain_ours = importlib.import_module("qtheory.estimators.garl_weighted")._gain
 
 log_q_ours, loss_ours, amplification_ours, escort_ours = (
@@ -323,6 +331,11 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ("Prop C.2", "qtheory.claims.paper.prop_c_2.contamination_time", with_the_norm_itself),
         ("v2", "qtheory.claims.paper.v2.Stepwise", lambda values, at: Stepwise(values[::-1], at)),
         ("v2", "qtheory.claims.paper.v2.Stepwise", half_at_first),
+        ("QC-11", "qtheory.claims.own.qc_11.allocate", lambda x, m, q, rho: estimators.allocate(x, m, q**2, rho)),
+        ("QC-11", "qtheory.claims.own.qc_11.allocate", lambda x, m, q, rho: estimators.allocate(x, m, q, 2 * rho)),
+        ("QC-11", "qtheory.claims.own.qc_11.allocate", by_the_success_alone),
+        ("QC-11", "qtheory.claims.own.qc_11.draw_gain", lambda x, m, rho: estimators.draw_gain(x, m + 1, rho)),
+        ("QC-11", "qtheory.claims.own.qc_11.adaptive", lambda log_w, rho: qc_5.adaptive(log_w, 2 * rho)),
         ("QC-R", "qtheory.claims.own.qc_r.FAST", {**qc_r.FAST, "grpo": by_the_samples_std}),
         ("QC-R", "qtheory.claims.own.qc_r.FAST", {**qc_r.FAST, "reward_rloo": estimators.dr_grpo}),
         (

@@ -1,4 +1,4 @@
-"""Tempered weights and draws from another distribution: laws of `alpha` and `log_ratio`, against mpmath and all pools."""
+"""Tempered weights and off-policy draws: laws of `alpha` and `log_ratio`, against mpmath and all pools."""
 
 import itertools
 import math
@@ -62,10 +62,10 @@ def test_paft_draws_by_the_reweighted_weights(library: Library, q: float):
     assert np.all(counts[share == 0] == 0)
     z = (counts - 2 * pools * share)[:2] / np.sqrt(2 * pools * share * (1 - share))[:2]
     assert np.abs(z).max() < 3.5
-    one = library.array(log_w), library.array(ratio)
-    drawn = paft(one[0], q, k=2, rng=np.random.default_rng(1), log_ratio=one[1])
-    again = resample(one[0], 2, np.random.default_rng(1), log_ratio=one[1])
-    expected = paft_from_counts(one[0], q, again, log_ratio=one[1])
+    weights, ratios = library.array(log_w), library.array(ratio)
+    drawn = paft(weights, q, k=2, rng=np.random.default_rng(1), log_ratio=ratios)
+    again = resample(weights, 2, np.random.default_rng(1), log_ratio=ratios)
+    expected = paft_from_counts(weights, q, again, log_ratio=ratios)
     assert np.array_equal(library.numpy(drawn.answer), library.numpy(expected.answer))
 
 

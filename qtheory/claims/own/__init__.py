@@ -1,13 +1,13 @@
 """Claims of this project's own, one file a label."""
 
 from qtheory.claims.own.qc_1 import QC_1
-from qtheory.claims.own.qc_11 import QC_11
 from qtheory.claims.own.qc_2 import QC_2
 from qtheory.claims.own.qc_3 import QC_3
 from qtheory.claims.own.qc_4 import QC_4
 from qtheory.claims.own.qc_5 import QC_5
 from qtheory.claims.own.qc_6 import QC_6
 from qtheory.claims.own.qc_7 import QC_7
+from qtheory.claims.own.qc_11 import QC_11
 from qtheory.claims.own.qc_r import QC_R
 
 OWN = (

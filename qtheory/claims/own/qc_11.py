@@ -71,7 +71,7 @@ def check() -> Evidence:
                 "well fed: exponent of M in P, -(1+q)/2", np.array(slopes), -(1 + np.array(Q)) / 2, 0.02, "absolute"
             ),
             Comparison(
-                "q = 1, as many draws as prompts: 1 each",
+                "q = 1, as many draws as prompts: each gets 1",
                 allocate(np.log(MIXED), len(MIXED), 1.0, 3.0),
                 np.array(1),
                 0,
@@ -80,7 +80,7 @@ def check() -> Evidence:
             Comparison(
                 "13 prompts of P from 1e-4 to .9: 1.1, progress over that of equal numbers",
                 np.full((len(Q), 3), 1.1),
-                _over_equal(MIXED, budget, (1.0, 3.0, 10.0)),
+                over_equal(MIXED, budget, (1.0, 3.0, 10.0)),
                 0,
                 "absolute",
                 "<=",
@@ -88,7 +88,7 @@ def check() -> Evidence:
             Comparison(
                 "P wrong by 3 either way: 1.1, the same",
                 np.full((len(Q), 3), 1.1),
-                _over_equal(told[KNOWN], budget, (1.0, 3.0, 10.0)),
+                over_equal(told[KNOWN], budget, (1.0, 3.0, 10.0)),
                 0,
                 "absolute",
                 "<=",
@@ -98,7 +98,7 @@ def check() -> Evidence:
             ),
             Comparison(
                 "P wrong by 30 either way, q < 1: progress over that of equal numbers, 1",
-                _over_equal(told[UNKNOWN], budget, (1.0, 3.0), Q[:2]),
+                over_equal(told[UNKNOWN], budget, (1.0, 3.0), Q[:2]),
                 np.array(1),
                 0.1,
                 "absolute",
@@ -120,10 +120,12 @@ def progress(p: np.ndarray, draws: Sequence[int] | np.ndarray, q: float, rho: fl
 
 def shares(p: np.ndarray, draws: Sequence[int] | np.ndarray, rho: float) -> np.ndarray:
     """(N,) E[K/(K + rho)] of prompts with so many draws."""
-    return np.array([adaptive_alignment([one], int(m), rho) if m else 0.0 for one, m in zip(p, draws, strict=True)])
+    return np.array(
+        [adaptive_alignment([chance], int(m), rho) if m else 0.0 for chance, m in zip(p, draws, strict=True)]
+    )
 
 
-def _over_equal(told: np.ndarray, budget: int, spreads: Sequence[float], orders: Sequence[float] = Q) -> np.ndarray:
+def over_equal(told: np.ndarray, budget: int, spreads: Sequence[float], orders: Sequence[float] = Q) -> np.ndarray:
     """(Q, rho) progress of the division by what is told of P, over that of EACH draws for every prompt."""
     return np.array(
         [
@@ -148,7 +150,7 @@ def _gains() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         )
         return sum(terms, REALS.zero)
 
-    reals = [REALS.exp(REALS.mpf(one)) for one in log_p]
+    reals = [REALS.exp(REALS.mpf(log)) for log in log_p]
     exact = [[[share(p, m + 1, rho) - share(p, m, rho) for m in sizes] for rho in RHO] for p in reals]
     fast = np.array([[draw_gain(log_p, m, rho) for m in sizes] for rho in RHO])
     after = np.array([[draw_gain(log_p, m + 1, rho) for m in sizes] for rho in RHO])
@@ -157,14 +159,14 @@ def _gains() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _best_division(q: float, rho: float) -> tuple[tuple[int, ...], float]:
     """The division of BUDGET draws among the prompts P with the most progress, and that progress."""
-    values = np.array([one**-q * shares(np.full(BUDGET + 1, one), np.arange(BUDGET + 1), rho) for one in P])
+    values = np.array([p**-q * shares(np.full(BUDGET + 1, p), np.arange(BUDGET + 1), rho) for p in P])
     divisions = [(a, b, BUDGET - a - b) for a, b in itertools.product(range(BUDGET + 1), repeat=2) if a + b <= BUDGET]
-    totals = [float(sum(row[m] for row, m in zip(values, one, strict=True))) for one in divisions]
+    totals = [float(sum(row[m] for row, m in zip(values, division, strict=True))) for division in divisions]
     return divisions[int(np.argmax(totals))], max(totals)
 
 
 def _z_scores(budget: int) -> np.ndarray:
-    """Of <g, s> summed over the prompts of a step, s of length 1, against the binomial sums."""
+    """(2,) of <g, s> summed over the prompts of a step, s of length 1, less the binomial sums, in standard errors."""
     rng, rho = np.random.default_rng(11), 3.0
     values = []
     for q in Q[:2]:
@@ -203,13 +205,13 @@ QC_11 = Claim(
     label="QC-11",
     statement=(
         "E[K/(K + rho)] is concave in M, a draw adds P rho E[1/((K+rho)(K+1+rho))], and giving each draw to the prompt "
-        "where it adds most, valued at P^-q, is the best division; well-fed prompts get M ~ P^(-(1+q)/2), at q = 0 hard "
-        "ones none, at q = 1 every one"
+        "where it adds most, valued at P^-q, is the best division; well-fed prompts get M ~ P^(-(1+q)/2), hard ones "
+        "nothing at q = 0; at q = 1 none goes without"
     ),
     verdict="conditional",
     condition=(
-        "w in {0, 1} and P is known to a factor of 3 or so; by P wrong thirtyfold, or on soft weights, whose draws count "
-        "alike at every P, equal numbers gain more at q < 1"
+        "w in {0, 1} and P is known to a factor of 3 or so; by P wrong thirtyfold, or on soft weights, whose draws "
+        "count alike at every P, equal numbers gain more at q < 1"
     ),
     check=check,
     figure="division",
