@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from figures.plots import (
     adam_testbed,
     adam_threshold,
+    answer_length,
     baseline,
     best_q,
     bias,
@@ -169,6 +170,13 @@ FIGURES: Mapping[str, FigureEntry] = {
         division.compute,
         division.plot,
         division.caption,
+    ),
+    "answer_length": FigureEntry(
+        "Draws that answers need against their length, and the progress against the power of their weights",
+        (),
+        answer_length.compute,
+        answer_length.plot,
+        answer_length.caption,
     ),
     "saturation": FigureEntry(
         "Amplification against M P on 0/1 and on soft weights, and the escape exponents that follow",

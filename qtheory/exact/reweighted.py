@@ -97,17 +97,25 @@ def best_alpha(task: FiniteTask, M: Any, *, rescaled: bool = False) -> np.ndarra
 
 
 def _best(task: FiniteTask, size: int, direction: bool) -> float:
-    def error(alpha: float) -> float:
-        value = reweighted_moments(task, 1.0, size, alpha=alpha)
-        if direction:
-            return -float((value.mean @ task.score) ** 2 / value.second_moment)
-        return float(np.sum(value.bias**2) + value.variance)
-
-    at = int(np.argmin([error(float(alpha)) for alpha in _GRID]))
+    errors = [_error(task, size, direction, float(alpha)) for alpha in _GRID]
+    at = int(np.argmin(errors))
     low, high = float(_GRID[max(at - 1, 0)]) if at else 1e-6, float(_GRID[min(at + 1, len(_GRID) - 1)])
-    best = minimize_scalar(error, bounds=(low, high), method="bounded", options={"xatol": 1e-7})
+    best = minimize_scalar(
+        lambda alpha: _error(task, size, direction, alpha),
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-7},
+    )
     # A bounded search never tries its ends.
-    return 1.0 if high == 1 and error(1.0) <= best.fun else float(best.x)
+    return 1.0 if high == 1 and errors[-1] <= best.fun else float(best.x)
+
+
+def _error(task: FiniteTask, size: int, direction: bool, alpha: float) -> float:
+    """Mean squared error at q = 1; of the direction alone, less the squared length that the best multiple explains."""
+    value = reweighted_moments(task, 1.0, size, alpha=alpha)
+    if direction:
+        return -float((value.mean @ task.score) ** 2 / value.second_moment)
+    return float(np.sum(value.bias**2) + value.variance)
 
 
 def _reweighted(task: FiniteTask, alpha: Any, log_mu: Any, baseline: bool) -> tuple[FiniteTask, float, bool]:

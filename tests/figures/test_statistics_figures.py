@@ -8,9 +8,22 @@ from computed import Computed
 from scipy.optimize import brentq
 from scipy.stats import binom
 
-from figures.plots import bias, continuum, dispersion, division, escort, factorisations, floor, saturation, variance
+from figures.plots import (
+    answer_length,
+    bias,
+    continuum,
+    dispersion,
+    division,
+    escort,
+    factorisations,
+    floor,
+    saturation,
+    variance,
+)
 from figures.plots.curves import Q
+from qtheory.claims.own.qc_12 import tokens
 from qtheory.estimators import allocate
+from qtheory.exact import moments
 
 COUNTS = np.arange(33)  # right answers among 32
 
@@ -122,6 +135,19 @@ def test_divided_draws_gain_at_every_spread() -> None:
     divided = allocate(np.log(p), 32 * 13, 0.0, 30.0)
     assert data.gain[0, -1] == pytest.approx(progress(divided, 30.0) / progress(np.full(13, 32), 30.0))
     assert f"{data.gain[0, -1]:.2f} at q = 0" in division.caption(data)
+
+
+def test_long_answers_need_draws_unless_their_weights_are_tempered() -> None:
+    data = answer_length.compute()
+    assert data.plain[-1] > 5 * data.plain[0]
+    assert data.tempered[-1] < 1.1 * data.tempered[0]
+    assert (data.ruled > 0.99 * data.curves.max(-1)).all()
+    for length, needed in zip(answer_length.LENGTHS, data.plain, strict=True):
+        task = tokens(answer_length.TOKEN, length, answer_length.SPREAD)
+        # Neighbours of the least M, with moments of the weights as they are.
+        below, above = moments(task, 1.0, needed - 1), moments(task, 1.0, needed)
+        reached = [(task.score @ m.mean) ** 2 / (task.score @ task.score * m.second_moment) for m in (below, above)]
+        assert reached[0] < 0.5 <= reached[1]
 
 
 def test_the_diagram_names_both_readings() -> None:

@@ -32,10 +32,11 @@ from qtheory.claims.support.symbolic import vanishes
 from qtheory.escape import contamination_time, family, hard_time, log_sigmoid_time, sigmoid_time
 from qtheory.escape.adam import adam_time, critical_q
 from qtheory.escape.contamination import sigmoid_norm
-from qtheory.exact import Moments, baseline_multiplier, moments
+from qtheory.estimators.reweight import reweighted
+from qtheory.exact import Moments, baseline_multiplier, best_alpha, moments, reweighted_moments
 from qtheory.exact.rewards import REWARDS, RewardMoments, reward_moments
 from qtheory.flow import Escape, Stepwise, Velocity, escape, follow, velocity
-from qtheory.models import FiniteTask
+from qtheory.models import FiniteTask, token_answers
 
 REPOSITORY = Path(qtheory.__file__).parent.parent
 PAPER_LABELS = [
@@ -61,7 +62,7 @@ PAPER_LABELS = [
     "Sec 6.1.1",
     "v2",
 ]
-OWN_LABELS = [*(f"QC-{number}" for number in (*range(1, 8), 11)), "QC-R"]
+OWN_LABELS = [*(f"QC-{number}" for number in (*range(1, 8), 11, 12)), "QC-R"]
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
@@ -256,6 +257,13 @@ def by_the_success_alone(log_p: np.ndarray, total: int, q: float, rho: float) ->
     return draws
 
 
+def with_alpha(change: Callable[[float], float]) -> Callable[..., Moments]:
+    def wrong(*given: Any, alpha: float = 1.0, **rest: Any) -> Moments:
+        return reweighted_moments(*given, alpha=change(alpha), **rest)
+
+    return wrong
+
+
 gain_ours = importlib.import_module("qtheory.estimators.garl_weighted")._gain
 
 log_q_ours, loss_ours, amplification_ours, escort_ours = (
@@ -336,6 +344,16 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ("QC-11", "qtheory.claims.own.qc_11.allocate", by_the_success_alone),
         ("QC-11", "qtheory.claims.own.qc_11.draw_gain", lambda x, m, rho: estimators.draw_gain(x, m + 1, rho)),
         ("QC-11", "qtheory.claims.own.qc_11.adaptive", lambda log_w, rho: qc_5.adaptive(log_w, 2 * rho)),
+        ("QC-12", "qtheory.claims.own.qc_12.token_answers", lambda x, v, length: token_answers(x, 1.2 * v, length)),
+        ("QC-12", "qtheory.claims.own.qc_12.moments", with_half_the_draws),
+        ("QC-12", "qtheory.claims.own.qc_12.reweighted_moments", with_alpha(lambda alpha: alpha**2)),
+        ("QC-12", "qtheory.claims.own.qc_12.best_alpha", lambda task, size, **_kind: best_alpha(task, size)),
+        ("QC-12", "qtheory.claims.own.qc_12.best_alpha", lambda *given, **kind: 0.9 * best_alpha(*given, **kind)),
+        (
+            "QC-12",
+            "qtheory.estimators.garl.reweighted",
+            lambda xp, log_w, alpha, log_ratio: reweighted(xp, log_w, np.sqrt(alpha), log_ratio),
+        ),
         ("QC-R", "qtheory.claims.own.qc_r.FAST", {**qc_r.FAST, "grpo": by_the_samples_std}),
         ("QC-R", "qtheory.claims.own.qc_r.FAST", {**qc_r.FAST, "reward_rloo": estimators.dr_grpo}),
         (
