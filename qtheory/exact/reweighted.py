@@ -8,7 +8,7 @@ powers of e^c. c is what brings the largest v to 1.
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import fminbound
 from scipy.special import logsumexp
 
 from qtheory._arrays import refuse
@@ -100,14 +100,9 @@ def _best(task: FiniteTask, size: int, direction: bool) -> float:
     errors = [_error(task, size, direction, float(alpha)) for alpha in _GRID]
     at = int(np.argmin(errors))
     low, high = float(_GRID[max(at - 1, 0)]) if at else 1e-6, float(_GRID[min(at + 1, len(_GRID) - 1)])
-    best = minimize_scalar(
-        lambda alpha: _error(task, size, direction, alpha),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-7},
-    )
+    best = float(np.asarray(fminbound(lambda alpha: _error(task, size, direction, alpha), low, high, xtol=1e-7)))
     # A bounded search never tries its ends.
-    return 1.0 if high == 1 and errors[-1] <= best.fun else float(best.x)
+    return 1.0 if high == 1 and errors[-1] <= _error(task, size, direction, best) else best
 
 
 def _error(task: FiniteTask, size: int, direction: bool, alpha: float) -> float:
