@@ -28,6 +28,7 @@ from figures.plots import (
     factorisations,
     floor,
     garl_paft,
+    headline,
     label_noise,
     learning_rates,
     max_coefficient,
@@ -66,6 +67,13 @@ class FigureEntry:
 
 
 FIGURES: Mapping[str, FigureEntry] = {
+    "headline": FigureEntry(
+        "Times of escape against the initial success for three values of q, and the bias against the draws",
+        (),
+        headline.compute,
+        headline.plot,
+        headline.caption,
+    ),
     "cold_start": FigureEntry(
         "Success against training step: the cold start under one learning rate, and two cases under Adam",
         ("cold_start", "adam_conflict", "adam_alike"),
