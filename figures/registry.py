@@ -32,6 +32,7 @@ from figures.plots import (
     label_noise,
     learning_rates,
     max_coefficient,
+    off_policy,
     saturation,
     trajectories,
     variance,
@@ -185,6 +186,13 @@ FIGURES: Mapping[str, FigureEntry] = {
         answer_length.compute,
         answer_length.plot,
         answer_length.caption,
+    ),
+    "off_policy": FigureEntry(
+        "What draws at another temperature are worth, and the squared error of stale draws with and without ratio",
+        (),
+        off_policy.compute,
+        off_policy.plot,
+        off_policy.caption,
     ),
     "saturation": FigureEntry(
         "Amplification against M P on 0/1 and on soft weights, and the escape exponents that follow",

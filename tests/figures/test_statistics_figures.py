@@ -17,6 +17,7 @@ from figures.plots import (
     escort,
     factorisations,
     floor,
+    off_policy,
     saturation,
     variance,
 )
@@ -148,6 +149,22 @@ def test_long_answers_need_draws_unless_their_weights_are_tempered() -> None:
         below, above = moments(task, 1.0, needed - 1), moments(task, 1.0, needed)
         reached = [(task.score @ m.mean) ** 2 / (task.score @ task.score * m.second_moment) for m in (below, above)]
         assert reached[0] < 0.5 <= reached[1]
+
+
+def test_the_ratio_pays_where_the_bias_outweighs_its_noise() -> None:
+    data = off_policy.compute()
+    np.testing.assert_allclose(data.worth[:, 0], 1)
+    # One token at T = 1.2: sum of pi^2/mu.
+    token = np.array([0.8, 0.2]) ** (1 / 1.2)
+    one_token = np.sum(np.array([0.64, 0.04]) / token) * token.sum()
+    np.testing.assert_allclose(data.worth[2], one_token ** -off_policy.LENGTHS.astype(float))
+    after = data.size > data.even
+    assert (data.ratio[after] < data.plain[after]).all()
+    assert data.ratio[data.size < data.even][-1] > data.plain[data.size < data.even][-1]
+    assert (data.own[after] < data.ratio[after]).all()
+    # Scores are sums of 30 coins: the mean of the successes moves from tanh(.8/sqrt(30)) to tanh(.4/sqrt(30)).
+    there, here = (math.tanh(x / math.sqrt(30)) for x in (0.8, 0.4))
+    assert data.plain[-1] == pytest.approx((1 - here / there) ** 2, rel=0.02)
 
 
 def test_the_diagram_names_both_readings() -> None:

@@ -32,6 +32,7 @@ from qtheory.claims.support.symbolic import vanishes
 from qtheory.escape import contamination_time, family, hard_time, log_sigmoid_time, sigmoid_time
 from qtheory.escape.adam import adam_time, critical_q
 from qtheory.escape.contamination import sigmoid_norm
+from qtheory.estimators.pool import others_power
 from qtheory.estimators.reweight import reweighted
 from qtheory.exact import Moments, baseline_multiplier, best_alpha, moments, reweighted_moments
 from qtheory.exact.rewards import REWARDS, RewardMoments, reward_moments
@@ -62,7 +63,7 @@ PAPER_LABELS = [
     "Sec 6.1.1",
     "v2",
 ]
-OWN_LABELS = [*(f"QC-{number}" for number in (*range(1, 8), 11, 12)), "QC-R"]
+OWN_LABELS = [*(f"QC-{number}" for number in (*range(1, 8), 11, 12, 13)), "QC-R"]
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
@@ -264,6 +265,19 @@ def with_alpha(change: Callable[[float], float]) -> Callable[..., Moments]:
     return wrong
 
 
+def with_nine_tenths_of_the_ratio(task: FiniteTask, *given: Any, log_mu: np.ndarray) -> Moments:
+    nearer = 0.1 * task.log_prior + 0.9 * log_mu
+    return reweighted_moments(task, *given, log_mu=nearer - np.log(np.sum(np.exp(nearer))))
+
+
+def with_scaled_ratio(log_w: np.ndarray, q: float, *, baseline: Any, log_ratio: np.ndarray) -> estimators.Coefficients:
+    return estimators.garl(log_w, q, baseline=baseline, log_ratio=0.9 * log_ratio)
+
+
+def of_the_models_own_draws(task: FiniteTask, log_mu: np.ndarray, q: float, samples: int) -> Moments:
+    return moments(task, q, samples)
+
+
 gain_ours = importlib.import_module("qtheory.estimators.garl_weighted")._gain
 
 log_q_ours, loss_ours, amplification_ours, escort_ours = (
@@ -354,6 +368,11 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
             "qtheory.estimators.garl.reweighted",
             lambda xp, log_w, alpha, log_ratio: reweighted(xp, log_w, np.sqrt(alpha), log_ratio),
         ),
+        ("QC-13", "qtheory.claims.own.qc_13.moments", with_half_the_draws),
+        ("QC-13", "qtheory.claims.own.qc_13.reweighted_moments", with_nine_tenths_of_the_ratio),
+        ("QC-13", "qtheory.claims.own.qc_13.garl", with_scaled_ratio),
+        ("QC-13", "qtheory.estimators.garl.others_power", lambda xp, pool, q, _ratio: others_power(xp, pool, q)),
+        ("QC-13", "qtheory.claims.own.qc_13.unweighted", of_the_models_own_draws),
         ("QC-R", "qtheory.claims.own.qc_r.FAST", {**qc_r.FAST, "grpo": by_the_samples_std}),
         ("QC-R", "qtheory.claims.own.qc_r.FAST", {**qc_r.FAST, "reward_rloo": estimators.dr_grpo}),
         (
