@@ -139,7 +139,7 @@ FIGURES: Mapping[str, FigureEntry] = {
         dispersion.caption,
     ),
     "bias": FigureEntry(
-        "The plug-in's exact bias against M with its leading term, and against P with both orders",
+        "The plug-in's exact bias against the draws with its leading term, and its two orders in P",
         (),
         bias.compute,
         bias.plot,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 
 from figures.names import power
 from figures.plots.bias import three
+from figures.plots.curves import bold, write_along
 from figures.plots.palette import line_style
 from figures.study_data import DATA
 from qtheory.escape import FAMILIES, family, log_family_times, log_sigmoid_time
@@ -102,31 +102,12 @@ def plot(data: Headline) -> Figure:
     return figure
 
 
-def write_along(axes: Axes, x: np.ndarray, y: np.ndarray, words: str, **style: Any) -> None:
-    """Write above the line from the first to the last of the points, at its angle on the page."""
-    ends = axes.transData.transform(np.column_stack([x[[0, -1]], y[[0, -1]]]))
-    (right, up), middle = ends[1] - ends[0], len(x) // 2
-    angle = float(np.degrees(np.arctan2(up, right)))
-    above = -3 * np.sin(np.radians(angle)), 3 * np.cos(np.radians(angle))
-    text = axes.annotate(
-        words,
-        (float(np.sqrt(x[0] * x[-1])) if len(x) == 2 else x[middle], float(np.sqrt(y[0] * y[-1]))),
-        above,
-        textcoords="offset points",
-        rotation=angle,
-        rotation_mode="anchor",
-        ha="center",
-        **style,
-    )
-    text.set_in_layout(False)
-
-
 def _draw_times(axes: Axes, data: Headline) -> None:
     for q, time in zip(Q, data.time, strict=True):
         color = line_style("garl", q)["color"]
         axes.plot(data.p0, time, color=color, linewidth=2)
         axes.plot(data.p0[-1], time[-1], "o", color=color, markersize=3.5, clip_on=False)
-        axes.text(COLDEST / 2.5, time[-1], _steps(float(time[-1])), color=color, va="center", fontsize=9)
+        axes.text(COLDEST / 2.5, time[-1], bold(float(time[-1])), color=color, va="center", fontsize=9)
     _show_starts(axes)
     axes.set(yscale="log", ylim=(0.5, 1e13), ylabel=f"time to reach P = {DELTA:g}")
     axes.set_yticks([1, 1e4, 1e8, 1e12])
@@ -138,15 +119,6 @@ def _show_starts(axes: Axes) -> None:
     axes.set(xscale="log", xlim=(0.2, COLDEST), xlabel="success at the start, $p_0$:  rarer $\\rightarrow$")
     axes.set_xticks([1e-1, 1e-4, 1e-8, 1e-12])
     axes.minorticks_off()
-
-
-def _steps(time: float) -> str:
-    """29, or a power of ten with one digit before it."""
-    if time < 1000:
-        return f"$\\mathbf{{{time:.0f}}}$"
-    mantissa, _, exponent = f"{time:.0e}".partition("e")
-    factor = "" if mantissa == "1" else f"{mantissa}\\cdot "
-    return f"$\\mathbf{{{factor}10^{{{int(exponent)}}}}}$"
 
 
 def _draw_logarithm(axes: Axes, data: Headline) -> None:
