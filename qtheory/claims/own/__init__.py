@@ -10,6 +10,7 @@ from qtheory.claims.own.qc_7 import QC_7
 from qtheory.claims.own.qc_11 import QC_11
 from qtheory.claims.own.qc_12 import QC_12
 from qtheory.claims.own.qc_13 import QC_13
+from qtheory.claims.own.qc_14 import QC_14
 from qtheory.claims.own.qc_r import QC_R
 
 OWN = (
@@ -23,5 +24,6 @@ OWN = (
     QC_11,
     QC_12,
     QC_13,
+    QC_14,
     QC_R,
 )
