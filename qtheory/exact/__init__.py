@@ -2,5 +2,16 @@
 
 from qtheory import _theory as _theory
 from qtheory.exact.moments import FORMS, Moments, baseline_multiplier, mean, moments, moments_of_tasks
+from qtheory.exact.reweighted import REWEIGHTED, best_alpha, reweighted_moments
 
-__all__ = ["FORMS", "Moments", "baseline_multiplier", "mean", "moments", "moments_of_tasks"]
+__all__ = [
+    "FORMS",
+    "REWEIGHTED",
+    "Moments",
+    "baseline_multiplier",
+    "best_alpha",
+    "mean",
+    "moments",
+    "moments_of_tasks",
+    "reweighted_moments",
+]

@@ -7,6 +7,9 @@ from qtheory.claims.own.qc_4 import QC_4
 from qtheory.claims.own.qc_5 import QC_5
 from qtheory.claims.own.qc_6 import QC_6
 from qtheory.claims.own.qc_7 import QC_7
+from qtheory.claims.own.qc_11 import QC_11
+from qtheory.claims.own.qc_12 import QC_12
+from qtheory.claims.own.qc_13 import QC_13
 from qtheory.claims.own.qc_14 import QC_14
 from qtheory.claims.own.qc_r import QC_R
 
@@ -18,6 +21,9 @@ OWN = (
     QC_5,
     QC_6,
     QC_7,
+    QC_11,
+    QC_12,
+    QC_13,
     QC_14,
     QC_R,
 )
