@@ -3,6 +3,7 @@
 from qtheory.escape.contamination import contamination_time, equilibrium
 from qtheory.escape.exponent import increment_exponents, local_exponents
 from qtheory.escape.families import FAMILIES, Family, family, family_exponents, log_family_times
+from qtheory.escape.jumps import EscapeLaw, escape_law, jump
 from qtheory.escape.output import escape_csv, escape_json, escape_table
 from qtheory.escape.sampled import hard_time, mean_power, soft_time
 from qtheory.escape.sigmoid import log_sigmoid_time, sigmoid_time
@@ -10,6 +11,7 @@ from qtheory.escape.table import EscapeRow, ExponentRow, escape_rows, exponent_r
 
 __all__ = [
     "FAMILIES",
+    "EscapeLaw",
     "EscapeRow",
     "ExponentRow",
     "Family",
@@ -17,6 +19,7 @@ __all__ = [
     "equilibrium",
     "escape_csv",
     "escape_json",
+    "escape_law",
     "escape_rows",
     "escape_table",
     "exponent_rows",
@@ -24,6 +27,7 @@ __all__ = [
     "family_exponents",
     "hard_time",
     "increment_exponents",
+    "jump",
     "local_exponents",
     "log_family_times",
     "log_sigmoid_time",

@@ -7,6 +7,7 @@ from qtheory.claims.own.qc_4 import QC_4
 from qtheory.claims.own.qc_5 import QC_5
 from qtheory.claims.own.qc_6 import QC_6
 from qtheory.claims.own.qc_7 import QC_7
+from qtheory.claims.own.qc_8 import QC_8
 from qtheory.claims.own.qc_r import QC_R
 
 OWN = (
@@ -17,5 +18,6 @@ OWN = (
     QC_5,
     QC_6,
     QC_7,
+    QC_8,
     QC_R,
 )
