@@ -34,7 +34,9 @@ html_show_copyright = False
 
 def _figures(_: Sphinx) -> None:
     """Make the figures that the pages show from the committed data files."""
-    subprocess.run([sys.executable, "-m", "figures", "plot", "--all", "--only", "svg"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "figures", "plot", "--all", "--only", "svg"], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def _plain_bars(_: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:

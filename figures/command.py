@@ -11,7 +11,8 @@ from figures.registry import FIGURES
 from figures.render import METADATA, OUT, TABLES_OUT, figure_files, table_files, write
 from figures.study_data import read_study
 from qtheory.claims import CLAIMS
-from qtrain.errors import UserError, did_you_mean
+from qtheory.command.names import did_you_mean
+from qtrain.errors import UserError
 
 COSTS = "figure_costs.json"
 """Processor seconds by figure, beside the data files."""

@@ -13,6 +13,7 @@ from figures.markdown import figure
 from figures.registry import FIGURES, TABLES, FigureEntry
 from figures.study_data import DATA
 from qtheory.claims import CLAIMS
+from qtheory.command.files import replace_file
 from qtrain.errors import UserError
 
 OUT = Path(__file__).parent / "out"
@@ -98,8 +99,6 @@ def write(files: dict[str, bytes], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            partial = folder / f".{name}.partial"
-            partial.write_bytes(content)
-            partial.replace(folder / name)
+            replace_file(folder / name, content)
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be written: {error.strerror}; choose another --out") from None

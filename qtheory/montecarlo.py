@@ -4,7 +4,6 @@ What a training step does is done here to a task small enough to be known exactl
 the prior, answers where the estimator reads rewards, and `qtheory.estimators` gives the coefficients.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from qtheory._arrays import shown
 from qtheory._numbers import count
+from qtheory.command.names import did_you_mean
 from qtheory.estimators import Coefficients, Estimator, get
 from qtheory.estimators.checks import generator
 from qtheory.models.finite import FiniteTask
@@ -152,8 +152,7 @@ def _check_params(estimator: Estimator, params: Mapping[str, Any]) -> None:
     known = estimator.parameters
     for name in params:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(known) or 'none'}"
+            hint = did_you_mean(str(name), known or ["none"])
             raise ValueError(f"{estimator.name} has no parameter {name!r}; {hint}")
     missing = [name for name, parameter in known.items() if parameter.required and name not in params]
     if missing:

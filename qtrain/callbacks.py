@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qtrain import plugins
+from qtrain.errors import UserError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -122,6 +125,28 @@ class StepFunction(Callback):
     def on_step(self, run: RunView, step: int, metrics: dict[str, float]) -> None:
         """Call the function."""
         self.function(step, metrics)
+
+
+def own_callbacks(config: "Config") -> list[Callback]:
+    """The callbacks that a configuration names.
+
+    Raises:
+        UserError: One cannot be imported or made, or may not run.
+    """
+    callbacks = []
+    for name in config.callbacks:
+        if not config.code_allowed:
+            raise plugins.refuse_code("callbacks", name)
+        value = plugins.load(name, "callbacks")
+        if isinstance(value, type):
+            try:
+                value = value()
+            except Exception as error:
+                raise UserError(f"callbacks={name!r}: {plugins.describe(error)}") from None
+        if not isinstance(value, Callback):
+            raise UserError(f"callbacks={name!r}: a subclass of qtrain.Callback is needed, not {value!r:.80}")
+        callbacks.append(value)
+    return callbacks
 
 
 class Callbacks:

@@ -74,6 +74,7 @@ def train(
     resume: bool = False,
     allow_changes: Annotated[bool, Parameter(negative=())] = False,
     on_bad_record: Literal["skip", "fail"] | None = None,
+    allow_code: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Train one model and write its run folder.
 
@@ -85,12 +86,15 @@ def train(
             finished run goes on if train.steps has been raised.
         allow_changes: Resume though records, tokenizer or base weights are not those that the run was made from.
         on_bad_record: Of tasks that read records: skip counts malformed ones, fail refuses the first.
+        allow_code: Run code that a run folder's config.json names as module:object (that of a TOML file runs anyway).
     """
     with importing(PROGRAM):
         from qtrain.commands import train_command
 
     more = () if on_bad_record is None else (f"task.on_bad_record={on_bad_record}",)
-    return train_command(config, overrides + more, out, resume=resume, allow_changes=allow_changes)
+    return train_command(
+        config, overrides + more, out, resume=resume, allow_changes=allow_changes, allow_code=allow_code
+    )
 
 
 @app.command
@@ -106,6 +110,7 @@ def evaluate(
     data: Path | None = None,
     base: str | None = None,
     allow_changes: Annotated[bool, Parameter(negative=())] = False,
+    allow_code: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Evaluate a finished run's weights again on held-out prompts.
 
@@ -119,11 +124,23 @@ def evaluate(
         data: Where its records are now, if they have moved.
         base: Where its pretrained model is now, if that has moved.
         allow_changes: Evaluate though records, tokenizer or base weights are not those that the run was made from.
+        allow_code: Run code that the run folder names as module:object.
     """
     with importing(PROGRAM):
         from qtrain.commands import evaluate_command
 
-    evaluate_command(run, prompts, samples, seed, checkpoint, half, data, base, allow_changes=allow_changes)
+    evaluate_command(
+        run,
+        prompts,
+        samples,
+        seed,
+        checkpoint,
+        half,
+        data,
+        base,
+        allow_changes=allow_changes,
+        allow_code=allow_code,
+    )
 
 
 @app.command
@@ -136,6 +153,7 @@ def export(
     base: str | None = None,
     allow_changes: Annotated[bool, Parameter(negative=())] = False,
     force: Annotated[bool, Parameter(negative=())] = False,
+    allow_code: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Write a finished run's model as a folder that transformers and vLLM read, adapters folded in.
 
@@ -146,11 +164,12 @@ def export(
         base: Where its pretrained model is now, if that has moved (of runs with adapters).
         allow_changes: Fold adapters into a base that has changed.
         force: Export a run that has diverged.
+        allow_code: Run code that the run folder names as module:object (needed for adapters on a base made here).
     """
     with importing(PROGRAM):
         from qtrain.commands import export_command
 
-    export_command(run, out, checkpoint, base, allow_changes=allow_changes, force=force)
+    export_command(run, out, checkpoint, base, allow_changes=allow_changes, force=force, allow_code=allow_code)
 
 
 @app.command
@@ -219,7 +238,7 @@ def check(
         as_json: Print one JSON object.
     """
     with importing(PROGRAM):
-        from qtrain.tasks.inspect import check_command
+        from qtrain.tasks.inspection import check_command
 
     check_command(
         name,
@@ -259,7 +278,7 @@ def show(
         full: Print long prompts whole, not only their ends.
     """
     with importing(PROGRAM):
-        from qtrain.tasks.inspect import show_command
+        from qtrain.tasks.inspection import show_command
 
     show_command(
         name,

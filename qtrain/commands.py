@@ -1,6 +1,7 @@
 """What the commands of `qtrain` do: read, check everything, then run."""
 
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from qtheory.command.console import TextConsole
-from qtrain.callbacks import Callback, StepFunction
-from qtrain.compare import compare, folder_name, row
+from qtrain.callbacks import Callback, StepFunction, own_callbacks
+from qtrain.comparison import compare, folder_name, row
 from qtrain.config import Config, PretrainedConfig, check_estimator, read_config
 from qtrain.errors import UserError
 from qtrain.jobs.placement import on_one_thread
@@ -24,7 +25,7 @@ from qtrain.runs.folder import COMPARISON, check_free, read_result
 from qtrain.runs.sinks import check_sinks
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.tasks.splits import Half
-from qtrain.train import train
+from qtrain.trainer import train
 
 out_console = TextConsole()
 
@@ -44,10 +45,16 @@ def pretrain_command(path: Path, overrides: tuple[str, ...]) -> None:
 
 
 def train_command(
-    path: Path, overrides: tuple[str, ...], out: Path | None, *, resume: bool, allow_changes: bool = False
+    path: Path,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    *,
+    resume: bool,
+    allow_changes: bool = False,
+    allow_code: bool = False,
 ) -> int:
     """See `qtrain.cli.train`. Returns the exit status: 1 where training diverged."""
-    config = read_config(path, overrides)
+    config = read_config(path, overrides, allow_code=allow_code)
     check_engine(config.rollout)
     find_device(config.train.device)
     if on_one_thread(config):
@@ -55,6 +62,7 @@ def train_command(
     folder = out or Path("runs") / f"{config.name}-{folder_name(config)}"
     check_free(folder, config, resume=resume)
     check_sinks(config)
+    own_callbacks(config)
     config, task, notes = prepare(config)
     for line in notes:
         tell(line)
@@ -102,9 +110,10 @@ def evaluate_command(
     base: str | None,
     *,
     allow_changes: bool,
+    allow_code: bool,
 ) -> None:
     """See `qtrain.cli.evaluate`."""
-    config = finished_config(run)
+    config = finished_config(run, allow_code=allow_code)
     if half is not None and not isinstance(config.task, QAConfig):
         raise UserError(f"--half {half}: task {config.task.name!r} has no records to halve; leave it out")
     changes = {
@@ -120,10 +129,17 @@ def evaluate_command(
 
 
 def export_command(
-    run: Path, out: Path, checkpoint: Which, base: str | None, *, allow_changes: bool, force: bool
+    run: Path,
+    out: Path,
+    checkpoint: Which,
+    base: str | None,
+    *,
+    allow_changes: bool,
+    force: bool,
+    allow_code: bool,
 ) -> None:
     """See `qtrain.cli.export`."""
-    config = with_base(finished_config(run), base)
+    config = with_base(finished_config(run, allow_code=allow_code), base)
     diverged = read_result(run)["diverged_step"]
     if diverged is not None and not force:
         raise UserError(f"{run}: diverged at step {diverged}; its weights are of no use (--force exports them)")
@@ -175,7 +191,9 @@ def compare_command(
     print_results(rows, title=f"{config.name}: {out / COMPARISON}")
 
 
-_HEADINGS = {"escape_step": "escape", "mean_log_p": "log P", "mean_log_p_easy": "log P easy", "seconds": "s"}
+_HEADINGS = {"escape_step": "escape", "mean_log_p": "log P", "seconds": "s"}
+_HIDDEN = re.compile(r"q|steps|(p_at_(?!1_)\d+|maj_at_\d+|mean_log_p)_\w+")
+"""Columns that would not fit: of a group p@1 alone is shown."""
 
 
 def print_results(rows: list[dict[str, Any]], title: str) -> None:
@@ -183,8 +201,7 @@ def print_results(rows: list[dict[str, Any]], title: str) -> None:
     # A table would break a long path in its title.
     out_console.print(title, style="italic", soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    hidden = ("q", "steps", "p_at_16_easy", "maj_at_16_easy", "mean_log_p_easy")
-    columns = [name for name in rows[0] if name not in hidden]
+    columns = [name for name in rows[0] if not _HIDDEN.fullmatch(name)]
     for name in columns:
         heading = _HEADINGS.get(name, name.replace("_at_", "@").replace("_", " "))
         table.add_column(heading, justify="left" if name == "estimator" else "right", no_wrap=name == "estimator")
@@ -197,6 +214,6 @@ def _cell(name: str, value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        formats = {"p0": ".1e", "mean_log_p": ".2f", "mean_log_p_easy": ".2f", "seconds": ".0f"}
+        formats = {"p0": ".1e", "mean_log_p": ".2f", "seconds": ".0f"}
         return f"{value:{formats.get(name, '.3f')}}"
     return str(value)

@@ -1,12 +1,12 @@
 """Writing that a kill or a full disk cannot leave half done, and one line for whatever the disk refuses."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from qtrain.errors import UserError
@@ -68,7 +68,7 @@ class Lock:
     """Keeps a second process from writing the same folder; the system releases it however the first one ends.
 
     Args:
-        path: The lock's file, made where it is missing. It stays, and holds the id of the last process.
+        path: The lock's file, made if it is missing. It stays, and holds the id of the last process.
 
     Raises:
         UserError: Another process holds it.
@@ -76,23 +76,16 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a+", encoding="utf-8")
+        self._lock = FileLock(path, blocking=False)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
+            self._lock.acquire()
+        except Timeout:
+            holder = path.read_text(encoding="utf-8").strip() or "unknown"
             raise UserError(
                 f"{path.parent}: another process (id {holder}) writes this run; wait for it, or choose another --out"
             ) from None
-        except OSError:
-            # Some network file systems have no locks. A run there is better than none.
-            pass
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+        path.write_text(f"{os.getpid()}\n", encoding="utf-8")
 
     def release(self) -> None:
         """Let others in."""
-        self._file.close()
+        self._lock.release()

@@ -8,7 +8,7 @@ from transformers.utils import logging
 
 from qtrain.config import Config, ModelConfig, PretrainedConfig, read_config
 from qtrain.errors import UserError
-from qtrain.evaluate import Evaluation, evaluate
+from qtrain.evaluation import Evaluation, evaluate
 from qtrain.files import give_usual_mode
 from qtrain.policy.adapters import add_adapters
 from qtrain.policy.base import base_fingerprint, start_policy
@@ -29,14 +29,18 @@ Which = Literal["last", "best"]
 """The weights at the end of training, or those of the best evaluation by maj@k."""
 
 
-def finished_config(run: Path) -> Config:
+def finished_config(run: Path, *, allow_code: bool = False) -> Config:
     """The configuration of a finished run.
+
+    Args:
+        run: The run folder.
+        allow_code: Whether code that it names may run.
 
     Raises:
         UserError: The folder holds none.
     """
     read_result(run)
-    return read_config(run / CONFIG)
+    return read_config(run / CONFIG, allow_code=allow_code)
 
 
 def weights_folder(run: Path, which: Which) -> Path:
@@ -93,7 +97,7 @@ def evaluate_run(run: Path, which: Which, config: Config, *, seed: int, allow_ch
         changed_task = _without_paths(config) != _without_paths(finished_config(run))
         keys = (TOKENIZER,) if changed_task else (TOKENIZER, "held_out")
         wanted = {key: fingerprints_before[key] for key in keys if key in fingerprints_before}
-        data = task.data_log()
+        data = task.dataset_report()
         check_unchanged(run, wanted, fingerprints(data, task.tokenizer, base=""), data_before, data)
     model = trained_policy(config, task, weights_folder(run, which))
     if config.train.dtype == "bfloat16":

@@ -1,6 +1,7 @@
 """What is logged of a step: the batch's P, its weights, its coefficients and its rationales."""
 
 import math
+import re
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ AMPLIFIED = (0.25, 0.5, 0.75, 1.0)
 """The values of q whose amplification is logged, whatever the run's own q."""
 
 
-OF_P = ("p", "log_p", "mean_log_p", "p_easy")
+OF_P = re.compile(r"p|log_p|mean_log_p|p_\w+")
 """The metrics that estimate P where rationales are the model's own."""
 
 
@@ -26,7 +27,7 @@ def step_metrics(
     *,
     from_the_model: bool = True,
 ) -> dict[str, float]:
-    """What is logged of a batch; P and log P are those of its hard prompts.
+    """What is logged of a batch; P and log P are those of its prompts without a group.
 
     Args:
         examples: B examples.
@@ -34,25 +35,26 @@ def step_metrics(
         coefficients_BM: One pair a sample.
         q: That of the step, None outside the continuum.
         from_the_model: Whether rationales were sampled from the model's own distribution. Where they were not, their
-            mean weight is no estimate of P: p, log_p, mean_log_p and p_easy then begin with `sampled_`.
+            mean weight is no estimate of P: p, log_p, mean_log_p and p_<group> then begin with `sampled_`.
 
     Returns:
-        p: mean w. log_p: its log (nats). mean_log_p: mean over prompts of log wbar (nats). p_easy: mean w of the easy
-        half, where there is one. log_w_min, log_w_max: range of log w (nats). ess: mean effective sample size of the
-        weights, in samples. reward: mean reward, where sampled. max_rationale_coefficient, max_answer_coefficient:
-        largest magnitudes. rationale_tokens: mean length. forced: share of forced END_THINKs. tokens: how many were
-        sampled. log_amplification_<q>: log of the mean over prompts of wbar^-q. max_c: the paper's Fig 3, the largest
-        c_m/M^q of the batch, c_m being GARL's coefficient at the step's q; at most 1.
+        p: mean w. log_p: its log (nats). mean_log_p: mean over prompts of log wbar (nats). p_<group>: mean w of the
+        prompts of a group (`Example.group`). log_w_min, log_w_max: range of log w (nats). ess: mean effective sample
+        size of the weights, in samples. reward: mean reward, where sampled. max_rationale_coefficient,
+        max_answer_coefficient: largest magnitudes. rationale_tokens: mean length. forced: share of forced END_THINKs.
+        tokens: how many were sampled. log_amplification_<q>: log of the mean over prompts of wbar^-q. max_c: the
+        paper's Fig 3, the largest c_m/M^q of the batch, c_m being GARL's coefficient at the step's q; at most 1.
     """
     log_w_BM = rollouts.log_w_BM
     samples = log_w_BM.shape[1]
-    hard_B = torch.tensor([not example.easy for example in examples])
+    groups = [example.group for example in examples]
+    rest_B = torch.tensor([not group for group in groups])
     posterior_BM = log_w_BM.softmax(1)
     log_wbar_B = log_w_BM.logsumexp(1) - math.log(samples)
     metrics = {
-        "p": float(log_w_BM[hard_B].exp().mean()) if hard_B.any() else math.nan,
-        "log_p": float(log_w_BM[hard_B].flatten().logsumexp(0)) - math.log(log_w_BM[hard_B].numel()),
-        "mean_log_p": float((log_w_BM[hard_B].logsumexp(1) - math.log(samples)).mean()),
+        "p": float(log_w_BM[rest_B].exp().mean()) if rest_B.any() else math.nan,
+        "log_p": float(log_w_BM[rest_B].flatten().logsumexp(0)) - math.log(log_w_BM[rest_B].numel()),
+        "mean_log_p": float((log_w_BM[rest_B].logsumexp(1) - math.log(samples)).mean()),
         "ess": float((1 / posterior_BM.square().sum(1)).mean()),
         "log_w_min": float(log_w_BM.min()),
         "log_w_max": float(log_w_BM.max()),
@@ -68,11 +70,16 @@ def step_metrics(
     }
     if q is not None:
         metrics["max_c"] = float(garl(log_w_BM, q, normalize=True).rationale.max())
-    if not hard_B.all():
-        metrics["p_easy"] = float(log_w_BM[~hard_B].exp().mean())
+    for group in sorted(set(groups) - {""}):
+        members_B = torch.tensor([other == group for other in groups])
+        metrics[f"p_{group}"] = float(log_w_BM[members_B].exp().mean())
     if rollouts.reward_BM is not None:
         metrics["reward"] = float(rollouts.reward_BM.mean())
-    return metrics if from_the_model else {f"sampled_{key}" if key in OF_P else key: metrics[key] for key in metrics}
+    return (
+        metrics
+        if from_the_model
+        else {f"sampled_{key}" if OF_P.fullmatch(key) else key: metrics[key] for key in metrics}
+    )
 
 
 def family_loss(q: float | None, rollouts: Rollouts) -> float:

@@ -14,14 +14,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from qtrain.config import Config, ModelConfig, PretrainedConfig
 from qtrain.errors import UserError
-from qtrain.evaluate import PROMPTS_AT_ONCE
+from qtrain.evaluation import PROMPTS_AT_ONCE
+from qtrain.plugins import source_hash
 from qtrain.policy.adapters import add_adapters
 from qtrain.policy.base import Base, cached_base
 from qtrain.policy.device import find_device
 from qtrain.policy.model import encode_examples, find_pretrained
 from qtrain.rollout.memory import SHARE, ModelSize, at_once, free_bytes, readable
 from qtrain.runs.checkpoint import FORMAT
-from qtrain.tasks import Task, make_task
+from qtrain.tasks import OwnTaskConfig, Task, make_task
 from qtrain.tasks.limits import PRETRAINED_RATIONALE, RANDOM_RATIONALE, RowLimits
 from qtrain.tasks.qa import QATask
 from qtrain.testbed.p0 import move_p0
@@ -65,7 +66,7 @@ def prepare(config: Config) -> Prepared:
     task = make_task(config.task, config.data, limits)
     if isinstance(task, QATask):
         budgets = {"rationale_budget": task.limits.rationale_budget, "answer_budget": task.limits.answer_budget}
-        notes = task.data_lines()
+        notes = task.dataset_lines()
         chosen = [f"rollout.{name}={value}" for name, value in budgets.items() if getattr(rollout, name) == 0]
         if chosen:
             notes.append(f"chosen for this model and these records: {', '.join(chosen)}")
@@ -199,7 +200,9 @@ def _check_lengths(task: Task, limits: RowLimits, held_out: int) -> list[str]:
 
 def pretraining(config: Config) -> dict[str, Any]:
     """What decides the pre-training: configurations that agree here differ in their bases' p0 alone."""
+    own = {"code": source_hash(config.task.name)} if isinstance(config.task, OwnTaskConfig) else {}
     return {
+        **own,
         "format": FORMAT,
         "task": config.task.model_dump(mode="json", exclude={"variant"}),
         "model": config.model.model_dump(mode="json"),

@@ -14,7 +14,8 @@ from figures.bench.store import Store
 from figures.bench.suites import SUITES
 from figures.bench.workload import Shape
 from qtheory.command.console import TextConsole
-from qtrain.errors import UserError, did_you_mean
+from qtheory.command.names import did_you_mean
+from qtrain.errors import UserError
 from qtrain.files import writing
 from qtrain.progress import Board, console
 

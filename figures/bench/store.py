@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from figures.bench.case import Case, Result
+from qtheory.command.files import replace_file
 from qtrain.files import Lock, append, writing
 from qtrain.runs.folder import read_jsonl
 
@@ -31,9 +32,7 @@ class Store:
             rows = read_jsonl(path) if path.exists() else []
             self._kept = {(row["key"], row["round"]): row["result"] for row in rows}
             # Without a line that an interruption cut short, so that the next one does not go on behind it.
-            partial = path.with_name(f".{LOG}.partial")
-            partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-            partial.replace(path)
+            replace_file(path, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
             self._log = path.open("ab", buffering=0)
 
     def get(self, case: Case, turn: int) -> Result | None:

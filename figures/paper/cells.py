@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from qtheory.command.names import did_you_mean
 from qtrain.config import Config, EstimatorChoice, read_config
-from qtrain.errors import UserError, did_you_mean
+from qtrain.errors import UserError
 
 Data = Literal["finqa", "hotpotqa", "musique"]
 Start = Literal["cold", "warm"]

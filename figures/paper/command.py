@@ -8,7 +8,8 @@ from figures.paper.results import write_table
 from figures.paper.run import run_cells
 from figures.paper.show import show_cells, show_results
 from figures.paper.tables import TABLES
-from qtrain.errors import UserError, did_you_mean
+from qtheory.command.names import did_you_mean
+from qtrain.errors import UserError
 from qtrain.files import writing
 
 

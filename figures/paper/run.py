@@ -9,7 +9,7 @@ from figures.paper.cells import Cell
 from figures.paper.tables import home
 from qtrain.config import Config
 from qtrain.errors import UserError
-from qtrain.evaluate import evaluate
+from qtrain.evaluation import evaluate
 from qtrain.files import writing
 from qtrain.jobs.runner import Run, run_all
 from qtrain.jobs.workers import Host

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figures.studies.shipped import shipped_config
-from qtrain.compare import cell
+from qtrain.comparison import cell
 from qtrain.jobs.runner import Run
 
 EPS = (1e-8, 3e-4, 3e-2, 3e-1)

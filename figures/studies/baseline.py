@@ -9,7 +9,7 @@ from pathlib import Path
 
 from figures.studies.baseline_gain import BaselineGain
 from figures.studies.shipped import shipped_config
-from qtrain.compare import cell
+from qtrain.comparison import cell
 from qtrain.jobs.runner import Run
 
 Q = (0.25, 1.0)

@@ -60,7 +60,7 @@ def baseline_gain(model: PreTrainedModel, task: Task, config: Config, rng: np.ra
         raise ValueError(f"{config.estimator} has no q: a baseline's gain is measured on the continuum")
     generator = torch.Generator(model.device).manual_seed(int(rng.integers(2**62)))
     variances, product, square = np.zeros(3), 0.0, 0.0
-    examples = [example for example in task.batch(2 * PROMPTS, rng) if not example.easy][:PROMPTS]
+    examples = [example for example in task.batch(2 * PROMPTS, rng) if not example.group][:PROMPTS]
     for example in examples:
         (g, loo, weighted), other = _parts(model, task, config, [example, example], q, generator)
         d, d_loo, d_weighted = (one - two for one, two in zip((g, loo, weighted), other, strict=True))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figures.studies.shipped import TABLE_1, choices, shipped_config
-from qtrain.compare import cells_of
+from qtrain.comparison import cells_of
 from qtrain.jobs.runner import Run
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figures.studies.shipped import TABLE_1, shipped_config
-from qtrain.compare import cell
+from qtrain.comparison import cell
 from qtrain.config import Config
 from qtrain.jobs.runner import Run
 

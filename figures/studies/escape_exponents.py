@@ -10,7 +10,7 @@ from pathlib import Path
 
 from figures.studies.score_norm import ScoreNorm
 from figures.studies.shipped import shipped_config
-from qtrain.compare import cell
+from qtrain.comparison import cell
 from qtrain.jobs.runner import Run
 
 MOST_STEPS = 1500

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figures.studies.shipped import TABLE_1, shipped_config
-from qtrain.compare import cell
+from qtrain.comparison import cell
 from qtrain.errors import UserError
 from qtrain.jobs.runner import Run
 from qtrain.runs.folder import RESULT, read_json

@@ -69,7 +69,7 @@ def _score(model: PreTrainedModel, task: Task, config: Config, rng: np.random.Ge
     generator = torch.Generator(model.device).manual_seed(int(rng.integers(2**62)))
     total = torch.zeros(sum(parameter.numel() for parameter in model.parameters()), device=model.device)
     for _ in range(PROMPTS // CHUNK):
-        examples = [example for example in task.batch(2 * CHUNK, rng) if not example.easy][:CHUNK]
+        examples = [example for example in task.batch(2 * CHUNK, rng) if not example.group][:CHUNK]
         rollouts = roll_out(
             TransformersEngine(model, ids),
             *encode_examples(task.tokenizer, examples),

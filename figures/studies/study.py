@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from figures.studies import SERIES, STUDIES
+from qtheory.command.names import did_you_mean
 from qtrain.commands import print_results
-from qtrain.compare import row as table_row
-from qtrain.errors import UserError, did_you_mean
+from qtrain.comparison import row as table_row
+from qtrain.errors import UserError
 from qtrain.jobs.runner import Run, run_all
 from qtrain.runs.folder import EVALS, METRICS, environment, read_jsonl, write_json
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figures.studies.shipped import choices, shipped_config
-from qtrain.compare import cells_of
+from qtrain.comparison import cells_of
 from qtrain.jobs.runner import Run
 
 Q = (".25", ".75", "1")

@@ -1,6 +1,5 @@
 """What a claim is, what its check returns, and when the two agree."""
 
-import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,8 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 import numpy as np
+
+from qtheory.command.names import did_you_mean
 
 Verdict = Literal["holds", "conditional", "fails"]
 Relation = Literal["=", "<=", "!="]
@@ -213,6 +214,4 @@ def find(label: str, claims: Mapping[str, Claim]) -> Claim:
     """
     if label in claims:
         return claims[label]
-    near = difflib.get_close_matches(label, claims, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(repr(known) for known in claims)}"
-    raise ValueError(f"unknown claim {label!r}; {hint}")
+    raise ValueError(f"unknown claim {label!r}; {did_you_mean(label, claims)}")

@@ -22,6 +22,21 @@ def check_path(option: str, path: Path) -> None:
         raise ValueError(f"{option} {path}: {path.parent} may not be written to; choose another folder")
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a reader, or a kill, meets the old content or the new.
+
+    Raises:
+        OSError: Writing failed; the file is as before.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
 def write_text(option: str, path: Path, text: str) -> None:
     """Write a file, replaced at once when all is written.
 
@@ -33,12 +48,9 @@ def write_text(option: str, path: Path, text: str) -> None:
     Raises:
         ValueError: Writing failed; the file is as before.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        replace_file(path, text.encode())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ValueError(f"{option} {path}: cannot be written: {error.strerror or error}") from None
 
 

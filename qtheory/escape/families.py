@@ -1,6 +1,5 @@
 """Model families by name: how each starts at a given p0, and its escape times and exponents by the path solver."""
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from qtheory._arrays import shown
 from qtheory._numbers import numbers, order, positive, single, vector
+from qtheory.command.names import did_you_mean
 from qtheory.escape._inputs import Floats, log_start_and_target
 from qtheory.escape.exponent import increment_exponents
 from qtheory.flow import follow
@@ -89,9 +89,7 @@ def family(name: str) -> Family:
     """
     if isinstance(name, str) and name in FAMILIES:
         return FAMILIES[name]
-    near = difflib.get_close_matches(str(name), FAMILIES, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(FAMILIES)}"
-    raise ValueError(f"unknown task {shown(name)}; {hint}")
+    raise ValueError(f"unknown task {shown(name)}; {did_you_mean(str(name), FAMILIES)}")
 
 
 def log_family_times(

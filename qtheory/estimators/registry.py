@@ -1,10 +1,10 @@
 """The registry of estimators: an entry here is known to the law suite and to the trainer."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from qtheory._arrays import shown
+from qtheory.command.names import did_you_mean
 from qtheory.estimators.delta import SPEC as DELTA
 from qtheory.estimators.dr_grpo import SPEC as DR_GRPO
 from qtheory.estimators.garl import SPEC as GARL
@@ -61,6 +61,4 @@ def get(name: str) -> Estimator:
     """
     if isinstance(name, str) and name in ESTIMATORS:
         return ESTIMATORS[name]
-    near = difflib.get_close_matches(str(name), ESTIMATORS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(ESTIMATORS)}"
-    raise ValueError(f"unknown estimator {shown(name)}; {hint}")
+    raise ValueError(f"unknown estimator {shown(name)}; {did_you_mean(str(name), ESTIMATORS)}")

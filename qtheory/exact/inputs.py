@@ -1,6 +1,5 @@
 """What the exact moments accept: tasks, forms, counts and their common shape, with one-line refusals."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from qtheory._arrays import refuse, shown
 from qtheory._numbers import together
+from qtheory.command.names import did_you_mean
 from qtheory.models.finite import FiniteTask
 
 
@@ -22,9 +22,7 @@ def known_form(form: str, forms: Sequence[str]) -> None:
         ValueError: It is none of them; the nearest is given.
     """
     if form not in forms:
-        near = difflib.get_close_matches(str(form), forms, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(forms)}"
-        raise ValueError(f"unknown form {shown(form)}; {hint}")
+        raise ValueError(f"unknown form {shown(form)}; {did_you_mean(str(form), forms)}")
 
 
 def counts(name: str, value: Any) -> np.ndarray:

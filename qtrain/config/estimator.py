@@ -1,39 +1,53 @@
-"""An estimator with its parameters as one word: `garl:q=.25`, `paft:q=.75,k=8`, `grpo`."""
+"""An estimator with its parameters as one word: `garl:q=.25`, `paft:q=.75,k=8`, `grpo`, `mine:clipped:q=.5`."""
 
-from dataclasses import dataclass
-from typing import Any
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from qtheory.command.names import did_you_mean
 from qtheory.estimators import ESTIMATORS, Coefficients, Estimator
-from qtrain.errors import did_you_mean
+from qtrain import plugins
+from qtrain.errors import UserError
 
 
 @dataclass(frozen=True)
 class EstimatorChoice:
-    """A registered estimator and the keyword parameters to call it with.
+    """An estimator and the keyword parameters to call it with.
 
     Attributes:
-        name: Its name in `qtheory.estimators.ESTIMATORS`.
+        name: Its name in `qtheory.estimators.ESTIMATORS`, an entry point's, or `module:object`.
         params: Sorted (keyword, value) pairs.
+        code_allowed: Whether an estimator named as `module:object` may be imported.
     """
 
     name: str
     params: tuple[tuple[str, Any], ...] = ()
+    code_allowed: bool = field(default=True, compare=False, repr=False)
 
     @classmethod
-    def parse(cls, text: str) -> "EstimatorChoice":
+    def parse(cls, text: str, *, code_allowed: bool = True) -> "EstimatorChoice":
         """Read `name[:key=value,...]`.
+
+        Args:
+            text: The word.
+            code_allowed: Whether to import an estimator that is named as `module:object`. Without, its parameters are
+                kept as they are written, and nothing that needs the estimator itself is possible.
 
         Raises:
             ValueError: Unknown estimator or parameter (the nearest name is given), or a value of the wrong type.
+            UserError: The module cannot be imported, or the object is no estimator.
         """
-        name, _, rest = text.strip().partition(":")
-        if name not in ESTIMATORS:
-            raise ValueError(f"unknown estimator {name!r}; {did_you_mean(name, ESTIMATORS)}")
-        spec = ESTIMATORS[name]
+        name, rest = _split(text.strip())
+        if plugins.is_code(name) and not code_allowed:
+            pairs = (pair.strip().partition("=") for pair in rest.split(",") if pair.strip())
+            return cls(name, tuple(sorted((key, value) for key, _, value in pairs)), code_allowed=False)
+        spec = find_estimator(name)
         given: dict[str, Any] = {}
         for pair in filter(None, (part.strip() for part in rest.split(","))):
             key, equals, value = pair.partition("=")
@@ -47,18 +61,63 @@ class EstimatorChoice:
         if missing:
             raise ValueError(f"estimator {name!r} needs {missing[0]!r}, for example {name}:{missing[0]}=.75")
         choice = cls(name, tuple(sorted(given.items())))
-        choice._check_values()
+        if name in ESTIMATORS:
+            choice._check_values()
+        else:
+            choice._check_results()
         return choice
 
     def _check_values(self) -> None:
         """Call the estimator once on a pool of one, so that a bad value is refused before a run starts."""
-        one = np.zeros((1, 1))
-        self.coefficients(one, one, np.random.default_rng(0), score_norm_sq_BM=one)
+        zero = self._array([[0.0]])
+        self.coefficients(zero, zero, np.random.default_rng(0), score_norm_sq_BM=zero)
+
+    def _array(self, values: list[list[float]]) -> Any:
+        """Numbers to try the estimator on: numpy's for those of the package, torch's for a user's, as in training."""
+        if self.name in ESTIMATORS:
+            return np.array(values)
+        import torch  # the report reads configurations without it
+
+        return torch.tensor(values, dtype=torch.float64)
+
+    def _check_results(self) -> None:
+        """Call a user's own estimator as the trainer will, and look at what it returns.
+
+        Raises:
+            UserError: It fails, or returns something else than two arrays of coefficients.
+        """
+        import torch
+
+        log_w_BM = self._array([[-0.5, -2.0, -1.0], [-30.0, -4.0, -9.0]])
+        reward_BM = self._array([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        ones_BM = torch.ones_like(log_w_BM)
+        where = f"estimator {self}"
+        try:
+            result = self.coefficients(log_w_BM, reward_BM, np.random.default_rng(0), score_norm_sq_BM=ones_BM)
+        except Exception as error:
+            raise UserError(f"{where}: on tensors (2, 3) of float64: {plugins.describe(error)}") from None
+        if not isinstance(result, Coefficients):
+            raise UserError(f"{where}: returns {type(result).__name__}; return qtheory.estimators.Coefficients")
+        for name, part in result._asdict().items():
+            if not isinstance(part, torch.Tensor) or part.shape != log_w_BM.shape:
+                shape = tuple(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__
+                raise UserError(f"{where}: its {name} coefficients are {shape}; return a tensor of the input's shape")
+
+    @property
+    def may_run(self) -> bool:
+        """Whether the estimator is at hand: registered, or code that may be imported."""
+        return self.code_allowed or not plugins.is_code(self.name)
 
     @property
     def spec(self) -> Estimator:
-        """The registry's entry."""
-        return ESTIMATORS[self.name]
+        """The estimator itself.
+
+        Raises:
+            CodeRefused: It is code that may not be imported.
+        """
+        if not self.may_run:
+            raise plugins.refuse_code("estimator", str(self))
+        return find_estimator(self.name)
 
     @property
     def q(self) -> float | None:
@@ -85,16 +144,16 @@ class EstimatorChoice:
     @property
     def is_silent_alone(self) -> bool:
         """Whether a group of one sample has no gradient, whatever its reward: there is nothing to compare it with."""
-        one, rng = np.ones((1, 1)), np.random.default_rng(0)
+        one, rng = self._array([[1.0]]), np.random.default_rng(0)
         pairs = [self.coefficients(-one, reward * one, rng, score_norm_sq_BM=one) for reward in (0.0, 1.0)]
         return not any(np.any(part) for pair in pairs for part in pair)
 
     @property
     def scales_together(self) -> bool:
         """Whether a common factor on all weights is a common factor on all coefficients."""
-        pool, ones = np.array([[-1.0, -2.0, -4.0]]), np.ones((1, 3))
+        pool, ones = self._array([[-1.0, -2.0, -4.0]]), self._array([[1.0, 1.0, 1.0]])
         plain, scaled = (
-            self.coefficients(log_w, np.ones((1, 3)), np.random.default_rng(0), score_norm_sq_BM=ones).answer
+            self.coefficients(log_w, ones, np.random.default_rng(0), score_norm_sq_BM=ones).answer
             for log_w in (pool, pool - 1)
         )
         return bool(np.allclose(scaled * plain.max(), plain * scaled.max()))
@@ -122,11 +181,65 @@ class EstimatorChoice:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """In configurations it is that one word."""
-        return core_schema.no_info_plain_validator_function(
-            lambda value: value if isinstance(value, cls) else cls.parse(str(value)),
-            serialization=core_schema.plain_serializer_function_ser_schema(str),
+        """In configurations it is that one word; the validation's context says whether it may name code."""
+
+        def validate(value: Any, info: core_schema.ValidationInfo) -> "EstimatorChoice":
+            if isinstance(value, cls):
+                return value
+            return cls.parse(str(value), code_allowed=(info.context or {}).get("code_allowed", True))
+
+        return core_schema.with_info_plain_validator_function(
+            validate, serialization=core_schema.plain_serializer_function_ser_schema(str)
         )
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The name and the parameters; a colon is also what divides a module from its object."""
+    first, _, rest = text.partition(":")
+    second, _, others = rest.partition(":")
+    if first not in _known() and "=" not in second and plugins.is_code(f"{first}:{second}"):
+        return f"{first}:{second}", others
+    return first, rest
+
+
+def _known() -> list[str]:
+    return [*ESTIMATORS, *plugins.registered(plugins.ESTIMATORS)]
+
+
+@cache
+def find_estimator(name: str) -> Estimator:
+    """The estimator of a name.
+
+    Raises:
+        ValueError: There is none.
+        UserError: Code cannot be imported, or is no estimator.
+    """
+    if name in ESTIMATORS:
+        return ESTIMATORS[name]
+    if name in plugins.registered(plugins.ESTIMATORS):
+        return _as_estimator(name, plugins.load_registered(plugins.ESTIMATORS, name))
+    if plugins.is_code(name):
+        return _as_estimator(name, plugins.load(name, "estimator"))
+    raise ValueError(f"unknown estimator {name!r}; {did_you_mean(name, _known())}, or module:function of your own")
+
+
+def _as_estimator(name: str, value: Any) -> Estimator:
+    """An `Estimator`, or a function whose first argument is called `log_w` or `reward`."""
+    if isinstance(value, Estimator):
+        return value
+    if not callable(value) or isinstance(value, type):
+        raise UserError(f"estimator {name!r}: a function or an Estimator is needed, not {value!r:.80}")
+    function: Callable[..., Any] = value
+    first = next(iter(inspect.signature(function).parameters), "")
+    inputs: dict[str, Literal["log_w", "reward"]] = {"log_w": "log_w", "reward": "reward"}
+    if first not in inputs:
+        raise UserError(f"estimator {name!r}: its first argument is {first!r}; call it log_w or reward, as it reads")
+    try:
+        return Estimator(name, function, inputs[first], target="", paper="", limits="")
+    except StopIteration:
+        raise UserError(
+            f"estimator {name!r}: annotate its parameters as bool, int, float or str, so that they can be read"
+        ) from None
 
 
 def _value(name: str, key: str, text: str, kind: type) -> Any:

@@ -16,13 +16,15 @@ SHIPPED = Path(__file__).parents[1] / "configs"
 """Configurations that come with the package."""
 
 
-def read_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+def read_config(path: Path, overrides: tuple[str, ...] = (), *, allow_code: bool = False) -> Config:
     r"""Read a TOML (or a run folder's JSON) configuration.
 
     Args:
         path: The file.
         overrides: `key=value` strings with dotted keys. The value is read as TOML; what is none is text, white space
             at its ends included, in which \n, \t and \r (and nothing else) are what they stand for.
+        allow_code: Whether code that a JSON file names as module:object may run. That of a TOML file always may: JSON
+            is what run folders hold, and who evaluates somebody's run has not chosen its code.
 
     Raises:
         UserError: One line naming the file, the key, what is wrong and the nearest valid name.
@@ -50,7 +52,7 @@ def read_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         if not equals or not key:
             raise UserError(f"override {override!r}: write key=value, for example optimizer.lr=1e-3")
         set_dotted(table, key.strip(), _value(value))
-    return checked(table, str(path))
+    return checked(table, str(path), code_allowed=allow_code or kind == "TOML")
 
 
 def _value(text: str) -> Any:

@@ -6,12 +6,22 @@ import reprlib
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from qtheory.command.names import did_you_mean
 from qtrain.config.estimator import EstimatorChoice
 from qtrain.config.model import AnyModelConfig, LoraConfig, ModelConfig, PretrainedConfig, model_class, model_config
 from qtrain.config.schedules import QSchedule, RateSchedule
-from qtrain.errors import UserError, did_you_mean
+from qtrain.errors import UserError
+from qtrain.plugins import is_code
 from qtrain.schema import MANY, Table
 from qtrain.tasks import TaskConfig, task_config
 
@@ -140,7 +150,7 @@ class Config(Table):
 
     `title` heads its section of a report (by default `name`). `data` is where the records of a task that reads any lie.
     `q` says how the estimator's q changes. `sinks` get each step's metrics besides the run folder. `lora` trains
-    adapters in place of all weights.
+    adapters in place of all weights. `callbacks` are `qtrain.Callback` classes of your own, as module:Class.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
@@ -157,6 +167,8 @@ class Config(Table):
     eval: EvalConfig = EvalConfig()
     q: QSchedule = QSchedule()
     sinks: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ()
+    callbacks: tuple[str, ...] = ()
+    _code_allowed: bool = PrivateAttr(default=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -199,8 +211,26 @@ class Config(Table):
 
     @field_validator("task", mode="before")
     @classmethod
-    def _task(cls, table: object) -> TaskConfig:
-        return task_config(table)
+    def _task(cls, table: object, info: ValidationInfo) -> TaskConfig:
+        return task_config(table, code_allowed=_allows_code(info))
+
+    @field_validator("callbacks")
+    @classmethod
+    def _callbacks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not is_code(name):
+                raise ValueError(f"{name!r}: name a callback as module:Class")
+        return names
+
+    @model_validator(mode="after")
+    def _remember_whether_code_may_run(self, info: ValidationInfo) -> "Config":
+        self._code_allowed = _allows_code(info)
+        return self
+
+    @property
+    def code_allowed(self) -> bool:
+        """Whether what it names as module:object may be imported."""
+        return self._code_allowed
 
     @model_validator(mode="after")
     def _pretrained_models_are_not_pre_trained(self) -> "Config":
@@ -213,7 +243,7 @@ class Config(Table):
 
     @model_validator(mode="after")
     def _groups_that_can_be_compared(self) -> "Config":
-        if self.rollout.samples == 1 and self.estimator.is_silent_alone:
+        if self.estimator.may_run and self.rollout.samples == 1 and self.estimator.is_silent_alone:
             raise ValueError(
                 f"rollout.samples=1: {self.estimator} compares the samples of one prompt, so that one alone never "
                 f"moves the model; at least 2 are needed"
@@ -222,6 +252,8 @@ class Config(Table):
 
     @model_validator(mode="after")
     def _weights_where_they_are_used(self) -> "Config":
+        if not self.estimator.may_run:
+            return self
         if self.train.relative_weights and self.estimator.needs_reward:
             raise ValueError(
                 f"train.relative_weights is about weights, and {self.estimator} reads rewards; leave it out"
@@ -236,7 +268,7 @@ class Config(Table):
     @model_validator(mode="after")
     def _schedules_that_fit(self) -> "Config":
         steps, rate = self.train.steps, self.optimizer.schedule
-        if self.q.kind != "constant":
+        if self.q.kind != "constant" and self.estimator.may_run:
             if "q" not in self.estimator.spec.parameters:
                 raise ValueError(f"q.kind={self.q.kind!r}: {self.estimator} has no parameter q; try garl:q=1, paft:q=1")
             if self.q.kind != "adaptive":
@@ -253,6 +285,8 @@ class Config(Table):
     @model_validator(mode="after")
     def _sampling_that_the_estimator_stands(self) -> "Config":
         distorted = self.rollout.distorted()
+        if not self.estimator.may_run:
+            return self
         if distorted and not self.estimator.needs_reward and not self.rollout.force_sampling:
             raise ValueError(
                 f"{distorted}: {self.estimator} takes the mean weight for P, which holds only for rationales drawn "
@@ -272,7 +306,11 @@ class Config(Table):
         table = self.as_table()
         for key, value in values.items():
             set_dotted(table, key, value)
-        return checked(table, where)
+        return checked(table, where, code_allowed=self.code_allowed)
+
+    def without_code(self) -> "Config":
+        """The same settings, of which nothing that is named as module:object may be imported."""
+        return checked(self.as_table(), "config", code_allowed=False)
 
     def as_table(self) -> dict[str, Any]:
         """Plain JSON values; `Config.model_validate` reads them back."""
@@ -284,18 +322,23 @@ def config_hash(table: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def checked(table: dict[str, Any], where: str) -> Config:
+def _allows_code(info: ValidationInfo) -> bool:
+    return (info.context or {}).get("code_allowed", True)
+
+
+def checked(table: dict[str, Any], where: str, *, code_allowed: bool = True) -> Config:
     """Check a table of settings.
 
     Args:
         table: Plain values.
         where: Where they come from, for the error line.
+        code_allowed: Whether what they name as module:object may be imported.
 
     Raises:
         UserError: One line naming the key, what is wrong and the nearest valid name.
     """
     try:
-        return Config.model_validate(table)
+        return Config.model_validate(table, context={"code_allowed": code_allowed})
     except ValidationError as error:
         raise UserError(f"{where}: {_one_line(error, table)}") from None
     except UserError as error:

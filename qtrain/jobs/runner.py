@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtrain.callbacks import Callback, StepFunction
+from qtrain.callbacks import Callback, StepFunction, own_callbacks
 from qtrain.config import Config, ModelConfig, config_hash
 from qtrain.jobs.placement import places
 from qtrain.jobs.workers import Host, Job, in_this_process, in_workers
@@ -18,7 +18,7 @@ from qtrain.runs.folder import RESULT, check_free, read_origin, read_result, set
 from qtrain.runs.provenance import BASE, check_unchanged, fingerprints
 from qtrain.runs.sinks import check_sinks
 from qtrain.tasks.qa_config import QAConfig
-from qtrain.train import train
+from qtrain.trainer import train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +115,7 @@ def run_all(
         check_engine(run.config.rollout)
         find_device(run.config.train.device)
         check_sinks(run.config)
+        own_callbacks(run.config)
     _check_records(left, [run.folder for run in runs if results[run.folder] is not None])
     if left and len(left) < len(runs):
         console.print(f"{title}: {len(runs) - len(left)} of {len(runs)} runs were finished before", highlight=False)
@@ -154,7 +155,7 @@ def _check_records(left: Sequence[Run], finished: Sequence[Path]) -> None:
         if isinstance(run.config.task, QAConfig) and finished and source not in seen:
             seen.append(source)
             _, task, _ = host.prepared(run.config)
-            data = task.data_log()
+            data = task.dataset_report()
             now = fingerprints(data, task.tokenizer, base="")
             for folder in finished:
                 data_before, before = read_origin(folder)

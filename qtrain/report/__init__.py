@@ -1,9 +1,9 @@
 """The command `qtrain report`: run folders -> one self-contained HTML page and a picture of its curves."""
 
-import os
 import sys
 from pathlib import Path
 
+from qtheory.command.files import replace_file
 from qtrain.errors import UserError
 from qtrain.report.collect import read_section
 from qtrain.report.page import render_page
@@ -39,11 +39,7 @@ def report_command(runs: tuple[Path, ...], output: Path) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content)
-        partial.replace(path)
+        replace_file(path, content)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None

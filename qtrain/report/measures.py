@@ -11,10 +11,8 @@ from qtrain.report.records import Points, Run
 
 LABELS = {
     "p": "P",
-    "p_easy": "P, easy prompts",
     "log_p": "log P, nats",
     "mean_log_p": "mean log P, nats",
-    "mean_log_p_easy": "mean log P, easy prompts, nats",
     "log_w_min": "smallest log w, nats",
     "log_w_max": "largest log w, nats",
     "ess": "effective sample size",
@@ -35,9 +33,10 @@ LABELS = {
 }
 SOURCES = {"evals": "held-out prompts", "metrics": "training batches"}
 """What the numbers of a log are about."""
-LOGARITHMIC = {"p", "p_easy", "gradient_norm", "max_rationale_coefficient", "max_answer_coefficient", "score_norm_sq"}
+LOGARITHMIC = {"p", "gradient_norm", "max_rationale_coefficient", "max_answer_coefficient", "score_norm_sq"}
 """Of the training batches: what spans orders of magnitude."""
-PERCENT = re.compile(r"(p|maj)_at_(\d+)(_easy)?")
+PERCENT = re.compile(r"(p|maj)_at_(\d+)(?:_(\w+))?")
+OF_A_GROUP = re.compile(r"(p|mean_log_p)_(\w+)")
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,19 @@ class Measure:
 
     @property
     def _name(self) -> str:
-        if found := PERCENT.fullmatch(self.key):
-            return f"{found[1]}@{found[2]}{', easy prompts' if found[3] else ''}"
+        if match := PERCENT.fullmatch(self.key):
+            return f"{match[1]}@{match[2]}{f', {match[3]} prompts' if match[3] else ''}"
+        if match := OF_A_GROUP.fullmatch(self.key):
+            name, _, unit = LABELS[match[1]].partition(", ")
+            return ", ".join(filter(None, [name, f"{match[2]} prompts", unit]))
         return LABELS.get(self.key, self.key.replace("_", " "))
 
     @property
     def logarithmic(self) -> bool:
         """Whether it lives on a log axis, and seeds enter by their geometric mean."""
-        return self.source == "metrics" and self.key in LOGARITHMIC
+        if self.source != "metrics":
+            return False
+        return self.key in LOGARITHMIC or re.fullmatch(r"p_\w+", self.key) is not None
 
     def points(self, run: Run) -> Points:
         """What the run has of it."""

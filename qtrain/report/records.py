@@ -68,7 +68,7 @@ class Sample(Record):
     step: int
     prompt: str
     gold: str
-    easy: bool = False
+    group: str = ""
     rationale: str
     forced: bool = False
     answer: str
@@ -76,6 +76,14 @@ class Sample(Record):
     rationale_coefficient: float | None = None
     answer_coefficient: float | None = None
     success: bool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _groups_of_older_runs(cls, line: Any) -> Any:
+        """They had one group, and said of each sample whether it was in it."""
+        if isinstance(line, dict) and "group" not in line and line.get("easy"):
+            return {**line, "group": "easy"}
+        return line
 
 
 class Skipped(Record):

@@ -59,7 +59,7 @@ class Samples {
       element("tbody", "", pool.map((sample) => element("tr", "", this.columns(pool).map(([, cell]) => cell(sample))))),
     ]);
     return element("li", "", [
-      element("p", "quiet", [`${this.data.runs[first.run]} · step ${first.step}, ${words}${first.easy ? " · easy prompt" : ""}`]),
+      element("p", "quiet", [`${this.data.runs[first.run]} · step ${first.step}, ${words}${first.group ? ` · ${first.group} prompt` : ""}`]),
       element("p", "", [element("span", "quiet", ["prompt "]), said("span", first.prompt)]),
       element("p", "", [element("span", "quiet", ["gold "]), said("span", first.gold)]),
       element("div", "scroll", [table]),

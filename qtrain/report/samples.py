@@ -49,5 +49,6 @@ def _entry(sample: Sample, run: int, when: str) -> dict[str, Any]:
         for key in ("log_w", "rationale_coefficient", "answer_coefficient")
         if (value := getattr(sample, key)) is not None
     }
-    flags = {key: True for key in ("easy", "forced", "success") if getattr(sample, key)}
-    return {"run": run, "step": sample.step, "when": when, **texts, **numbers, **flags}
+    flags = {key: True for key in ("forced", "success") if getattr(sample, key)}
+    group = {"group": visible(sample.group)} if sample.group else {}
+    return {"run": run, "step": sample.step, "when": when, **texts, **numbers, **flags, **group}

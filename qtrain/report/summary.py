@@ -52,11 +52,11 @@ def result_table(section: Section) -> ResultTable:
 
 
 def _scores(result: Result) -> list[tuple[str, str]]:
-    """(key, heading) of the scores that are shown, of hard prompts first."""
-    found = [(key, match) for key in result.model_dump() if (match := PERCENT.fullmatch(key))]
-    hard = [(key, f"{match[1]}@{match[2]}") for key, match in found if not match[3]]
-    easy = [(key, "p@1 easy") for key, _ in found if key == "p_at_1_easy"]
-    return [*hard, ("mean_log_p", "mean log P"), *easy]
+    """(key, heading) of the scores that are shown, those of the prompts without a group first."""
+    scores = [(key, match) for key in result.model_dump() if (match := PERCENT.fullmatch(key))]
+    without = [(key, f"{match[1]}@{match[2]}") for key, match in scores if not match[3]]
+    of_groups = [(key, f"p@1 {match[3]}") for key, match in scores if match[3] and key.startswith("p_at_1_")]
+    return [*without, ("mean_log_p", "mean log P"), *of_groups]
 
 
 def _row(estimator: str, results: list[Result], scores: list[tuple[str, str]]) -> Row:

@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from qtheory.command.files import replace_file
 from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.files import Lock, append, writing
@@ -88,6 +89,8 @@ class RunFolder:
                 self._extend(self.result, config)
             if self.result is None:
                 with writing(folder):
+                    for stale in folder.glob(".*.partial"):
+                        stale.unlink()
                     write_json(folder / CONFIG, config.as_table())
         except BaseException:
             self._lock.release()
@@ -252,7 +255,7 @@ def check_free(folder: Path, config: Config, *, resume: bool = False) -> None:
         raise UserError(f"{folder}: is a file; choose another --out")
     if not (folder / CONFIG).exists():
         # A kill may have come between the lock and the configuration.
-        if {path.name for path in folder.iterdir()} - {LOCK, f".{CONFIG}.partial"}:
+        if any(path.name != LOCK and path.suffix != ".partial" for path in folder.iterdir()):
             raise UserError(f"{folder}: is not empty and not a run folder; choose another --out")
         return
     finished, begun = (folder / RESULT).exists(), any(folder.glob("checkpoints/step-*"))
@@ -318,7 +321,8 @@ def settings_of(folder: Path, what: str = "run") -> dict[str, Any]:
     """
     table = read_object(folder / CONFIG, f"a {what} folder")
     with suppress(ValueError, UserError):
-        table = Config.model_validate(table).as_table()
+        # Code that a folder names is not run to look at its settings.
+        table = Config.model_validate(table, context={"code_allowed": False}).as_table()
     return flat(table)
 
 
@@ -331,9 +335,7 @@ def flat(table: Any, prefix: str = "") -> dict[str, Any]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    replace_file(path, f"{json.dumps(value, indent=1)}\n".encode())
 
 
 def read_json(path: Path, what: str) -> Any:

@@ -22,7 +22,7 @@ def fingerprints(data: dict[str, Any], tokenizer: PreTrainedTokenizerFast, base:
     """The fingerprints of a run.
 
     Args:
-        data: What `Task.data_log` says; without records there are no fingerprints of any.
+        data: What `Task.dataset_report` says; without records there are no fingerprints of any.
         tokenizer: The task's.
         base: See `base_fingerprint`.
     """

@@ -1,15 +1,17 @@
-"""What a task is: where prompts and gold answers come from, and what counts as a success."""
+"""The interface of a task: prompts and gold answers for training and evaluation, and what counts as a success."""
 
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from qtrain.errors import UserError
 from qtrain.schema import Table
+from qtrain.scoring.text import exact
 
 THINK, END_THINK, END, PAD = "<think>", "</think>", "<|end|>", "<|pad|>"
 SPECIAL_TOKENS = (PAD, THINK, END_THINK, END)
@@ -34,14 +36,15 @@ class Example:
         id: Stable name of the record.
         prompt: x*, the text up to and including THINK.
         answer: y*, the gold answer without END.
-        easy: Whether it belongs to the easy half of a mixture. Success, p0 and escape are reported for the others.
-        aliases: Other answers that a task's official scores accept; training and success know y* alone.
+        group: A part of the task that is reported by itself: its metrics carry the name as their ending (`p_at_1_easy`
+            for "easy"). Success, p0 and escape without an ending are those of the examples without a group.
+        aliases: Other answers that a task's own metrics accept; training and success know y* alone.
     """
 
     id: str
     prompt: str
     answer: str
-    easy: bool = False
+    group: str = ""
     aliases: tuple[str, ...] = ()
 
     def digest(self) -> str:
@@ -58,38 +61,53 @@ class Demonstration:
     completion: str
 
 
-class Task(Protocol):
-    """One source of examples, with its own tokenizer."""
+class Task:
+    """Base class of tasks: a source of examples with its tokenizer.
+
+    A task of your own overrides `batch` and `held_out`, sets `tokenizer`, and is named in a configuration as
+    `task.name = "module:Class"`. The other keys of the table `[task]` are the arguments of its constructor; an argument
+    named `tokenizer` gets that of `task.tokenizer`, by default the pretrained model's.
+
+    Attributes:
+        tokenizer: Encodes prompts and answers, and decodes what is sampled.
+    """
 
     tokenizer: PreTrainedTokenizerFast
 
     def batch(self, n: int, rng: np.random.Generator) -> list[Example]:
         """Draw n training examples."""
-        ...
+        raise NotImplementedError
 
     def held_out(self, n: int) -> list[Example]:
-        """The first n held-out examples of each kind, in a fixed order; never drawn by `batch`."""
-        ...
+        """The first n held-out examples of each group, in a fixed order; never drawn by `batch`."""
+        raise NotImplementedError
 
     def demonstrations(self, n: int, rng: np.random.Generator) -> list[Demonstration]:
-        """Draw n texts to pre-train on. A task without any raises UserError."""
-        ...
+        """Draw n texts to pre-train a model with random weights on.
+
+        Raises:
+            UserError: The task has none.
+        """
+        raise UserError(
+            f"pretrain.steps: {type(self).__name__} has no demonstrations to pre-train on; set pretrain.steps=0, or "
+            f"take a pretrained model"
+        )
 
     def success(self, example: Example, answer: str) -> bool:
-        """Whether a sampled answer counts in evaluation; training rewards are exact match of the tokens."""
-        ...
+        """Whether a sampled answer counts in evaluation, by default if it is the gold answer."""
+        return exact(answer, example.answer)
 
-    def official_scores(self, example: Example, answer: str) -> dict[str, float]:
-        """What the data set's own evaluation says of a sampled answer, each in [0, 1]; {} where it has none."""
-        ...
+    def dataset_metrics(self, example: Example, answer: str) -> dict[str, float]:
+        """Further metrics of a sampled answer, each in [0, 1]; evaluation reports their means under these names."""
+        return {}
 
-    def data_log(self) -> dict[str, Any]:
-        """What a run writes down of the records it uses, as JSON values; {} where examples are made on the spot."""
-        ...
+    def dataset_report(self) -> dict[str, Any]:
+        """What a run writes to data.json about the records it uses, as JSON values."""
+        return {}
 
-    def data_lines(self) -> list[str]:
+    def dataset_lines(self) -> list[str]:
         """The same in short for the terminal."""
-        ...
+        return []
 
 
 def with_special_tokens(core: Tokenizer) -> PreTrainedTokenizerFast:

@@ -4,7 +4,8 @@ A file's rows (`rows.py`) become question records (`records.py`) by the data set
 counts, `sample.py` splits and sub-samples. To add one: a file with a DataSet, and its entry in DATA_SETS.
 """
 
-from qtrain.errors import UserError, did_you_mean
+from qtheory.command.names import did_you_mean
+from qtrain.errors import UserError
 from qtrain.tasks.finqa import FINQA
 from qtrain.tasks.hotpotqa import HOTPOTQA
 from qtrain.tasks.musique import MUSIQUE

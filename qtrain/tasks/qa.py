@@ -4,13 +4,13 @@ prompt  context and question, cold or warm (`qtrain.tasks.prompts`), <think>   a
 """
 
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from qtrain.errors import UserError
 from qtrain.scoring import contains
-from qtrain.tasks.base import Example
+from qtrain.tasks.base import Example, Task
 from qtrain.tasks.data_sets import data_set
 from qtrain.tasks.examples import Draft, ExampleBuilder
 from qtrain.tasks.limits import NO_LIMITS, RowLimits
@@ -21,7 +21,7 @@ from qtrain.tasks.splits import half_of, is_held_out, sub_sample
 from qtrain.tasks.tokenizer import load_tokenizer
 
 
-class QATask:
+class QATask(Task):
     """The task over an official split, a single file, or the hub.
 
     Attributes:
@@ -82,20 +82,12 @@ class QATask:
         """The first n held-out examples in the file's order, or all of them where there are fewer."""
         return self._held_out[:n]
 
-    def demonstrations(self, n: int, rng: np.random.Generator) -> NoReturn:
-        """Records hold no rationales to imitate.
-
-        Raises:
-            UserError: Always.
-        """
-        raise UserError(f"task {self.config.name!r} has no demonstrations to pre-train on; set pretrain.steps=0")
-
     def success(self, example: Example, answer: str) -> bool:
         """The paper's rule: y* without its prefix is a substring of the answer (see `qtrain.scoring.contains`)."""
         gold = self._gold(example)
         return contains(answer, gold) or contains(answer, self._as_decoded(gold))
 
-    def official_scores(self, example: Example, answer: str) -> dict[str, float]:
+    def dataset_metrics(self, example: Example, answer: str) -> dict[str, float]:
         """The data set's official scores: `em` and `f1`, or FinQA's `numeric` and `numeric_official`."""
         golds = (self._gold(example), *example.aliases)
         spellings = dict.fromkeys([golds, tuple(map(self._as_decoded, golds))])
@@ -114,7 +106,7 @@ class QATask:
         """Ids of the records in use, `train` and `held_out`, in the file's order."""
         return {side: [example.id for example in examples] for side, examples in self._sides().items()}
 
-    def data_log(self) -> dict[str, Any]:
+    def dataset_report(self) -> dict[str, Any]:
         """What the filters did, by source; how many records each side uses, their ids, and a hash of each record."""
         sides = self._sides()
         return {
@@ -124,7 +116,7 @@ class QATask:
             "hashes": {side: [example.digest() for example in examples] for side, examples in sides.items()},
         }
 
-    def data_lines(self) -> list[str]:
+    def dataset_lines(self) -> list[str]:
         """One line a source, one for what is used, and a warning for answers that cannot be sampled."""
         lines = [f"{name}: {tally}" for name, tally in self.tallies.items()]
         lines.append("used: " + ", ".join(f"{len(examples)} {side}" for side, examples in self._sides().items()))

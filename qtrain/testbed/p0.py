@@ -119,7 +119,7 @@ class _AnswerStates:
 
 
 def _rollouts(model: PreTrainedModel, task: Task, config: Config, seed: int) -> Rollouts:
-    examples = [example for example in task.held_out(PROMPTS) if not example.easy]
+    examples = [example for example in task.held_out(PROMPTS) if not example.group]
     return roll_out(
         TransformersEngine(model, token_ids(task.tokenizer)),
         *encode_examples(task.tokenizer, examples),

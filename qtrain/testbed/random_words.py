@@ -7,9 +7,7 @@ import numpy as np
 from pydantic import Field
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from qtrain.errors import UserError
-from qtrain.tasks.base import PAD, SPECIAL_TOKENS, THINK, Demonstration, Example, TaskConfig, with_special_tokens
-from qtrain.testbed.synthetic import MadeExamples
+from qtrain.tasks.base import PAD, SPECIAL_TOKENS, THINK, Example, Task, TaskConfig, with_special_tokens
 
 
 class RandomWordsConfig(TaskConfig, frozen=True):
@@ -31,7 +29,7 @@ class RandomWordsConfig(TaskConfig, frozen=True):
         return self.answer_tokens, self.answer_tokens
 
 
-class RandomWords(MadeExamples):
+class RandomWords(Task):
     """The task over one configuration: words w0, w1, ..., one token each."""
 
     def __init__(self, config: RandomWordsConfig) -> None:
@@ -50,14 +48,6 @@ class RandomWords(MadeExamples):
         """The first n of the texts that begin with w0, in a fixed order."""
         rng = np.random.default_rng(0)
         return [self._example(rng, held_out=True) for _ in range(n)]
-
-    def demonstrations(self, n: int, rng: np.random.Generator) -> list[Demonstration]:
-        """There are none.
-
-        Raises:
-            UserError: Always.
-        """
-        raise UserError("task.name='random_words': there is nothing to pre-train on; set pretrain.steps=0")
 
     def _example(self, rng: np.random.Generator, *, held_out: bool) -> Example:
         first = 0 if held_out else int(rng.integers(1, self.words))

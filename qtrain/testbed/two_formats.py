@@ -24,10 +24,10 @@ from qtrain.tasks.base import (
     THINK,
     Demonstration,
     Example,
+    Task,
     TaskConfig,
     with_special_tokens,
 )
-from qtrain.testbed.synthetic import MadeExamples
 
 HELD_OUT_SHARE = 16
 """One question in so many is held out, by a hash of it."""
@@ -63,7 +63,7 @@ class Question(NamedTuple):
 ConfigT = TypeVar("ConfigT", bound=TwoFormatsConfig)
 
 
-class TwoFormats(MadeExamples, ABC, Generic[ConfigT]):
+class TwoFormats(Task, ABC, Generic[ConfigT]):
     """The task over one configuration. A subclass says what is asked, and what a wrong rationale looks like.
 
     Attributes:
@@ -111,7 +111,8 @@ class TwoFormats(MadeExamples, ABC, Generic[ConfigT]):
     def _example(self, question: Question, index: int) -> Example:
         easy = self.config.variant == "mixed" and index % 2 == 1
         prompt = self._prompt(question, tagged=easy or self.config.variant == "warm")
-        return Example(prompt.removesuffix(THINK), prompt, (self.other if easy else self.gold) + question.answer, easy)
+        answer = (self.other if easy else self.gold) + question.answer
+        return Example(prompt.removesuffix(THINK), prompt, answer, group="easy" if easy else "")
 
     def _demonstration(self, rng: np.random.Generator) -> Demonstration:
         question = self._question(rng, held_out=False)

@@ -34,7 +34,7 @@ from qtrain.config import Config, ModelConfig, read_config
 from qtrain.prepare import get_base
 from qtrain.progress import Board
 from qtrain.tasks import make_task
-from qtrain.train import train
+from qtrain.trainer import train
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = Shape(12, 10, samples=4, answer=3, model=TOY)

@@ -9,7 +9,7 @@ from figures.cli import main
 from figures.studies import STUDIES
 from figures.studies.shipped import choices
 from figures.studies.study import run_study
-from qtrain.compare import cells_of
+from qtrain.comparison import cells_of
 from qtrain.config import Config
 from qtrain.jobs.runner import Run
 from qtrain.runs.folder import read_json

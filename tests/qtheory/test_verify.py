@@ -175,7 +175,7 @@ def test_signs_that_are_markup_are_escaped_on_the_page():
     ("words", "says"),
     [
         (["verify", "prop 4.1"], "unknown claim 'prop 4.1'; did you mean 'Prop 4.1'?"),
-        (["verify", "Prop 4.1", "nothing like it"], "unknown claim 'nothing like it'; valid are: 'Eq 1-3', "),
+        (["verify", "Prop 4.1", "nothing like it"], "unknown claim 'nothing like it'; valid are: Eq 1-3, "),
         (["verify", "Prop", "4.1"], "the label 'Prop 4.1' needs quotes"),
         (["verify", "--json"], "--json requires an argument"),
         (["verify", "--jsn", "x.json"], "Did you mean --json?"),

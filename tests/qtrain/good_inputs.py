@@ -11,13 +11,13 @@ import torch
 from qa_cases import RECORDS, write_array, write_lines
 
 from qtrain.callbacks import StepFunction
-from qtrain.compare import row
+from qtrain.comparison import row
 from qtrain.config import Config
 from qtrain.prepare import get_base
 from qtrain.runs.folder import COMPARISON, write_json
 from qtrain.tasks import make_task
 from qtrain.tasks.tokenizer import byte_tokenizer
-from qtrain.train import train
+from qtrain.trainer import train
 
 SIZES = {
     "hidden_size": 8,

@@ -52,7 +52,7 @@ FILE_EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.tru
 """Python announces these to its audit hooks before they happen."""
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["qtrain.train"])
+_context.set_forkserver_preload(["qtrain.trainer"])
 
 
 def start(
@@ -75,7 +75,7 @@ def start(
 def _run(table: dict[str, Any], base: Base, folder: Path, killed_at: int | None, killed_after: float | None) -> None:
     import torch
 
-    from qtrain.train import train
+    from qtrain.trainer import train
 
     torch.set_num_threads(1)
     config = Config.model_validate(table)

@@ -15,7 +15,7 @@ from qtrain.callbacks import StepFunction
 from qtrain.config import Config
 from qtrain.prepare import get_base
 from qtrain.tasks import make_task
-from qtrain.train import train
+from qtrain.trainer import train
 
 
 def resident() -> float:

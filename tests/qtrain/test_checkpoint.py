@@ -16,7 +16,7 @@ from qtrain.errors import UserError
 from qtrain.runs.checkpoint import latest_checkpoint, write_checkpoint
 from qtrain.runs.state import RunState, Sources
 from qtrain.tasks.base import Task
-from qtrain.train import train
+from qtrain.trainer import train
 from qtrain.update import make_optimizer
 
 SCORES = {"p": 0.1}

@@ -12,7 +12,7 @@ from qtrain.config import ModelConfig, read_config
 from qtrain.policy.model import encode_examples
 from qtrain.tasks import make_task
 from qtrain.tasks.base import THINK
-from qtrain.tasks.inspect import answer_type, percentiles
+from qtrain.tasks.inspection import answer_type, percentiles
 from qtrain.tasks.qa import QATask
 from qtrain.tasks.qa_config import QAConfig
 

@@ -167,7 +167,7 @@ def test_filters_are_settings(tmp_path: Path) -> None:
         build("finqa", folder, long_prompts="drop", max_prompt_tokens=60)
     task = build("finqa", folder, max_prompt_tokens=60)
     assert task.tallies[str(folder / "train.json")].cut == 3
-    assert "3 of them cut to fit" in task.data_lines()[0]
+    assert "3 of them cut to fit" in task.dataset_lines()[0]
 
 
 def test_answer_prefix_is_part_of_the_answer_and_not_of_success(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_answer_prefix_is_part_of_the_answer_and_not_of_success(tmp_path: Path) 
     (example,) = task.held_out(1)
     assert example.answer == "\n\n5"
     assert task.success(example, "it is 5")
-    assert task.official_scores(example, "5.0") == {"numeric": 1.0, "numeric_official": 1.0}
+    assert task.dataset_metrics(example, "5.0") == {"numeric": 1.0, "numeric_official": 1.0}
 
 
 def test_sub_samples_are_by_seed_in_order_and_independent_of_each_other(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_sub_samples_are_by_seed_in_order_and_independent_of_each_other(tmp_path
         ids(train_size=41)
     task = build("hotpotqa", folder, train_size=10)
     assert {one.id for one in task.batch(500, np.random.default_rng(0))} == set(task.record_ids()["train"])
-    assert task.data_log()["used"] == {"train": 10, "held_out": 20}
+    assert task.dataset_report()["used"] == {"train": 10, "held_out": 20}
 
 
 def test_sub_samples_are_uniform() -> None:

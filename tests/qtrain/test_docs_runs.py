@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from qa_cases import RECORDS, tiny_model, write_split
 
 from qtrain.cli import main
 from qtrain.config import read_config
-from qtrain.tasks import TASKS
+from qtrain.config.estimator import find_estimator
 from qtrain.tasks.data_sets import data_set
 from qtrain.tasks.records import Record, parse
 from qtrain.tasks.rows import Row
@@ -43,22 +44,32 @@ def blocks(language: str) -> dict[str, list[str]]:
     return {name: some for name, some in found.items() if some}
 
 
+def write_files(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's configuration as mine.toml, and its code as mine.py, imported anew."""
+    for block in blocks("toml").get(page, []):
+        (folder / "mine.toml").write_text(block, encoding="utf-8")
+    for block in blocks("python").get(page, []):
+        if block.startswith("# mine.py\n"):
+            (folder / "mine.py").write_text(block, encoding="utf-8")
+            monkeypatch.setattr(sys, "path", list(sys.path))
+            monkeypatch.delitem(sys.modules, "mine", raising=False)
+            find_estimator.cache_clear()
+
+
 @pytest.mark.parametrize("page", blocks("python"))
 def test_python_blocks_run_one_after_the_other(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    tasks = dict(TASKS)
+    write_files(page, tmp_path, monkeypatch)
     names: dict[str, object] = {}
-    try:
-        for block in blocks("python")[page]:
-            exec(block, names)
-    finally:
-        TASKS.clear()
-        TASKS.update(tasks)
+    for block in blocks("python")[page]:
+        exec(block, names)
 
 
 @pytest.mark.parametrize("page", blocks("toml"))
-def test_configurations_are_read(page: str, tmp_path: Path) -> None:
+def test_configurations_are_read(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_files(page, tmp_path, monkeypatch)
     for block in blocks("toml")[page]:
         (tmp_path / "config.toml").write_text(block, encoding="utf-8")
         assert read_config(tmp_path / "config.toml").name
@@ -92,8 +103,7 @@ def test_commands_of_a_page_run_in_order(page: str, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for package in ("qtrain", "figures"):
         (tmp_path / package).symlink_to(ROOT / package)
-    for block in blocks("toml").get(page, []):
-        (tmp_path / "mine.toml").write_text(block, encoding="utf-8")
+    write_files(page, tmp_path, monkeypatch)
     for words in SESSIONS[page]:
         with pytest.raises(SystemExit) as stop:
             main(small(words[1:], tmp_path))
@@ -111,6 +121,8 @@ def small(words: list[str], folder: Path) -> list[str]:
         words += ["--path", str(data)] * (words[:2] == ["data", "show"] and "--path" not in words)
     if config is None or words[0] not in ("train", "compare", "pretrain"):
         return words
+    if config == "mine.toml" and (folder / "mine.py").exists():
+        return [*words, *SMALL]
     if config == "mine.toml":
         return [*words, *SMALL, f"model.pretrained={tiny_model(folder / 'model')}", "task.max_prompt_tokens=150"]
     if "--seeds" in words:

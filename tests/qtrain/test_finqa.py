@@ -142,7 +142,7 @@ def test_success_minds_the_case(tmp_path: Path) -> None:
 
 def test_there_are_no_demonstrations(tmp_path: Path) -> None:
     task = build("finqa", split_folder(tmp_path, [finqa()], [finqa(99)]))
-    with pytest.raises(UserError, match=r"finqa.*pretrain\.steps=0"):
+    with pytest.raises(UserError, match=r"QATask has no demonstrations.*pretrain\.steps=0"):
         task.demonstrations(1, np.random.default_rng(0))
 
 

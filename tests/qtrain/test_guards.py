@@ -23,7 +23,7 @@ from qtrain.nonfinite import NotFinite
 from qtrain.policy.base import Base
 from qtrain.runs.folder import read_jsonl
 from qtrain.tasks.base import Task
-from qtrain.train import train
+from qtrain.trainer import train
 
 
 def poison(patch: pytest.MonkeyPatch, steps: set[int], what: str) -> None:

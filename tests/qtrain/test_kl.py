@@ -17,7 +17,7 @@ from qtrain.rollout.transformers import TransformersEngine
 from qtrain.runs.folder import read_jsonl
 from qtrain.step import log_ratio, with_kl
 from qtrain.tasks.base import Task
-from qtrain.train import train
+from qtrain.trainer import train
 from qtrain.update import backward
 
 

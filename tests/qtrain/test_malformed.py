@@ -12,7 +12,7 @@ from qtrain.policy.base import Base
 from qtrain.runs.folder import read_jsonl, read_result
 from qtrain.runs.state import RunState
 from qtrain.tasks.base import Task
-from qtrain.train import train
+from qtrain.trainer import train
 
 
 @pytest.fixture(scope="module")

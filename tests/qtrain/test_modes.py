@@ -14,7 +14,7 @@ from qtrain.load_run import export_policy
 from qtrain.prepare import get_base
 from qtrain.report import report_command
 from qtrain.tasks.base import Task
-from qtrain.train import train
+from qtrain.trainer import train
 
 
 @contextmanager

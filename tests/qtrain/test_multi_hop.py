@@ -102,7 +102,7 @@ def test_variants(variant: Any, formats: list[tuple[str, str, bool]]) -> None:
     task = MultiHop(MultiHopConfig(variant=variant))
     for index, example in enumerate(task.batch(20, np.random.default_rng(1))):
         tag, form, easy = formats[index % len(formats)]
-        assert (read(example.prompt)[0], example.answer[0], example.easy) == (tag, form, easy)
+        assert (read(example.prompt)[0], example.answer[0], example.group == "easy") == (tag, form, easy)
     assert len(task.held_out(5)) == 5 * len(formats)
 
 

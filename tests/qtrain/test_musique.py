@@ -25,8 +25,8 @@ def test_aliases_count_officially_and_not_by_the_papers_rule(tmp_path: Path) -> 
     (example,) = task.held_out(1)
     assert task.success(example, "it is the Avon")
     assert not task.success(example, "River Avon")
-    assert task.official_scores(example, "river Avon.") == {"em": 1.0, "f1": 1.0}
-    assert task.official_scores(example, "the river Thames") == {"em": 0.0, "f1": 0.5}
+    assert task.dataset_metrics(example, "river Avon.") == {"em": 1.0, "f1": 1.0}
+    assert task.dataset_metrics(example, "the river Thames") == {"em": 0.0, "f1": 0.5}
 
 
 def test_broken_lines_are_named_and_can_be_left_out(tmp_path: Path) -> None:
@@ -38,11 +38,11 @@ def test_broken_lines_are_named_and_can_be_left_out(tmp_path: Path) -> None:
         build("musique", folder)
     task = build("musique", folder, on_bad_record="skip")
     assert task.record_ids() == {"train": ["2hop__3_17"], "held_out": ["2hop__9_17"]}
-    table = task.data_log()["sources"][str(path)]
+    table = task.dataset_report()["sources"][str(path)]
     assert (table["records"], table["kept"]) == (3, 1)
     assert [text.split(":")[0] for text in table["malformed_records"]] == ["line 1", "line 3"]
     assert "line 3: not UTF-8: byte 0xe4; save the file as UTF-8" in table["malformed_records"]
-    assert "3 records, 1 kept, 2 malformed (not JSON" in "\n".join(task.data_lines())
+    assert "3 records, 1 kept, 2 malformed (not JSON" in "\n".join(task.dataset_lines())
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_the_answerable_half_of_musique_full_is_read(answerable_first: bool, tmp
     task = build("musique", write_lines(tmp_path / "musique_full_v1.0_dev.jsonl", rows))
     ids = task.record_ids()
     assert sorted(ids["train"] + ids["held_out"]) == sorted({row["id"] for row in rows})
-    assert "64 records, 32 kept, 32 dropped (not answerable: 32)" in task.data_lines()[0]
+    assert "64 records, 32 kept, 32 dropped (not answerable: 32)" in task.dataset_lines()[0]

@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from qtrain.config import Config
-from qtrain.evaluate import _texts
+from qtrain.evaluation import _texts
 from qtrain.policy.model import encode, encode_examples, token_ids
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.rollout.transformers import TransformersEngine
@@ -91,7 +91,7 @@ def test_a_normalizer_takes_no_success_away(normalizer: Any, gold: str, said: st
     assert task.success(example, said)
     assert not task.success(example, "something else")
     spoken = task.tokenizer.decode(encode(task.tokenizer, [gold])[0])
-    assert task.official_scores(example, str(spoken))["em"] == 1.0
+    assert task.dataset_metrics(example, str(spoken))["em"] == 1.0
 
 
 class Forgetful:

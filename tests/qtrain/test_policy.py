@@ -23,7 +23,7 @@ from qtrain.runs.checkpoint import write_checkpoint
 from qtrain.runs.folder import write_json
 from qtrain.tasks import make_task
 from qtrain.tasks.tokenizer import byte_tokenizer
-from qtrain.train import train
+from qtrain.trainer import train
 
 LORA = {"rank": 2, "alpha": 4.0}
 
@@ -146,10 +146,10 @@ def test_a_run_with_adapters_resumes_bit_for_bit(config: Config, folder: Path, m
         write_checkpoint(*arguments, **keywords)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("qtrain.train.write_checkpoint", write_and_stop)
+    monkeypatch.setattr("qtrain.trainer.write_checkpoint", write_and_stop)
     with pytest.raises(KeyboardInterrupt):
         train(config, task, base, folder / "cut")
-    monkeypatch.setattr("qtrain.train.write_checkpoint", write_checkpoint)
+    monkeypatch.setattr("qtrain.trainer.write_checkpoint", write_checkpoint)
     train(config, task, base, folder / "cut", resume=True)
     weights = [(folder / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]

@@ -17,7 +17,7 @@ from qtrain.rollout.memory import ModelSize, at_once, cache_limit, free_bytes, r
 from qtrain.tasks.limits import RowLimits
 from qtrain.tasks.qa import QATask
 from qtrain.tasks.tokenizer import load_tokenizer
-from qtrain.train import train
+from qtrain.trainer import train
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "layers": 1, "heads": 2, "key_value_heads": 2, "head_dim": 8}
 

@@ -18,7 +18,7 @@ from qtrain.load_run import finished_config
 from qtrain.policy.base import base_fingerprint
 from qtrain.prepare import get_base, prepare
 from qtrain.runs.folder import write_json
-from qtrain.train import train
+from qtrain.trainer import train
 
 ROWS = [pair(number, context=f"line {number}") for number in range(8)]
 DEV = [pair(number) for number in range(20, 24)]

@@ -224,7 +224,7 @@ def test_run_that_diverged_at_once(tmp_path: Path) -> None:
 def test_easy_prompts_are_told_apart(tmp_path: Path) -> None:
     write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=({}, {"easy": True, "prompt": "T1="}))
     samples = Page(report(tmp_path / "run")).data["s1-samples"]["samples"]
-    assert [(one["prompt"], one.get("easy", False)) for one in samples[:2]] == [("33447=", False), ("T1=", True)]
+    assert [(one["prompt"], one.get("group") == "easy") for one in samples[:2]] == [("33447=", False), ("T1=", True)]
 
 
 def test_single_run_and_mixture(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from qtrain.policy.base import Base
 from qtrain.rollout.mismatch import EngineMismatch
 from qtrain.runs.folder import WARNINGS, read_jsonl
 from qtrain.tasks.base import Task
-from qtrain.train import train
+from qtrain.trainer import train
 
 
 def test_warnings_reach_folder_and_page(

@@ -14,7 +14,7 @@ from reliability import TINY, content, finish, kill_at_operation, kill_at_random
 from safetensors.torch import load_file
 
 from figures.studies.score_norm import ScoreNorm
-from qtrain import train as train_module
+from qtrain import trainer as train_module
 from qtrain.callbacks import Callback, RunView
 from qtrain.cli import main
 from qtrain.config import Config
@@ -27,7 +27,7 @@ from qtrain.runs.folder import write_json
 from qtrain.runs.interrupts import Interrupted
 from qtrain.tasks import make_task
 from qtrain.tasks.base import Task
-from qtrain.train import train
+from qtrain.trainer import train
 
 
 @pytest.fixture(scope="module")

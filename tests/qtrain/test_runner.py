@@ -19,7 +19,7 @@ from qtrain.prepare import get_base
 from qtrain.progress import Report
 from qtrain.runs.folder import RESULT, read_json, write_json
 from qtrain.tasks import make_task
-from qtrain.train import train
+from qtrain.trainer import train
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from qtrain.errors import UserError
 from qtrain.policy.base import Base
 from qtrain.runs.folder import read_jsonl
 from qtrain.tasks.base import Task
-from qtrain.train import train
+from qtrain.trainer import train
 
 
 def rates(steps: int, **keys: Any) -> list[float]:

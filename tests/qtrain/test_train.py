@@ -15,7 +15,7 @@ from figures.studies.score_norm import ScoreNorm, score_norm_sq
 from qtheory.estimators import garl
 from qtrain.config import Config
 from qtrain.errors import UserError
-from qtrain.evaluate import evaluate
+from qtrain.evaluation import evaluate
 from qtrain.metrics import relative
 from qtrain.policy.base import Base
 from qtrain.policy.model import encode_examples, token_ids
@@ -27,7 +27,7 @@ from qtrain.rollout.transformers import TransformersEngine
 from qtrain.runs.folder import ESCAPED, EVALS, METRICS, TIMINGS, read_jsonl
 from qtrain.tasks.base import Task
 from qtrain.testbed.p0 import measure_p0
-from qtrain.train import SamplingWarning, train
+from qtrain.trainer import SamplingWarning, train
 from qtrain.update import backward
 
 
@@ -148,7 +148,7 @@ def test_baseline_gain_is_that_of_the_variance_itself(
 ) -> None:
     """On one prompt: the ratio of the gradients' variances, with the baseline and without, over many pools."""
     config = config.with_values({"estimator": "garl:q=.25", "rollout.samples": 4})
-    example = next(one for one in task.batch(8, np.random.default_rng(0)) if not one.easy)
+    example = next(one for one in task.batch(8, np.random.default_rng(0)) if not one.group)
     monkeypatch.setattr(task, "batch", lambda size, _: [example] * size)
     monkeypatch.setattr("figures.studies.baseline_gain.PROMPTS", 100)
     model = base.load(config, task)
@@ -208,7 +208,7 @@ def test_evaluation_agrees_with_its_own_texts(config: Config, task: Task, base: 
     evaluation = evaluate(engine, task, config, seed=0)
     assert len(evaluation.texts) == 2 * 3 * 4
     for easy, ending in ((False, ""), (True, "_easy")):
-        texts = [text for text in evaluation.texts if text["easy"] == easy]
+        texts = [text for text in evaluation.texts if (text["group"] == "easy") == easy]
         pools = np.array([text["success"] for text in texts], dtype=float).reshape(3, 4)
         w = np.exp([text["log_w"] for text in texts]).reshape(3, 4)
         assert evaluation.scores[f"p_at_1{ending}"] == pytest.approx(pools.mean())
@@ -276,7 +276,7 @@ def exact_score_norm_sq(model: Any, task: Task, config: Config) -> float:
     from qtrain.policy.model import encode_examples, token_ids
 
     ids = token_ids(task.tokenizer)
-    examples = [example for example in task.batch(512, np.random.default_rng(99)) if not example.easy]
+    examples = [example for example in task.batch(512, np.random.default_rng(99)) if not example.group]
     prompts, gold = encode_examples(task.tokenizer, examples)
     tokens = range(len(task.tokenizer))
     rows = [(prompt, token, answer) for prompt, answer in zip(prompts, gold, strict=True) for token in tokens]

@@ -9,7 +9,7 @@ from qtrain.config import read_config
 from qtrain.prepare import get_base
 from qtrain.runs.folder import read_jsonl
 from qtrain.tasks import make_task
-from qtrain.train import train
+from qtrain.trainer import train
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = [f"{name}_{variant}_tiny" for name in ("finqa", "hotpotqa", "musique") for variant in ("cold", "warm")]

@@ -10,7 +10,7 @@ from typing import Any
 import qtrain
 from figures.bench.process import serve
 from qtrain.callbacks import Callback, RunView
-from qtrain.compare import cells_of, compare
+from qtrain.comparison import cells_of, compare
 from qtrain.config import EstimatorChoice, read_config
 from qtrain.jobs.runner import Run, run_all
 from qtrain.jobs.workers import Host

@@ -14,7 +14,7 @@ from qtrain.prepare import get_base
 from qtrain.runs.folder import METRICS, read_jsonl
 from qtrain.tasks import make_task
 from qtrain.testbed.random_words import RandomWordsConfig
-from qtrain.train import train
+from qtrain.trainer import train
 
 
 def measure(settings: dict[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,8 @@ class Evaluation:
     Attributes:
         scores: `p_at_1`, `p_at_<k>`, `maj_at_<k>` (k = samples a prompt), `mean_log_p` (mean over prompts of the log of
             the mean w, in nats; its bias is about -Var(w)/(2 k P^2)), `p` (mean w, unbiased), and the means of the
-            data set's official scores under their names; of the easy half of a mixture the same with the ending
-            `_easy`. `p` and `mean_log_p` are always the model's own; the others are of what is sampled with the
+            task's own metrics under their names; of the prompts of a group (`Example.group`) the same with the ending
+            `_<group>`. `p` and `mean_log_p` are always the model's own; the others are of what is sampled with the
             settings of `config.rollout`.
         texts: Prompt, gold, rationale, answer, log w, success, official scores, and the estimator's coefficients where
             it needs nothing that evaluation does not measure.
@@ -40,7 +40,7 @@ class Evaluation:
 
 
 def evaluate(engine: Engine, task: Task, config: Config, *, seed: int) -> Evaluation:
-    """Evaluate a policy on the first `config.eval.prompts` held-out prompts of each kind.
+    """Evaluate a policy on the first `config.eval.prompts` held-out prompts of each group.
 
     Args:
         engine: Runs the policy.
@@ -53,7 +53,8 @@ def evaluate(engine: Engine, task: Task, config: Config, *, seed: int) -> Evalua
         # P is the mean of w over the model's own rationales.
         plain = config.model_copy(update={"rollout": config.rollout.from_the_model(config.rollout.samples)})
         own, _ = _evaluate_sampled(engine, task, plain, seed)
-        scores |= {name: value for name, value in own.items() if name.removesuffix("_easy") in ("p", "mean_log_p")}
+        endings = {f"_{example.group}" if example.group else "" for example in task.held_out(config.eval.prompts)}
+        scores |= {f"{name}{ending}": own[f"{name}{ending}"] for ending in endings for name in ("p", "mean_log_p")}
     return Evaluation(scores, texts)
 
 
@@ -65,16 +66,16 @@ def _evaluate_sampled(
     examples = task.held_out(config.eval.prompts)
     scores: dict[str, float] = {}
     texts: list[dict[str, Any]] = []
-    for easy in (False, True):
-        kind = [example for example in examples if example.easy == easy]
-        if kind:
-            found, shown = _evaluate_kind(engine, task, config, kind, generator)
-            scores |= {f"{name}_easy" if easy else name: value for name, value in found.items()}
-            texts += shown
+    # Those without a group come first.
+    for group in sorted({example.group for example in examples}):
+        members = [example for example in examples if example.group == group]
+        of_group, shown = _evaluate_group(engine, task, config, members, generator)
+        scores |= {f"{name}_{group}" if group else name: value for name, value in of_group.items()}
+        texts += shown
     return scores, texts
 
 
-def _evaluate_kind(
+def _evaluate_group(
     engine: Engine, task: Task, config: Config, examples: list[Example], generator: torch.Generator
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     samples = config.eval.samples
@@ -111,7 +112,7 @@ def _evaluate_kind(
 def _coefficients(config: Config, rollouts: Rollouts) -> dict[str, list[float]]:
     """What the estimator, at its own q, would give each of these samples in training, N each; nothing where unknown."""
     choice = config.estimator
-    if choice.needs_score_norm:
+    if not choice.may_run or choice.needs_score_norm:
         return {}
     found = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0))
     return {f"{name}_coefficient": one.flatten().tolist() for name, one in found._asdict().items()}
@@ -135,13 +136,13 @@ def _texts(
             {
                 "prompt": example.prompt,
                 "gold": example.answer,
-                "easy": example.easy,
+                "group": example.group,
                 "rationale": rationales[row],
                 "forced": bool(rollouts.forced_BM.flatten()[row]),
                 "answer": answers[row],
                 "log_w": log_w_N[row],
                 "success": task.success(example, answers[row]),
-                "official": task.official_scores(example, answers[row]),
+                "official": task.dataset_metrics(example, answers[row]),
                 **{name: one[row] for name, one in coefficients.items()},
             }
             for row in range(index * samples, (index + 1) * samples)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qtrain.callbacks import Callback, Callbacks, RunView, StageClock
+from qtrain.callbacks import Callback, Callbacks, RunView, StageClock, own_callbacks
 from qtrain.config import Config
-from qtrain.evaluate import evaluate
+from qtrain.evaluation import evaluate
 from qtrain.files import sync, writing
 from qtrain.forward.attention import kernel
 from qtrain.forward.support import check_model
@@ -72,12 +72,13 @@ def train(
     """
     if not (config.rollout.rationale_budget and config.rollout.answer_budget):
         raise ValueError("config.rollout has no token budgets: qtrain.prepare.prepare chooses them")
+    every = Callbacks([*callbacks, *own_callbacks(config)])
     run = RunFolder(folder, config, resume=resume)
     try:
         if run.result is not None:
             return run.result
         try:
-            training = _Training(config, task, base, run, Callbacks(callbacks), allow_changes=allow_changes)
+            training = _Training(config, task, base, run, every, allow_changes=allow_changes)
         except KeyboardInterrupt:
             raise Interrupted(f"stopped before a step was made: {folder} has nothing to go on from") from None
         return training.go()
@@ -101,7 +102,7 @@ class _Training:
         self.began = time.perf_counter()
         self.config, self.run, self.callbacks = config, run, callbacks
         checkpoint = latest_checkpoint(run.folder, keep=config.train.keep)
-        data = task.data_log()
+        data = task.dataset_report()
         self.fingerprints = fingerprints(data, task.tokenizer, base.fingerprint())
         if checkpoint is not None and not allow_changes:
             check_unchanged(run.folder, checkpoint.fingerprints, self.fingerprints, read_origin(run.folder)[0], data)

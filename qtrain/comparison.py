@@ -101,7 +101,9 @@ def _earlier(config: Config, out: Path) -> list[dict[str, Any]]:
     check_same(config, out, "comparison", apart_from=PER_RUN)
     rows = read_json(path, "a comparison")
     try:
-        runs = [cell(config.with_values({"estimator": entry["estimator"]}), entry["seed"], out) for entry in rows]
-    except (TypeError, KeyError, UserError):
+        # Of these only the names matter: code that the folder names is not run.
+        plain = config.without_code()
+        runs = [cell(plain.with_values({"estimator": entry["estimator"]}), entry["seed"], out) for entry in rows]
+    except (TypeError, KeyError, ValueError, AttributeError, UserError):
         raise UserError(f"{path}: damaged: not a list of results; delete it, and name its estimators again") from None
     return [row(result) for run in runs if (result := run.finished()) is not None]

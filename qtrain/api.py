@@ -1,0 +1,228 @@
+"""The functions behind `from qtrain import ...`: load a configuration, train, evaluate, compare, roll out, export."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from qtrain import comparison, load_run
+from qtrain.callbacks import Callback
+from qtrain.config import Config, check_estimator, read_config
+from qtrain.config.tables import checked
+from qtrain.errors import UserError
+from qtrain.policy.base import start_policy
+from qtrain.policy.device import autocast
+from qtrain.policy.model import encode_examples, token_ids
+from qtrain.prepare import get_base, prepare
+from qtrain.rollout import make_engine
+from qtrain.rollout.rollouts import roll_out as sample_batch
+from qtrain.tasks.base import Example, Task
+from qtrain.trainer import train as train_run
+
+
+def load_config(source: str | Path | Mapping[str, Any], *overrides: str, allow_code: bool = False) -> Config:
+    """Read the settings of a run.
+
+    Args:
+        source: A TOML file, a run folder's config.json, or a table of the same form.
+        overrides: `key=value` with dotted keys, as on the command line: "optimizer.lr=1e-3".
+        allow_code: Whether code that a JSON file names as module:object may run (that of TOML files and tables may).
+
+    Raises:
+        UserError: One line naming the key, what is wrong and the nearest valid name.
+    """
+    if isinstance(source, Mapping):
+        if overrides:
+            raise UserError(f"override {overrides[0]!r}: a table has no overrides; put the value into it")
+        return checked(dict(source), "config")
+    return read_config(Path(source), overrides, allow_code=allow_code)
+
+
+def train(
+    config: Config,
+    out: str | Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    allow_changes: bool = False,
+) -> dict[str, Any]:
+    """Train one model and write its run folder; see `qtrain train`.
+
+    Args:
+        config: The settings.
+        out: The run folder.
+        callbacks: Called at each step and evaluation, besides those that the configuration names.
+        resume: Continue from the folder's last checkpoint, if there is one.
+        allow_changes: Continue even if records, tokenizer or base weights have changed.
+
+    Returns:
+        The result: estimator, q, seed, p0, steps, escape_step, the last evaluation's scores (`p_at_1`, `maj_at_<k>`,
+        `mean_log_p` in nats, ...), best_step, skipped_steps, diverged_step, diagnosis, fingerprints, seconds.
+
+    Raises:
+        UserError: A setting, record or model does not fit, or the folder holds something else.
+    """
+    prepared, task, _ = prepare(config)
+    base = get_base(prepared, task)
+    return train_run(prepared, task, base, Path(out), callbacks=callbacks, resume=resume, allow_changes=allow_changes)
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    checkpoint: load_run.Which = "last",
+    prompts: int | None = None,
+    samples: int | None = None,
+    seed: int = 1,
+    allow_code: bool = False,
+    allow_changes: bool = False,
+) -> dict[str, float]:
+    """Evaluate a finished run's weights on held-out prompts; see `qtrain evaluate`.
+
+    Args:
+        run: The run folder.
+        checkpoint: "last", or "best" for the best evaluation by maj@k.
+        prompts: Held-out prompts of each group; by default the run's own number.
+        samples: Samples a prompt (k); by default the run's own number.
+        seed: Seeds the sampling; training evaluates with 0.
+        allow_code: Whether code that the run folder names may run.
+        allow_changes: Evaluate even if records, tokenizer or base weights have changed.
+
+    Returns:
+        Scores by name: `p_at_1`, `p_at_<k>`, `maj_at_<k>`, `mean_log_p` (nats), `p` and the task's own metrics.
+    """
+    config = load_run.finished_config(Path(run), allow_code=allow_code)
+    values = {"eval.prompts": prompts, "eval.samples": samples}
+    config = config.with_values({key: value for key, value in values.items() if value is not None})
+    return load_run.evaluate_run(Path(run), checkpoint, config, seed=seed, allow_changes=allow_changes).scores
+
+
+def compare(
+    config: Config,
+    estimators: Iterable[str],
+    out: str | Path,
+    *,
+    seeds: int = 1,
+    jobs: int | None = None,
+) -> list[dict[str, Any]]:
+    """Train several estimators from one configuration; see `qtrain compare`.
+
+    Args:
+        config: The settings of every run.
+        estimators: Names with parameters: "grpo", "garl:q=.75", "mine:clipped".
+        out: The comparison's folder, with a run folder for each estimator and seed.
+        seeds: Bases and training seeds 0 to seeds - 1.
+        jobs: Runs at a time; None takes one a GPU, or one a core.
+
+    Returns:
+        The rows of comparison.json, one a run.
+    """
+    choices = [check_estimator(text) for text in estimators]
+    return comparison.compare(config, choices, range(seeds), Path(out), jobs=jobs)
+
+
+def export(run: str | Path, out: str | Path, *, checkpoint: load_run.Which = "last") -> None:
+    """Write a finished run's model as a folder that transformers and vLLM read; see `qtrain export`."""
+    config = load_run.finished_config(Path(run))
+    load_run.check_base(Path(run), config, allow_changes=False)
+    load_run.export_policy(Path(run), config, load_run.weights_folder(Path(run), checkpoint), Path(out))
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A model with what it takes to sample from it.
+
+    Attributes:
+        model: The weights, on their device.
+        task: Source of examples, with the tokenizer.
+        config: The settings that it was made from, token budgets included.
+    """
+
+    model: PreTrainedModel
+    task: Task
+    config: Config
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The task's tokenizer."""
+        return self.task.tokenizer
+
+
+def load_policy(
+    source: Config | str | Path, *, checkpoint: load_run.Which = "last", allow_code: bool = False
+) -> Policy:
+    """The model at the start of a run, or that of a finished run.
+
+    Args:
+        source: A configuration, for its base model; or a run folder, for its trained weights.
+        checkpoint: Of a run folder: "last", or "best" for the best evaluation by maj@k.
+        allow_code: Whether code that a run folder names may run.
+    """
+    if isinstance(source, Config):
+        config, task, _ = prepare(source)
+        return Policy(start_policy(config, task, get_base(config, task)), task, config)
+    run = Path(source)
+    config, task, _ = prepare(load_run.finished_config(run, allow_code=allow_code))
+    return Policy(load_run.trained_policy(config, task, load_run.weights_folder(run, checkpoint)), task, config)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The M rationales sampled for one example.
+
+    Attributes:
+        example: Prompt and gold answer.
+        rationales: M texts, up to and including the delimiter.
+        answers: M sampled answers; None if none were asked for.
+        log_w: (M,) log p(y*|x, z) of the gold answer after each rationale, in nats.
+        forced: (M,) whether the token budget ended the rationale.
+    """
+
+    example: Example
+    rationales: list[str]
+    answers: list[str] | None
+    log_w: np.ndarray
+    forced: np.ndarray
+
+
+def roll_out(
+    policy: Policy, examples: Sequence[Example], *, samples: int | None = None, answers: bool = False, seed: int = 0
+) -> list[Rollout]:
+    """Sample rationales and score the gold answer after each.
+
+    Args:
+        policy: From `load_policy`.
+        examples: Any examples; `policy.task.held_out(8)` gives some.
+        samples: Rationales a prompt (M); by default the configuration's.
+        answers: Whether to sample answers too.
+        seed: Seeds the sampling.
+
+    Returns:
+        One rollout an example.
+
+    Raises:
+        UserError: A prompt is too long for the model.
+    """
+    config, tokenizer = policy.config, policy.tokenizer
+    settings = config.rollout.model_copy(update={"samples": samples or config.rollout.samples})
+    engine = make_engine(settings, policy.model, token_ids(tokenizer))
+    generator = torch.Generator(engine.device).manual_seed(seed)
+    with autocast(config.train.dtype, policy.model.device):
+        batch = sample_batch(engine, *encode_examples(tokenizer, examples), settings, generator, sample_answers=answers)
+    rationales = tokenizer.batch_decode(batch.rationales)
+    texts = None if batch.answers is None else tokenizer.batch_decode(batch.answers, skip_special_tokens=True)
+    rows = [slice(index * settings.samples, (index + 1) * settings.samples) for index in range(len(examples))]
+    return [
+        Rollout(
+            example,
+            rationales[row],
+            None if texts is None else texts[row],
+            batch.log_w_BM[index].numpy(),
+            batch.forced_BM[index].numpy(),
+        )
+        for index, (example, row) in enumerate(zip(examples, rows, strict=True))
+    ]
