@@ -21,6 +21,7 @@ from figures.plots import (
     dispersion,
     escape_exponents,
     escape_laws,
+    escape_spread,
     escape_times,
     escort,
     factorisations,
@@ -168,6 +169,13 @@ FIGURES: Mapping[str, FigureEntry] = {
         saturation.compute,
         saturation.plot,
         saturation.caption,
+    ),
+    "escape_spread": FigureEntry(
+        "Steps to escape on 0/1 weights against what a success adds to log P: mean with its range, and spread",
+        (),
+        escape_spread.compute,
+        escape_spread.plot,
+        escape_spread.caption,
     ),
     "adam_threshold": FigureEntry(
         "Steps to escape under Adam against p0 for three epsilons, with the law, and the q that a budget asks for",

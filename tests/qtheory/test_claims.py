@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy
+from scipy.special import bernoulli
 
 import qtheory
 from figures.registry import FIGURES
@@ -29,7 +30,7 @@ from qtheory.claims.page import heading, overview
 from qtheory.claims.paper import prop_d_2, thm_5_1
 from qtheory.claims.support.reference import LatentModel, floats, gradient, loss
 from qtheory.claims.support.symbolic import vanishes
-from qtheory.escape import contamination_time, family, hard_time, log_sigmoid_time, sigmoid_time
+from qtheory.escape import EscapeLaw, contamination_time, escape_law, family, hard_time, log_sigmoid_time, sigmoid_time
 from qtheory.escape.adam import adam_time, critical_q
 from qtheory.escape.contamination import sigmoid_norm
 from qtheory.exact import Moments, baseline_multiplier, moments
@@ -61,7 +62,7 @@ PAPER_LABELS = [
     "Sec 6.1.1",
     "v2",
 ]
-OWN_LABELS = [*(f"QC-{number}" for number in range(1, 8)), "QC-R"]
+OWN_LABELS = [*(f"QC-{number}" for number in range(1, 9)), "QC-R"]
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
@@ -248,6 +249,20 @@ def without_the_cross_term(task: FiniteTask, name: str, q: float, size: int) -> 
     return right._replace(variance=right.variance - cross, second=right.second - cross)
 
 
+class CvOfTheSum(EscapeLaw):
+    """CV^2 = (1 - r)/(1 + r) with r = e^(-2 kappa)."""
+
+    def cv(self) -> np.ndarray:
+        return np.sqrt(np.tanh(self.kappa))
+
+
+class LessTheFirstWait(EscapeLaw):
+    """The times counted from the first success on."""
+
+    def mean(self) -> np.ndarray:
+        return super().mean() - 1 / self.rate
+
+
 gain_ours = importlib.import_module("qtheory.estimators.garl_weighted")._gain
 
 log_q_ours, loss_ours, amplification_ours, escort_ours = (
@@ -311,6 +326,25 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ),
         ("QC-5", "qtheory.claims.support.alignment.moments", with_half_the_draws),
         ("QC-5", "qtheory.claims.support.alignment.best_q", lambda *given: 1 - estimators.best_q(*given)),
+        ("QC-8", "qtheory.claims.own.qc_8.escape_law", lambda p0, *given: escape_law(2 * p0, *given)),
+        ("QC-8", "qtheory.claims.own.qc_8.escape_law", lambda p0, q, *given: escape_law(p0, 1 - q, *given)),
+        (
+            "QC-8",
+            "qtheory.claims.own.qc_8.escape_law",
+            lambda p0, q, size, lr, norm=1.0: escape_law(p0, q, size, lr, norm**0.5),
+        ),
+        (
+            "QC-8",
+            "qtheory.claims.own.qc_8.escape_law",
+            lambda *given: CvOfTheSum((right := escape_law(*given)).rate, right.kappa),
+        ),
+        (
+            "QC-8",
+            "qtheory.claims.own.qc_8.escape_law",
+            lambda *given: LessTheFirstWait((right := escape_law(*given)).rate, right.kappa),
+        ),
+        ("QC-8", "qtheory.escape.jumps._BERNOULLI", bernoulli(14)[2::2] * [1, -1, 1, -1, 1, -1, 1]),
+        ("QC-8", "qtheory.escape.jumps._DIRECT", 1),
         ("QC-7", "qtheory.claims.own.qc_7.moments", with_half_the_draws),
         ("Eq 6", "qtheory.claims.paper.eq_6.velocity", with_q_squared),
         ("Thm 5.1", "qtheory.claims.paper.thm_5_1.velocity", with_q_squared),

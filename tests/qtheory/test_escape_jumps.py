@@ -121,7 +121,7 @@ def test_the_transforms_slopes_are_mean_and_variance(kappa: float):
 
 @pytest.mark.parametrize(("q", "kappa"), [(0.0, 0.4), (0.5, 1.5), (1.0, 6.0)])
 def test_every_draw_of_every_pool(q: float, kappa: float):
-    """log P climbs by lr wbar^(1-q) a step where P = e^theta, all of the M draws drawn."""
+    """Log P climbs by lr wbar^(1-q) a step where P = e^theta, all of the M draws drawn."""
     rng, runs, samples, p0, slope = np.random.default_rng(3), 1500, 4, 2e-4, 1.3
     lr = kappa * samples ** (1 - q) / slope**2
     log_p, steps = np.full(runs, math.log(p0)), np.zeros(runs)

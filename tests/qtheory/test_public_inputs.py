@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "single positive": (0.0, -1.0, NAN, INF, [0.1, 0.2], *NO_NUMBERS),
     "non-negative": (-1.0, NAN, INF, *NO_NUMBERS),
     "single non-negative": (-1.0, NAN, INF, [0.1, 0.2], *NO_NUMBERS),
+    "transform": (-1.0, NAN, INF, *NO_NUMBERS),
     "fraction": (1.0, -0.1, NAN, [0.1, 0.2], *NO_NUMBERS),
     "negative": (0.0, 0.5, NAN, [-0.1, -0.2], *NO_NUMBERS),
     "targets": (0.0, 0.5, NAN, -9.0, [-0.5, -0.9], [[-0.9], [-0.5]], *NO_NUMBERS),
@@ -127,6 +128,8 @@ POOL = np.array([-1.0, -2.0])
 SIGMOID = {"p0": 1e-3, "delta": 0.5, "q": 0.5}
 LOG_SIGMOID = {"log_p0": -9.0, "delta": 0.5, "q": 0.5}
 LAW = {"prior": [0.5, 0.5], "relative": [0.5, 1.5]}
+COLD = {"q": 0.5, "samples": 4, "lr": 0.1, "score_norm": 1.0}
+COLD_KINDS = {"q": "order", "samples": "count", "lr": "positive", "score_norm": "positive"}
 ADAM = {"log_p0": -9.0, "delta": 0.5, "q": 0.5, "lr": 1e-3, "eps": 1e-8, "score_norm": 1.0}
 ADAM_KINDS = {
     "log_p0": "log probability",
@@ -179,6 +182,17 @@ TABLE = [
         escape.mean_power,
         {"prior": [0.5, 0.5], "w": [0.1, 0.3], "q": 0.5, "samples": 4},
         {"prior": "distribution", "w": "weights", "q": "single order", "samples": "count"},
+    ),
+    Entry(
+        escape.jump, {k: v for k, v in COLD.items() if k != "p0"}, {k: v for k, v in COLD_KINDS.items() if k != "p0"}
+    ),
+    Entry(escape.escape_law, {**COLD, "p0": 1e-3}, {**COLD_KINDS, "p0": "probability"}),
+    Entry(escape.EscapeLaw, {"rate": 1e-3, "kappa": 0.5}, {"rate": "positive", "kappa": "positive"}),
+    Entry(escape.EscapeLaw(1.0, 0.5).log_laplace, {"s": 0.1}, {"s": "transform"}),
+    Entry(escape.EscapeLaw(1.0, 0.5).quantile, {"level": 0.1}, {"level": "probability"}),
+    *(
+        Entry(getattr(escape.EscapeLaw(1.0, 0.5), name), {"steps": 0.1}, {"steps": "non-negative"})
+        for name in ("log_density", "log_cdf", "log_survival")
     ),
     Entry(
         escape.equilibrium,
