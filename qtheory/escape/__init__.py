@@ -4,6 +4,7 @@ from qtheory.escape.contamination import contamination_time, equilibrium
 from qtheory.escape.exponent import increment_exponents, local_exponents
 from qtheory.escape.families import FAMILIES, Family, family, family_exponents, log_family_times
 from qtheory.escape.jumps import EscapeLaw, escape_law, jump
+from qtheory.escape.noise import best_constant_q, noise_switch, noisy_time
 from qtheory.escape.output import escape_csv, escape_json, escape_table
 from qtheory.escape.sampled import hard_time, mean_power, soft_time
 from qtheory.escape.sigmoid import log_sigmoid_time, sigmoid_time
@@ -15,6 +16,7 @@ __all__ = [
     "EscapeRow",
     "ExponentRow",
     "Family",
+    "best_constant_q",
     "contamination_time",
     "equilibrium",
     "escape_csv",
@@ -32,6 +34,8 @@ __all__ = [
     "log_family_times",
     "log_sigmoid_time",
     "mean_power",
+    "noise_switch",
+    "noisy_time",
     "sigmoid_time",
     "soft_time",
 ]

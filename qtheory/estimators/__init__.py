@@ -10,6 +10,7 @@ from qtheory.estimators.grpo import grpo
 from qtheory.estimators.iwae import iwae
 from qtheory.estimators.jackknife import jackknife
 from qtheory.estimators.maxrl import maxrl
+from qtheory.estimators.noise_q import noise_q
 from qtheory.estimators.paft import paft, paft_from_counts, resample
 from qtheory.estimators.rb_rloo import rb_rloo
 from qtheory.estimators.registry import ESTIMATORS, get
@@ -34,6 +35,7 @@ __all__ = [
     "iwae",
     "jackknife",
     "maxrl",
+    "noise_q",
     "paft",
     "paft_from_counts",
     "rb_rloo",

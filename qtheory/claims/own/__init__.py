@@ -8,6 +8,7 @@ from qtheory.claims.own.qc_5 import QC_5
 from qtheory.claims.own.qc_6 import QC_6
 from qtheory.claims.own.qc_7 import QC_7
 from qtheory.claims.own.qc_8 import QC_8
+from qtheory.claims.own.qc_9 import QC_9
 from qtheory.claims.own.qc_r import QC_R
 
 OWN = (
@@ -19,5 +20,6 @@ OWN = (
     QC_6,
     QC_7,
     QC_8,
+    QC_9,
     QC_R,
 )
