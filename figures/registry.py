@@ -30,6 +30,7 @@ from figures.plots import (
     label_noise,
     learning_rates,
     max_coefficient,
+    noise_schedule,
     saturation,
     trajectories,
     variance,
@@ -225,6 +226,13 @@ FIGURES: Mapping[str, FigureEntry] = {
         label_noise.compute,
         label_noise.plot,
         label_noise.caption,
+    ),
+    "noise_schedule": FigureEntry(
+        "The fastest schedule of q on noisy labels, and the times of it, of SFT-then-RLVR and of the best single q",
+        (),
+        noise_schedule.compute,
+        noise_schedule.plot,
+        noise_schedule.caption,
     ),
     "adam_testbed": FigureEntry(
         "Escapes under Adam against the law of its epsilon, and success with weights relative to the batch's largest",

@@ -75,6 +75,10 @@ def noisy_time(p0: float, delta: float, flip_rate: float, q: Schedule, norm: Nor
     log_odds, first, last = math.log(rate) - math.log1p(-rate), _logit(start), _logit(target)
     places = [first, *(_logit(math.exp(x)) for x in steps_within([schedule], math.log(start), math.log(target))), last]
 
+    # At all places at once: a norm that is wrong somewhere or of a wrong shape is refused before a long integral.
+    if norm is not sigmoid_norm:
+        squared_norms(norm, "log P", -np.logaddexp(0, -np.linspace(first, last, _GRID)))
+
     def log_slowness(x: float, low: float, high: float) -> float:
         log_p, log_n = -float(np.logaddexp(0, -x)), -float(np.logaddexp(0, x))
         order = value(schedule, log_p, low, high)
@@ -85,7 +89,9 @@ def noisy_time(p0: float, delta: float, flip_rate: float, q: Schedule, norm: Nor
                 f"delta is {target}: at q = {order:.4g} the flow comes to rest at P = {rest:.6g}, where wrong labels "
                 "pull as right ones do; lower delta, or let q fall as P rises"
             )
-        norm_sq = 2 * log_n if norm is sigmoid_norm else float(np.log(squared_norms(norm, "log P", np.array(log_p))))
+        norm_sq = (
+            2 * log_n if norm is sigmoid_norm else float(np.log(squared_norms(norm, "log P", np.array([log_p]))[0]))
+        )
         return log_n - log_p - math.log1p(-rate) + order * log_p - math.log(-math.expm1(left)) - norm_sq
 
     pieces = []

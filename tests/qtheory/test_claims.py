@@ -30,7 +30,17 @@ from qtheory.claims.page import heading, overview
 from qtheory.claims.paper import prop_d_2, thm_5_1
 from qtheory.claims.support.reference import LatentModel, floats, gradient, loss
 from qtheory.claims.support.symbolic import vanishes
-from qtheory.escape import EscapeLaw, contamination_time, escape_law, family, hard_time, log_sigmoid_time, sigmoid_time
+from qtheory.escape import (
+    EscapeLaw,
+    best_constant_q,
+    contamination_time,
+    escape_law,
+    family,
+    hard_time,
+    log_sigmoid_time,
+    noisy_time,
+    sigmoid_time,
+)
 from qtheory.escape.adam import adam_time, critical_q
 from qtheory.escape.contamination import sigmoid_norm
 from qtheory.exact import Moments, baseline_multiplier, moments
@@ -62,7 +72,7 @@ PAPER_LABELS = [
     "Sec 6.1.1",
     "v2",
 ]
-OWN_LABELS = [*(f"QC-{number}" for number in range(1, 9)), "QC-R"]
+OWN_LABELS = [*(f"QC-{number}" for number in range(1, 10)), "QC-R"]
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
@@ -345,6 +355,21 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ),
         ("QC-8", "qtheory.escape.jumps._BERNOULLI", bernoulli(14)[2::2] * [1, -1, 1, -1, 1, -1, 1]),
         ("QC-8", "qtheory.escape.jumps._DIRECT", 1),
+        ("QC-9", "qtheory.claims.own.qc_9.noise_q", lambda log_p, e: estimators.noise_q(log_p, 0.98 * e)),
+        ("QC-9", "qtheory.claims.own.qc_9.noise_q", lambda log_p, e: estimators.noise_q(log_p, e) ** 1.1),
+        ("QC-9", "qtheory.claims.own.qc_9.noise_switch", lambda e: 1 / (1 + (e / (1 - e)) ** 0.51)),
+        (
+            "QC-9",
+            "qtheory.claims.own.qc_9.noisy_time",
+            lambda p0, d, e, q, norm=np.exp: noisy_time(p0, d, e, q, lambda log_p: np.sqrt(norm(log_p))),
+        ),
+        ("QC-9", "qtheory.claims.own.qc_9.noisy_time", lambda *given, **norm: 1.001 * noisy_time(*given, **norm)),
+        (
+            "QC-9",
+            "qtheory.claims.own.qc_9.noisy_time",
+            lambda p0, d, e, q, **norm: noisy_time(p0, d, e, 0.9 * q if isinstance(q, float) else q, **norm),
+        ),
+        ("QC-9", "qtheory.claims.own.qc_9.best_constant_q", lambda *given: 0.9 * best_constant_q(*given)),
         ("QC-7", "qtheory.claims.own.qc_7.moments", with_half_the_draws),
         ("Eq 6", "qtheory.claims.paper.eq_6.velocity", with_q_squared),
         ("Thm 5.1", "qtheory.claims.paper.thm_5_1.velocity", with_q_squared),

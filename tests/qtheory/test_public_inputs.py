@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "single positive": (0.0, -1.0, NAN, INF, [0.1, 0.2], *NO_NUMBERS),
     "non-negative": (-1.0, NAN, INF, *NO_NUMBERS),
     "single non-negative": (-1.0, NAN, INF, [0.1, 0.2], *NO_NUMBERS),
+    "minority": (0.0, 0.5, 0.7, -0.1, NAN, "0.1", None, True, [0.1], np.array([0.1])),
     "transform": (-1.0, NAN, INF, *NO_NUMBERS),
     "fraction": (1.0, -0.1, NAN, [0.1, 0.2], *NO_NUMBERS),
     "negative": (0.0, 0.5, NAN, [-0.1, -0.2], *NO_NUMBERS),
@@ -130,6 +131,8 @@ LOG_SIGMOID = {"log_p0": -9.0, "delta": 0.5, "q": 0.5}
 LAW = {"prior": [0.5, 0.5], "relative": [0.5, 1.5]}
 COLD = {"q": 0.5, "samples": 4, "lr": 0.1, "score_norm": 1.0}
 COLD_KINDS = {"q": "order", "samples": "count", "lr": "positive", "score_norm": "positive"}
+NOISY = {"p0": 1e-3, "delta": 0.6, "flip_rate": 0.2, "norm": measured.constant_norm}
+NOISY_KINDS = {"p0": "starts", "delta": "single probability", "flip_rate": "minority", "norm": "norm"}
 ADAM = {"log_p0": -9.0, "delta": 0.5, "q": 0.5, "lr": 1e-3, "eps": 1e-8, "score_norm": 1.0}
 ADAM_KINDS = {
     "log_p0": "log probability",
@@ -210,6 +213,9 @@ TABLE = [
             "norm": "norm",
         },
     ),
+    Entry(escape.noise_switch, {"flip_rate": 0.2}, {"flip_rate": "minority"}),
+    Entry(escape.noisy_time, {**NOISY, "q": 0.5}, {**NOISY_KINDS, "q": "single order"}),
+    Entry(escape.best_constant_q, NOISY, NOISY_KINDS),
     Entry(
         escape.local_exponents,
         {"log_p0": [0.0, 1.0, 2.0], "log_time": [3.0, 2.0, 1.0]},
@@ -433,6 +439,7 @@ TABLE = [
         {"log_p": -1.0, "samples": 3, "rho": 1.0},
         {"log_p": "log P", "samples": "count", "rho": "spread"},
     ),
+    Entry(estimators.noise_q, {"log_p": -1.0, "flip_rate": 0.2}, {"log_p": "log P", "flip_rate": "minority"}),
     Entry(estimators.get, {"name": "garl"}, {"name": "estimator"}, says={"name": ("estimator",)}),
 ]
 UNCHECKED = {
