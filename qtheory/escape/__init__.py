@@ -6,6 +6,7 @@ from qtheory.escape.families import FAMILIES, Family, family, family_exponents, 
 from qtheory.escape.jumps import EscapeLaw, escape_law, jump
 from qtheory.escape.noise import best_constant_q, noise_switch, noisy_time
 from qtheory.escape.output import escape_csv, escape_json, escape_table
+from qtheory.escape.poisson import poisson_time
 from qtheory.escape.sampled import hard_time, mean_power, soft_time
 from qtheory.escape.sigmoid import log_sigmoid_time, sigmoid_time
 from qtheory.escape.table import EscapeRow, ExponentRow, escape_rows, exponent_rows
@@ -36,6 +37,7 @@ __all__ = [
     "mean_power",
     "noise_switch",
     "noisy_time",
+    "poisson_time",
     "sigmoid_time",
     "soft_time",
 ]

@@ -18,8 +18,8 @@ def slowness(p: Any, q: float) -> Any:
 def test_numbers() -> None:
     data = compute()
     stages = sum(
-        quad(lambda x, q=q: slowness(math.exp(x), q) * math.exp(x), *map(math.log, ends), epsrel=1e-10)[0]
-        for q, *ends in ((1.0, TOLD, 0.75), (0.0, 0.75, TARGET))
+        quad(lambda x, q=q: slowness(math.exp(x), q) * math.exp(x), math.log(low), math.log(high), epsrel=1e-10)[0]
+        for q, low, high in ((1.0, TOLD, 0.75), (0.0, 0.75, TARGET))
     )
     x = np.linspace(math.log(TOLD / (1 - TOLD)), math.log(TARGET / (1 - TARGET)), 20_001)
     p = 1 / (1 + np.exp(-x))

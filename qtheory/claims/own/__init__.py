@@ -1,6 +1,7 @@
 """Claims of this project's own, one file a label."""
 
 from qtheory.claims.own.qc_1 import QC_1
+from qtheory.claims.own.qc_10 import QC_10
 from qtheory.claims.own.qc_2 import QC_2
 from qtheory.claims.own.qc_3 import QC_3
 from qtheory.claims.own.qc_4 import QC_4
@@ -21,5 +22,6 @@ OWN = (
     QC_7,
     QC_8,
     QC_9,
+    QC_10,
     QC_R,
 )
