@@ -31,6 +31,7 @@ from figures.plots import (
     learning_rates,
     max_coefficient,
     noise_schedule,
+    poisson,
     saturation,
     trajectories,
     variance,
@@ -39,6 +40,7 @@ from figures.plots import (
 from figures.tables.escape import escape_table
 from figures.tables.estimator import estimator_facts, estimator_table
 from figures.tables.exact import exact_accuracy_table, exact_speed_table
+from figures.tables.poisson import poisson_table
 from figures.tables.rate import learning_rate_table
 from figures.tables.reliability import reliability_table
 from figures.tables.report import report_speed_table
@@ -185,6 +187,13 @@ FIGURES: Mapping[str, FigureEntry] = {
         adam_threshold.plot,
         adam_threshold.caption,
     ),
+    "poisson": FigureEntry(
+        "Bias, noise and escape time of the plug-in on 0/1 weights against M P, for all M and P",
+        (),
+        poisson.compute,
+        poisson.plot,
+        poisson.caption,
+    ),
     "floor": FigureEntry(
         "The noise of the estimators against M P, over the least that 0/1 weights allow",
         (),
@@ -261,5 +270,6 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "exact_speed": exact_speed_table,
     "report_speed": report_speed_table,
     **{f"estimator_{name}": partial(estimator_facts, name) for name in ESTIMATORS},
+    "poisson": poisson_table,
     "reliability": reliability_table,
 }

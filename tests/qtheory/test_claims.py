@@ -39,11 +39,12 @@ from qtheory.escape import (
     hard_time,
     log_sigmoid_time,
     noisy_time,
+    poisson_time,
     sigmoid_time,
 )
 from qtheory.escape.adam import adam_time, critical_q
 from qtheory.escape.contamination import sigmoid_norm
-from qtheory.exact import Moments, baseline_multiplier, moments
+from qtheory.exact import Moments, PoissonLimit, baseline_multiplier, moments, poisson_limit
 from qtheory.exact.rewards import REWARDS, RewardMoments, reward_moments
 from qtheory.flow import Escape, Stepwise, Velocity, escape, follow, velocity
 from qtheory.models import FiniteTask
@@ -72,7 +73,7 @@ PAPER_LABELS = [
     "Sec 6.1.1",
     "v2",
 ]
-OWN_LABELS = [*(f"QC-{number}" for number in range(1, 10)), "QC-R"]
+OWN_LABELS = [*(f"QC-{number}" for number in range(1, 11)), "QC-R"]
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
@@ -259,6 +260,12 @@ def without_the_cross_term(task: FiniteTask, name: str, q: float, size: int) -> 
     return right._replace(variance=right.variance - cross, second=right.second - cross)
 
 
+def with_empty_pools(successes: Any, q: Any, spread: Any = 0.0) -> PoissonLimit:
+    """A pool without a success counts as one of 1/M^(1-q)."""
+    right, held = poisson_limit(successes, q, spread), np.asarray(successes)
+    return dataclasses.replace(right, bias=right.bias - np.exp(-held) * held ** (np.asarray(q) - 1))
+
+
 class CvOfTheSum(EscapeLaw):
     """CV^2 = (1 - r)/(1 + r) with r = e^(-2 kappa)."""
 
@@ -370,6 +377,15 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
             lambda p0, d, e, q, **norm: noisy_time(p0, d, e, 0.9 * q if isinstance(q, float) else q, **norm),
         ),
         ("QC-9", "qtheory.claims.own.qc_9.best_constant_q", lambda *given: 0.9 * best_constant_q(*given)),
+        ("QC-10", "qtheory.claims.own.qc_10.moments", with_half_the_draws),
+        ("QC-10", "qtheory.claims.own.qc_10.poisson_limit", with_empty_pools),
+        ("QC-10", "qtheory.claims.own.qc_10.poisson_limit", lambda held, q, *_rho: poisson_limit(held, q)),
+        (
+            "QC-10",
+            "qtheory.claims.own.qc_10.poisson_time",
+            lambda start, end, q: poisson_time(start, end, q) * (1 + 1e-3 * q),
+        ),
+        ("QC-10", "qtheory.claims.own.qc_10.hard_time", lambda p0, d, q, size: hard_time(p0, d, q**2, size)),
         ("QC-7", "qtheory.claims.own.qc_7.moments", with_half_the_draws),
         ("Eq 6", "qtheory.claims.paper.eq_6.velocity", with_q_squared),
         ("Thm 5.1", "qtheory.claims.paper.thm_5_1.velocity", with_q_squared),

@@ -361,6 +361,17 @@ TABLE = [
         {"tasks": [EXAMPLE], "q": 0.5, "M": 3},
         {"tasks": "tasks", "q": "order", "M": "counts"},
     ),
+    Entry(
+        exact.poisson_limit,
+        {"successes": 2.0, "q": 0.5, "spread": 1.0},
+        {"successes": "positive", "q": "order", "spread": "non-negative"},
+    ),
+    Entry(
+        escape.poisson_time,
+        {"start": 0.5, "end": 2.0, "q": 0.5},
+        {"start": "positive", "end": "positive", "q": "order"},
+        says={"end": ("end", "start")},
+    ),
     Entry(exact.mean, MOMENTS, MOMENT_KINDS),
     Entry(exact.baseline_multiplier, MOMENTS, MOMENT_KINDS),
     Entry(

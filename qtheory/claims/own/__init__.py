@@ -1,7 +1,6 @@
 """Claims of this project's own, one file a label."""
 
 from qtheory.claims.own.qc_1 import QC_1
-from qtheory.claims.own.qc_10 import QC_10
 from qtheory.claims.own.qc_2 import QC_2
 from qtheory.claims.own.qc_3 import QC_3
 from qtheory.claims.own.qc_4 import QC_4
@@ -10,6 +9,7 @@ from qtheory.claims.own.qc_6 import QC_6
 from qtheory.claims.own.qc_7 import QC_7
 from qtheory.claims.own.qc_8 import QC_8
 from qtheory.claims.own.qc_9 import QC_9
+from qtheory.claims.own.qc_10 import QC_10
 from qtheory.claims.own.qc_r import QC_R
 
 OWN = (

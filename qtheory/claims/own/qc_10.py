@@ -133,9 +133,9 @@ def _soft() -> np.ndarray:
 QC_10 = Claim(
     label="QC-10",
     statement=(
-        "as P -> 0 at a fixed M P = lambda the plug-in's relative bias is 1 - lambda^(q-1) E[K^(1-q)], K ~ Poisson(lambda), "
-        "and its relative variance, its alignment and M^-(1-q) times its mean-field escape time are functions of lambda, q "
-        "and rho too, at a distance of O(1/M)"
+        "as P -> 0 at a fixed M P = lambda the plug-in's relative bias is 1 - lambda^(q-1) E[K^(1-q)], K ~ "
+        "Poisson(lambda), and its relative variance, its alignment and M^-(1-q) times its mean-field escape time are "
+        "functions of lambda, q and rho too, at a distance of O(1/M)"
     ),
     verdict="conditional",
     condition=(
