@@ -13,7 +13,7 @@ setup: .venv/.installed
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --editable ".[train,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
 # The paper's Table 1 on one base, then the same estimators under Adam where hard and easy prompts are in conflict,
@@ -57,7 +57,7 @@ VLLM_BIN := .venv-vllm/bin
 	$(VLLM_BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tests/vllm/requirements.txt
 	$(VLLM_BIN)/python tests/vllm/requirements.py > .venv-vllm/requirements.txt
 	$(VLLM_BIN)/python -m pip install --quiet "$(TORCH)" --requirement .venv-vllm/requirements.txt \
-		--editable ".[train,dev]"
+		--editable ".[dev]"
 	touch $@
 
 # One engine a process is all that vLLM allows: one call of pytest a model.
@@ -75,7 +75,7 @@ BENCH_BIN := .venv-bench/bin
 
 .venv-bench/.installed: pyproject.toml tests/bench/requirements.txt
 	$(PYTHON) -m venv .venv-bench
-	$(BENCH_BIN)/python -m pip install --quiet "$(TORCH)" --requirement tests/bench/requirements.txt --editable ".[train]"
+	$(BENCH_BIN)/python -m pip install --quiet "$(TORCH)" --requirement tests/bench/requirements.txt --editable ".[figures]"
 	touch $@
 
 # Writes docs/benchmarks.json and docs/benchmarks.md. An interrupted run goes on where it was.

@@ -1,12 +1,14 @@
 """Where `python -m figures` begins: Ctrl-C is heeded before anything that takes time is imported."""
 
+from qtheory.command.extras import missing_extra_in_one_line
 from qtheory.command.interrupts import leave_at_once
 
 
 def main() -> None:
     """Run the command."""
     leave_at_once("figures")
-    from figures.cli import main as command
+    with missing_extra_in_one_line("figures"):
+        from figures.cli import main as command
 
     try:
         command()

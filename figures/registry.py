@@ -15,6 +15,7 @@ from figures.plots import (
     best_q,
     bias,
     bias_correction,
+    bound,
     cold_start,
     conflict,
     continuum,
@@ -144,6 +145,13 @@ FIGURES: Mapping[str, FigureEntry] = {
         bias_correction.compute,
         bias_correction.plot,
         bias_correction.caption,
+    ),
+    "bound": FigureEntry(
+        "Coefficients, mean and noise of the M-sample bound's gradient beside GARL's, against weights and against M",
+        (),
+        bound.compute,
+        bound.plot,
+        bound.caption,
     ),
     "variance": FigureEntry(
         "The plug-in's exact variance against P, and what a baseline and resampling make of it",

@@ -54,7 +54,8 @@ def simulate(
 ) -> SampledMoments:
     """Estimate the moments of an estimator's gradient of the loss (the one to be descended).
 
-    An estimator that needs squared scores is given the exact ||prior_score||^2.
+    An estimator that needs squared scores is given the exact ||prior_score||^2; one that needs the answer's length is
+    given 1, as a task's answers are one event.
 
     A sampled answer is right with probability w_z. The score of a wrong one is the mean over wrong answers,
     -w_z/(1 - w_z) grad log w_z: exact where there is one wrong answer; where there are several, the mean of g
@@ -125,6 +126,8 @@ def _estimates(
         given: dict[str, Any] = {"rng": rng} if estimator.stochastic else {}
         if estimator.needs_score_norm:
             given["score_norm_sq"] = np.sum(task.prior_score**2, axis=-1)[rationales]
+        if estimator.needs_answer_length:
+            given["answer_length"] = 1
         rationale, answer = estimator.function(log_w, **params, **given)
     else:
         right = rng.random(log_w.shape) < np.exp(log_w)

@@ -14,7 +14,7 @@ from qtrain.callbacks import Callback
 from qtrain.config import Config, check_estimator, read_config
 from qtrain.config.tables import checked
 from qtrain.errors import UserError
-from qtrain.policy.base import start_policy
+from qtrain.policy.base import initial_policy
 from qtrain.policy.device import autocast
 from qtrain.policy.model import encode_examples, token_ids
 from qtrain.prepare import get_base, prepare
@@ -164,7 +164,7 @@ def load_policy(
     """
     if isinstance(source, Config):
         config, task, _ = prepare(source)
-        return Policy(start_policy(config, task, get_base(config, task)), task, config)
+        return Policy(initial_policy(config, task, get_base(config, task)), task, config)
     run = Path(source)
     config, task, _ = prepare(load_run.finished_config(run, allow_code=allow_code))
     return Policy(load_run.trained_policy(config, task, load_run.weights_folder(run, checkpoint)), task, config)
@@ -179,14 +179,14 @@ class Rollout:
         rationales: M texts, up to and including the delimiter.
         answers: M sampled answers; None if none were asked for.
         log_w: (M,) log p(y*|x, z) of the gold answer after each rationale, in nats.
-        forced: (M,) whether the token budget ended the rationale.
+        truncated: (M,) whether the token budget ended the rationale.
     """
 
     example: Example
     rationales: list[str]
     answers: list[str] | None
     log_w: np.ndarray
-    forced: np.ndarray
+    truncated: np.ndarray
 
 
 def roll_out(
@@ -222,7 +222,7 @@ def roll_out(
             rationales[row],
             None if texts is None else texts[row],
             batch.log_w_BM[index].numpy(),
-            batch.forced_BM[index].numpy(),
+            batch.truncated_BM[index].numpy(),
         )
         for index, (example, row) in enumerate(zip(examples, rows, strict=True))
     ]

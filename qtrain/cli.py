@@ -39,6 +39,14 @@ Seeds = Annotated[int, whole_number(1, 10**4)]
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run a command. Bad input ends in one line and exit status 2, Ctrl-C (or a polite kill) in 130."""
+    words = sys.argv[1:] if words is None else words
+    # The configuration's schema takes a second to import, so that this help page alone does it.
+    if "train" in words[:1] and {"--help", "-h"} & set(words):
+        with importing(PROGRAM):
+            from qtrain.config.listing import settings_text
+        help_page = app["train"]
+        help_page.help_format = "plaintext"
+        help_page.help_epilogue = f"Settings with their defaults and types (TOML, or key=value):\n\n{settings_text()}"
     # A hub that cannot be reached is one line of ours, not ten of its library's retries.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     status = run_app(

@@ -19,7 +19,7 @@ from qtrain.jobs.placement import on_one_thread
 from qtrain.load_run import Which, check_base, evaluate_run, export_policy, finished_config, weights_folder
 from qtrain.policy.device import find_device
 from qtrain.prepare import get_base, prepare
-from qtrain.progress import Board, Report, console
+from qtrain.progress import ProgressDisplay, ProgressUpdate, console
 from qtrain.rollout import check_engine
 from qtrain.runs.folder import COMPARISON, check_free, read_result
 from qtrain.runs.sinks import check_sinks
@@ -33,11 +33,11 @@ out_console = TextConsole()
 def pretrain_command(path: Path, overrides: tuple[str, ...]) -> None:
     """See `qtrain.cli.pretrain`."""
     config, task, _ = prepare(read_config(path, overrides))
-    with Board(config.name, total=1) as board:
+    with ProgressDisplay(config.name, total=1) as board:
         base = get_base(
             config,
             task,
-            progress=lambda step, steps, loss: board.show(Report("base", step, steps, f"loss {loss:.3f}")),
+            progress=lambda step, steps, loss: board.show(ProgressUpdate("base", step, steps, f"loss {loss:.3f}")),
         )
     for key, value in {"folder": str(base.folder), **base.about}.items():
         if key != "made_from":
@@ -67,10 +67,10 @@ def train_command(
     for line in notes:
         tell(line)
     last = time.perf_counter()
-    with Board(config.name, total=1) as board:
+    with ProgressDisplay(config.name, total=1) as board:
 
         def pretraining(step: int, steps: int, loss: float) -> None:
-            board.show(Report("base", step, steps, f"loss {loss:.3f}"))
+            board.show(ProgressUpdate("base", step, steps, f"loss {loss:.3f}"))
 
         def training(step: int, metrics: dict[str, float]) -> None:
             nonlocal last
@@ -85,7 +85,7 @@ def train_command(
                     highlight=False,
                     soft_wrap=True,
                 )
-            board.show(Report("train", step, config.train.steps, note))
+            board.show(ProgressUpdate("train", step, config.train.steps, note))
 
         base = get_base(config, task, progress=pretraining)
         callbacks = (StepFunction(training), _Messages())

@@ -49,9 +49,9 @@ def evaluate(engine: Engine, task: Task, config: Config, *, seed: int) -> Evalua
         seed: Seeds the sampling.
     """
     scores, texts = _evaluate_sampled(engine, task, config, seed)
-    if config.rollout.distorted():
+    if config.rollout.off_policy_setting():
         # P is the mean of w over the model's own rationales.
-        plain = config.model_copy(update={"rollout": config.rollout.from_the_model(config.rollout.samples)})
+        plain = config.model_copy(update={"rollout": config.rollout.on_policy(config.rollout.samples)})
         own, _ = _evaluate_sampled(engine, task, plain, seed)
         endings = {f"_{example.group}" if example.group else "" for example in task.held_out(config.eval.prompts)}
         scores |= {f"{name}{ending}": own[f"{name}{ending}"] for ending in endings for name in ("p", "mean_log_p")}
@@ -112,10 +112,13 @@ def _evaluate_group(
 def _coefficients(config: Config, rollouts: Rollouts) -> dict[str, list[float]]:
     """What the estimator, at its own q, would give each of these samples in training, N each; nothing where unknown."""
     choice = config.estimator
-    if not choice.may_run or choice.needs_score_norm:
+    if not choice.may_run or choice.needs_score_norm or choice.least_samples > config.eval.samples:
         return {}
-    found = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0))
-    return {f"{name}_coefficient": one.flatten().tolist() for name, one in found._asdict().items()}
+    lengths = [*map(len, rollouts.gold)]
+    coefficients = choice.coefficients(
+        rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0), answer_length_B=lengths
+    )
+    return {f"{name}_coefficient": part.flatten().tolist() for name, part in coefficients._asdict().items()}
 
 
 def _texts(
@@ -138,7 +141,7 @@ def _texts(
                 "gold": example.answer,
                 "group": example.group,
                 "rationale": rationales[row],
-                "forced": bool(rollouts.forced_BM.flatten()[row]),
+                "forced": bool(rollouts.truncated_BM.flatten()[row]),
                 "answer": answers[row],
                 "log_w": log_w_N[row],
                 "success": task.success(example, answers[row]),

@@ -11,10 +11,10 @@ from qtrain.errors import UserError
 from qtrain.evaluation import Evaluation, evaluate
 from qtrain.files import give_usual_mode
 from qtrain.policy.adapters import add_adapters
-from qtrain.policy.base import base_fingerprint, start_policy
+from qtrain.policy.base import base_fingerprint, initial_policy
 from qtrain.policy.device import autocast, find_device, use_float32_head
 from qtrain.policy.model import empty_model, load_pretrained, new_model, token_ids
-from qtrain.policy.weights import load_weights, plain_weights, trained_weights
+from qtrain.policy.weights import load_weights, merged_state_dict, trained_weights
 from qtrain.prepare import get_base, prepare
 from qtrain.rollout import make_engine
 from qtrain.rollout.memory import ModelSize, cache_limit
@@ -128,7 +128,7 @@ def trained_policy(config: Config, task: Task, folder: Path) -> PreTrainedModel:
         model: PreTrainedModel = new_model(config.model, task.tokenizer, seed=0)
         model.to(find_device(config.train.device))  # pyright: ignore[reportArgumentType]
     else:
-        model = start_policy(config, task, get_base(config, task))
+        model = initial_policy(config, task, get_base(config, task))
     load_weights(model, folder)
     return model
 
@@ -158,7 +158,7 @@ def export_policy(run: Path, config: Config, folder: Path, out: Path, *, force: 
     partial = out.with_name(f".{out.name}.partial")
     logging.disable_progress_bar()
     try:
-        model.save_pretrained(partial, state_dict=dict(plain_weights(model)))
+        model.save_pretrained(partial, state_dict=dict(merged_state_dict(model)))
         tokenizer.save_pretrained(partial)
         for path in partial.glob("*.safetensors"):
             give_usual_mode(path)

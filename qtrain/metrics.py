@@ -25,7 +25,7 @@ def step_metrics(
     coefficients_BM: Coefficients,
     q: float | None,
     *,
-    from_the_model: bool = True,
+    on_policy: bool = True,
 ) -> dict[str, float]:
     """What is logged of a batch; P and log P are those of its prompts without a group.
 
@@ -34,7 +34,7 @@ def step_metrics(
         rollouts: Their pools.
         coefficients_BM: One pair a sample.
         q: That of the step, None outside the continuum.
-        from_the_model: Whether rationales were sampled from the model's own distribution. Where they were not, their
+        on_policy: Whether rationales were sampled from the model's own distribution. Where they were not, their
             mean weight is no estimate of P: p, log_p, mean_log_p and p_<group> then begin with `sampled_`.
 
     Returns:
@@ -61,7 +61,7 @@ def step_metrics(
         "max_rationale_coefficient": float(coefficients_BM.rationale.abs().max()),
         "max_answer_coefficient": float(coefficients_BM.answer.abs().max()),
         "rationale_tokens": sum(map(len, rollouts.rationales)) / len(rollouts.rationales),
-        "forced": float(rollouts.forced_BM.float().mean()),
+        "forced": float(rollouts.truncated_BM.float().mean()),
         "tokens": sum(map(len, rollouts.rationales)) + sum(map(len, rollouts.answers or [])),
         **{
             f"log_amplification_{one:g}": float((-one * log_wbar_B).logsumexp(0)) - math.log(len(log_wbar_B))
@@ -75,19 +75,17 @@ def step_metrics(
         metrics[f"p_{group}"] = float(log_w_BM[members_B].exp().mean())
     if rollouts.reward_BM is not None:
         metrics["reward"] = float(rollouts.reward_BM.mean())
-    return (
-        metrics
-        if from_the_model
-        else {f"sampled_{key}" if OF_P.fullmatch(key) else key: metrics[key] for key in metrics}
-    )
+    return metrics if on_policy else {f"sampled_{key}" if OF_P.fullmatch(key) else key: metrics[key] for key in metrics}
 
 
 def family_loss(q: float | None, rollouts: Rollouts) -> float:
-    """What the estimator descends, as the batch shows it: mean -log_q wbar, or 1 - mean reward outside the family."""
-    if q is not None:
+    """What the estimator descends, as the batch shows it: mean -log_q wbar.
+
+    Outside the family 1 - mean reward, or 1 - mean w where no answers were sampled.
+    """
+    if q is not None or rollouts.reward_BM is None:
         log_wbar_B = rollouts.log_w_BM.logsumexp(1) - math.log(rollouts.log_w_BM.shape[1])
-        return float(loss_from_log(log_wbar_B.clamp(max=0.0), q).mean())
-    assert rollouts.reward_BM is not None
+        return float(loss_from_log(log_wbar_B.clamp(max=0.0), q or 0.0).mean())
     return 1.0 - float(rollouts.reward_BM.mean())
 
 

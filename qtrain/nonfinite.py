@@ -17,7 +17,7 @@ SHOWN = 80
 """Characters of a prompt that a line shows."""
 
 
-class NotFinite(Exception):
+class NonFiniteError(Exception):
     """A step has no finite gradient and must not move the weights.
 
     Attributes:
@@ -30,7 +30,7 @@ class NotFinite(Exception):
         self.found = {"reason": reason, **found}
 
 
-def in_words(found: dict[str, Any], steps: int) -> str:
+def format_diagnosis(found: dict[str, Any], steps: int) -> str:
     """One line about so many steps in a row, of which `found` tells the last."""
     line = f"{steps} step{'s' * (steps > 1)} in a row without a finite gradient: {found['reason']}"
     if "prompt" in found:
@@ -52,7 +52,7 @@ def blame_prompt(model: PreTrainedModel, prompts: Sequence[list[int]], examples:
 
 
 @torch.no_grad()
-def blame_pool(
+def find_bad_prompt(
     model: PreTrainedModel,
     ids: TokenIds,
     rollouts: Rollouts,

@@ -20,7 +20,7 @@ console = TextConsole(stderr=True)
 
 
 @dataclass(frozen=True)
-class Report:
+class ProgressUpdate:
     """What a run says of itself: step of steps, and a word on how it stands."""
 
     label: str
@@ -30,7 +30,7 @@ class Report:
     done: bool = False
 
 
-class Board:
+class ProgressDisplay:
     """The live display; where standard error is no terminal, one line a finished run instead."""
 
     def __init__(self, title: str, total: int, finished: int = 0) -> None:
@@ -47,7 +47,7 @@ class Board:
         self._whole = self._progress.add_task(title, total=total, completed=finished, note="runs")
         self._runs: dict[str, TaskID] = {}
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "ProgressDisplay":
         self._progress.start()
         return self
 
@@ -56,7 +56,7 @@ class Board:
     ) -> None:
         self._progress.stop()
 
-    def show(self, report: Report) -> None:
+    def show(self, report: ProgressUpdate) -> None:
         """Show how a run stands."""
         if report.done:
             if report.label in self._runs:

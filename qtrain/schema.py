@@ -10,7 +10,7 @@ MANY = 10**6
 """What the prompts, samples or texts of a batch may be at most: lists are made of them."""
 
 
-class Table(BaseModel):
+class StrictModel(BaseModel):
     """Base of every table: unknown keys are refused, values are not changed afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

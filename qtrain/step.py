@@ -13,19 +13,19 @@ from qtrain.callbacks import StageClock
 from qtrain.config import Config, EstimatorChoice
 from qtrain.forward.log_probs import token_log_probs
 from qtrain.metrics import family_loss, relative, step_metrics
-from qtrain.nonfinite import NotFinite, blame_pool, blame_prompt
+from qtrain.nonfinite import NonFiniteError, blame_prompt, find_bad_prompt
 from qtrain.policy.device import Dtype, autocast
 from qtrain.policy.model import TokenIds, encode_examples, token_ids
 from qtrain.rollout.engine import Diverged, Engine
 from qtrain.rollout.mismatch import self_check
 from qtrain.rollout.rollouts import Rollouts, batch_rows, roll_out
-from qtrain.runs.state import Sources
+from qtrain.runs.state import RandomStates
 from qtrain.tasks import Task
 from qtrain.update import backward, forward, gradient_norm
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrainerComponents:
     """What a run works with at every step. `reference` is the base where train.kl asks for it."""
 
     config: Config
@@ -33,7 +33,7 @@ class Parts:
     model: PreTrainedModel
     engine: Engine
     optimizer: torch.optim.Optimizer
-    sources: Sources
+    sources: RandomStates
     reference: PreTrainedModel | None
     clock: StageClock
 
@@ -53,8 +53,8 @@ def in_one_pass(
     return limit is None or sum(map(len, prompts)) + sum(rows) <= limit
 
 
-def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, float]:
-    """Task to gradient: one batch, its estimate left in `.grad`.
+def compute_gradient(parts: TrainerComponents, choice: EstimatorChoice, step: int) -> dict[str, float]:
+    """Task to gradient: one batch, its compute_gradient left in `.grad`.
 
     Args:
         parts: What the run works with.
@@ -65,7 +65,7 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
         The step's metrics.
 
     Raises:
-        NotFinite: Logits, loss or gradient are not finite.
+        NonFiniteError: Logits, loss or gradient are not finite.
     """
     config, model, sources, clock = parts.config, parts.model, parts.sources, parts.clock
     ids, settings = token_ids(parts.task.tokenizer), config.train
@@ -87,7 +87,7 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
                 clock=clock,
             )
     except Diverged as error:
-        raise NotFinite(str(error), **blame_prompt(model, prompts, examples)) from None
+        raise NonFiniteError(str(error), **blame_prompt(model, prompts, examples)) from None
     rollouts, ahead = sampled, None
     if one_pass:
         with clock("forward"):
@@ -95,17 +95,18 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
         rollouts = replace(sampled, log_w_BM=ahead.log_w_BM)
     bad_B = rollouts.log_w_BM.isnan().any(1)
     if bad_B.any():
-        raise NotFinite("log w is not a number", prompt=examples[int(bad_B.nonzero()[0, 0])].prompt)
+        raise NonFiniteError("log w is not a number", prompt=examples[int(bad_B.nonzero()[0, 0])].prompt)
     with clock("coefficients"):
         coefficients_BM = choice.coefficients(
             relative(rollouts.log_w_BM) if settings.relative_weights else rollouts.log_w_BM,
             rollouts.reward_BM,
             sources.coefficients,
             score_norm_sq_BM=rollouts.score_norm_sq_BM,
+            answer_length_B=[*map(len, gold)],
         )
     with clock("metrics"):
-        from_the_model = config.rollout.distorted() is None
-        metrics = step_metrics(examples, rollouts, coefficients_BM, choice.q, from_the_model=from_the_model)
+        on_policy = config.rollout.off_policy_setting() is None
+        metrics = step_metrics(examples, rollouts, coefficients_BM, choice.q, on_policy=on_policy)
     limit = settings.micro_batch_tokens
     if parts.reference is not None and settings.kl is not None:
         log_ratio_BM = log_ratio(model, parts.reference, ids, rollouts, micro_batch_tokens=limit, dtype=settings.dtype)
@@ -126,8 +127,8 @@ def estimate(parts: Parts, choice: EstimatorChoice, step: int) -> dict[str, floa
     norm = gradient_norm(model)
     for name, value in {"loss": done.surrogate, "gradient's norm": norm}.items():
         if not math.isfinite(value):
-            found = blame_pool(model, ids, rollouts, coefficients_BM, examples)
-            raise NotFinite(f"the {name} is {value}", **found)
+            found = find_bad_prompt(model, ids, rollouts, coefficients_BM, examples)
+            raise NonFiniteError(f"the {name} is {value}", **found)
     seen = None
     if one_pass or step > 1:
         seen = done.log_probs.of_rationales() if choice.needs_reward else done.log_probs
@@ -190,4 +191,4 @@ def log_ratio(
         .rationale_N
         for each in (model, base)
     )
-    return (one_N - other_N).reshape(rollouts.forced_BM.shape)
+    return (one_N - other_N).reshape(rollouts.truncated_BM.shape)

@@ -13,11 +13,11 @@ from qtrain.evaluation import evaluate
 from qtrain.files import sync, writing
 from qtrain.forward.attention import kernel
 from qtrain.forward.support import check_model
-from qtrain.nonfinite import NotFinite, in_words
-from qtrain.policy.base import Base, start_policy
+from qtrain.nonfinite import NonFiniteError, format_diagnosis
+from qtrain.policy.base import Base, initial_policy
 from qtrain.policy.device import autocast, use_float32_head
 from qtrain.policy.model import token_ids, write_model_files
-from qtrain.policy.weights import write_weights
+from qtrain.policy.weights import save_model_weights
 from qtrain.rollout import make_engine
 from qtrain.rollout.engine import Diverged
 from qtrain.rollout.memory import ModelSize, cache_limit
@@ -26,8 +26,8 @@ from qtrain.runs.folder import ESCAPED, EVALS, METRICS, MODEL_FILES, SAMPLES, SK
 from qtrain.runs.interrupts import Interrupted, Interrupts, held_interrupts
 from qtrain.runs.provenance import check_unchanged, fingerprints
 from qtrain.runs.sinks import Sinks
-from qtrain.runs.state import RunState, Sources
-from qtrain.step import Parts, estimate
+from qtrain.runs.state import RandomStates, RunState
+from qtrain.step import TrainerComponents, compute_gradient
 from qtrain.tasks import Task
 from qtrain.update import clip_gradient, enable_recomputing, make_optimizer
 
@@ -106,12 +106,12 @@ class _Training:
         self.fingerprints = fingerprints(data, task.tokenizer, base.fingerprint())
         if checkpoint is not None and not allow_changes:
             check_unchanged(run.folder, checkpoint.fingerprints, self.fingerprints, read_origin(run.folder)[0], data)
-        model = start_policy(config, task, base)
+        model = initial_policy(config, task, base)
         optimizer = make_optimizer(config.optimizer, model)
-        sources = Sources.seeded(config.train.seed, model.device)
+        sources = RandomStates.seeded(config.train.seed, model.device)
         reference = None
         if config.train.kl is not None:
-            reference = start_policy(config.with_values({"lora": None}), task, base)
+            reference = initial_policy(config.with_values({"lora": None}), task, base)
         # Before the engine, which may copy the weights.
         state = checkpoint.restore(model, optimizer, sources) if checkpoint else None
         if config.train.gradient_checkpointing:
@@ -127,7 +127,7 @@ class _Training:
             cache_bytes = cache_limit(model.device, ModelSize.of(model), config.rollout.cache_gib, adam=adam)
         engine = make_engine(config.rollout, model, token_ids(task.tokenizer), cache_bytes=cache_bytes)
         self.clock = StageClock()
-        self.parts = Parts(config, task, model, engine, optimizer, sources, reference, self.clock)
+        self.parts = TrainerComponents(config, task, model, engine, optimizer, sources, reference, self.clock)
         lengths = checkpoint.logs if checkpoint else None
         run.open_logs(lengths, attention=kernel(model.device), cache_bytes=cache_bytes)
         if run.attempt is not None:
@@ -162,7 +162,7 @@ class _Training:
             self.sinks.close()
         path = self.run.folder / "model.safetensors"
         with writing(path):
-            write_weights(path, self.parts.model)
+            save_model_weights(path, self.parts.model)
             sync(path)
         # Where steps failed in a row up to the end, the first of them is where it diverged.
         last = state.step - max(0, state.failing - 1) if diagnosis else state.step
@@ -188,11 +188,11 @@ class _Training:
     def _train(self) -> str | None:
         """The steps that are left and the evaluation at their end. Returns a diagnosis where training diverged."""
         config, state = self.config, self.state
-        distorted = config.rollout.distorted()
-        if distorted:
+        setting = config.rollout.off_policy_setting()
+        if setting:
             # One text for all runs: Python shows it once a process.
             warnings.warn(
-                f"{distorted}: {config.estimator} samples from another distribution than the one in its loss; p@k and "
+                f"{setting}: {config.estimator} samples from another distribution than the one in its loss; p@k and "
                 "maj@k are those of what is sampled, P and log P are the model's own, measured at evaluations",
                 SamplingWarning,
                 stacklevel=2,
@@ -227,8 +227,8 @@ class _Training:
         lr = config.optimizer.schedule.value(config.optimizer.lr, step, config.train.steps)
         try:
             measured = self.callbacks.before_step(step, state.log_p)
-            metrics = {**measured, **estimate(parts, choice, step), "lr": lr}
-        except NotFinite as error:
+            metrics = {**measured, **compute_gradient(parts, choice, step), "lr": lr}
+        except NonFiniteError as error:
             self._skip(error)
             self.whole = True
             return False
@@ -242,7 +242,7 @@ class _Training:
             clip_gradient(parts.model, metrics["gradient_norm"], config.optimizer.clip)
             parts.optimizer.step()
         with self.clock("rollout"):
-            parts.engine.take_weights(parts.model)
+            parts.engine.sync_weights(parts.model)
         seconds = time.perf_counter() - start
         timings = {"tokens_per_second": metrics["tokens"] / seconds, "seconds": seconds}
         with self.clock("logs"):
@@ -276,7 +276,7 @@ class _Training:
         if self.state.escape_step is None and p > ESCAPED:
             self.state.escape_step = self.state.step
 
-    def _skip(self, error: NotFinite) -> None:
+    def _skip(self, error: NonFiniteError) -> None:
         """Count a step that must not move the weights.
 
         Raises:
@@ -286,7 +286,7 @@ class _Training:
         state.skipped, state.failing = state.skipped + 1, state.failing + 1
         self.run.log(SKIPPED, step=state.step, **error.found)
         if state.failing >= self.config.train.skip_limit:
-            raise Diverged(in_words(error.found, state.failing))
+            raise Diverged(format_diagnosis(error.found, state.failing))
 
     def _at_the_base(self) -> RunState:
         """The state before the first step, with the base's scores; its checkpoint, where checkpoints are written."""
@@ -304,7 +304,7 @@ class _Training:
         state = self.state
         state.last = self._scores(state.step)
         state.evaluated = state.step
-        if self.config.rollout.distorted():
+        if self.config.rollout.off_policy_setting():
             self._note_escape(state.last["p"])
         score = self._rank(state.last)
         if score <= state.best_score:

@@ -12,7 +12,7 @@ from qtrain.config import OptimizerConfig
 from qtrain.forward.attention import packed
 from qtrain.forward.head import log_probs, output_matrix, weighted_log_probs
 from qtrain.forward.log_probs import TokenLogProbs
-from qtrain.forward.packing import Packed
+from qtrain.forward.packing import PackedBatch
 from qtrain.forward.passes import passes, recomputing
 from qtrain.forward.rows import ANSWER, RATIONALE
 from qtrain.policy.device import Dtype
@@ -20,7 +20,7 @@ from qtrain.policy.model import TokenIds
 from qtrain.rollout.rollouts import Rollouts, batch_rows
 
 
-class Ahead(NamedTuple):
+class ForwardResult(NamedTuple):
     """A forward pass whose backward pass is to come, and the log-weights that it found.
 
     Attributes:
@@ -29,7 +29,7 @@ class Ahead(NamedTuple):
         log_w_BM: log p(y*|x, z) in nats, float64, on the CPU.
     """
 
-    packed: Packed
+    packed: PackedBatch
     states_KD: Tensor
     log_w_BM: Tensor
 
@@ -61,7 +61,7 @@ def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Opt
 
 def forward(
     model: PreTrainedModel, ids: TokenIds, rollouts: Rollouts, *, dtype: Dtype = "float32", recompute: bool = False
-) -> Ahead:
+) -> ForwardResult:
     """Run a whole batch with y* behind each rationale, before its coefficients are known: they come from its log w.
 
     Args:
@@ -71,7 +71,7 @@ def forward(
         dtype: What the layers compute in.
         recompute: As in `backward`.
     """
-    samples = rollouts.forced_BM.shape[1]
+    samples = rollouts.truncated_BM.shape[1]
     answers = [gold for gold in rollouts.gold for _ in range(samples)]
     with packed(model), recomputing(model, recompute):
         ((one, states_KD),) = passes(
@@ -80,7 +80,7 @@ def forward(
     of_answer = one.part_K == ANSWER
     log_p_K = log_probs(output_matrix(model), states_KD[of_answer], one.target_K[of_answer])
     found = TokenLogProbs(log_p_K.double().cpu(), one.part_K[of_answer].cpu(), one.row_K[of_answer].cpu())
-    return Ahead(one, states_KD, found.by_row(len(answers)).answer_N.reshape(rollouts.forced_BM.shape))
+    return ForwardResult(one, states_KD, found.by_row(len(answers)).answer_N.reshape(rollouts.truncated_BM.shape))
 
 
 def backward(
@@ -93,7 +93,7 @@ def backward(
     micro_batch_tokens: int | None = None,
     dtype: Dtype = "float32",
     recompute: bool = False,
-    ahead: Ahead | None = None,
+    ahead: ForwardResult | None = None,
 ) -> Backward:
     """Put the estimate of the gradient of J into `.grad` of every parameter.
 
@@ -147,9 +147,9 @@ def _kept_rows(
     on_sampled_answers: bool,
     limit: int | None,
     dtype: Dtype,
-) -> Iterator[tuple[Packed, Tensor]]:
+) -> Iterator[tuple[PackedBatch, Tensor]]:
     """The passes of these rows, their tokens told by the rows' places in the whole batch."""
-    samples = rollouts.forced_BM.shape[1]
+    samples = rollouts.truncated_BM.shape[1]
     if not on_sampled_answers:
         answers = [rollouts.gold[row // samples] for row in kept]
     elif rollouts.answers is None:

@@ -1,9 +1,11 @@
 """Rules of the architecture that import-linter, whose contracts name modules, would let a new module slip past."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+from architecture_page import PAGE, finder, generated
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ("qtheory.estimators", "qtheory.tsallis", "qtheory.command")
@@ -31,3 +33,14 @@ def test_every_file_opens_with_what_it_is_for(package: str) -> None:
     for path in sorted((ROOT / package).rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         assert ast.get_docstring(ast.parse(text)), path
+
+
+def test_the_page_is_up_to_date() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert generated(page) == page, "run python tests/architecture_page.py"
+
+
+def test_every_file_of_the_finder_exists() -> None:
+    files = re.findall(r"`([\w/]+\.py)`", finder())
+    assert len(files) > 80
+    assert all((ROOT / file).is_file() for file in files)

@@ -1,33 +1,57 @@
-"""The README: its tree is the folders', its Python runs, its commands exist, its links lead somewhere."""
+"""The README: one page, whose Python and TOML run, whose commands exist and links lead somewhere."""
 
 import json
 import re
+import shlex
+import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
-from readme_tree import ROOT, with_tree
+from qa_cases import tiny_model
 
 from figures.cli import app as evidence
 from qtheory.cli import app as theory
 from qtrain.cli import app
 
+ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_tree_is_up_to_date() -> None:
-    assert with_tree(README) == README, "run python tests/readme_tree.py"
+def test_it_is_one_page() -> None:
+    assert len(README.splitlines()) <= 150
+    assert len(README.encode()) <= 8000
 
 
-def test_python_blocks_run() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert blocks
-    for block in blocks:
-        names: dict[str, object] = {}
-        exec(block, names)
-        coefficients = names["coef"]
-        assert isinstance(coefficients, tuple)
-        assert all(np.isfinite(part).all() for part in coefficients)
+def block(language: str) -> str:
+    """The README's only block in this language."""
+    (text,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return text
+
+
+@pytest.mark.filterwarnings("ignore:.*:qtrain.trainer.SamplingWarning")
+def test_its_python_runs_on_its_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sizes = {
+        '"Qwen/Qwen3-0.6B"': json.dumps(str(tiny_model(tmp_path / "model"))),
+        "prompts = 16, samples = 32": "prompts = 2, samples = 2, rationale_budget = 4, answer_budget = 4",
+        "steps = 500": "steps = 1",
+        "bfloat16": "float32",
+        "checkpoint_every = 50": "checkpoint_every = 1",
+    }
+    text = block("toml")
+    for documented, small in sizes.items():
+        assert text.count(documented) == 1
+        text = text.replace(documented, small)
+    (tmp_path / "mine.toml").write_text(f"{text}eval.prompts = 2\n", encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    for split in ("train", "dev"):
+        rows = [{"question": f"{split}: what is {number} + 1?", "answer": str(number + 1)} for number in range(4)]
+        (tmp_path / "data" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    exec(block("python"), {})
+    assert capsys.readouterr().out.count("log p(y*|x, z): [") == 2
+    assert (tmp_path / "runs" / "mine" / "result.json").exists()
 
 
 def test_the_numbers_beside_trl_are_the_benchmarks() -> None:
@@ -52,8 +76,12 @@ def test_the_numbers_beside_trl_are_the_benchmarks() -> None:
 
 @pytest.mark.parametrize("line", re.findall(r"^\$ (.*)$", README, re.MULTILINE))
 def test_commands_exist(line: str) -> None:
-    words = line.split("#")[0].split()
-    if words[0] == "make":
+    words = shlex.split(line, comments=True)
+    if words[0] == "pip":
+        (extra,) = re.fullmatch(r"\.\[(\w+)\]", words[2]).groups()  # type: ignore[union-attr]
+        assert words[:2] == ["pip", "install"]
+        assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    elif words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     elif words[0] == "qtrain":
         app.parse_args(words[1:], exit_on_error=False, print_error=False)

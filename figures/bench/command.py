@@ -17,7 +17,7 @@ from qtheory.command.console import TextConsole
 from qtheory.command.names import did_you_mean
 from qtrain.errors import UserError
 from qtrain.files import writing
-from qtrain.progress import Board, console
+from qtrain.progress import ProgressDisplay, console
 
 DOCS = Path("docs")
 ON_A_GPU = ("update", "step")
@@ -99,7 +99,7 @@ def _measure(
 ) -> tuple[int, dict[str, dict]]:
     run = {name: [case for case in made if case.peer not in absent] for name, made in cases.items()}
     sections, failed = {}, 0
-    with Board("bench", total=sum(map(len, run.values()))) as board:
+    with ProgressDisplay("bench", total=sum(map(len, run.values()))) as board:
         for name, made in run.items():
             results = run_cases(made, store, board, options.threads)
             failed += sum("failed" in turn for found in results.values() for turns in found.values() for turn in turns)

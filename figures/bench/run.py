@@ -12,7 +12,7 @@ from pathlib import Path
 
 from figures.bench.case import Case, Result
 from figures.bench.store import Store
-from qtrain.progress import Board, Report
+from qtrain.progress import ProgressDisplay, ProgressUpdate
 
 ENOUGH = 30.0
 """Seconds of measured work after which a case takes no further turn."""
@@ -24,7 +24,7 @@ Results = dict[str, dict[str, list[Result]]]
 """By contest, then by name: one result a turn."""
 
 
-def run_cases(cases: Sequence[Case], store: Store, board: Board, threads: int) -> Results:
+def run_cases(cases: Sequence[Case], store: Store, board: ProgressDisplay, threads: int) -> Results:
     """Run what is not kept yet.
 
     Args:
@@ -41,12 +41,12 @@ def run_cases(cases: Sequence[Case], store: Store, board: Board, threads: int) -
         found = results[contest] = _contest(list(group), store, board, threads)
         for name, turns in found.items():
             note = turns[-1].get("failed") or f"{len(turns)} turn{'s' * (len(turns) > 1)}"
-            board.show(Report(f"{contest}, {name}", 1, 1, str(note), done=True))
+            board.show(ProgressUpdate(f"{contest}, {name}", 1, 1, str(note), done=True))
             board.cell_done()
     return results
 
 
-def _contest(cases: list[Case], store: Store, board: Board, threads: int) -> dict[str, list[Result]]:
+def _contest(cases: list[Case], store: Store, board: ProgressDisplay, threads: int) -> dict[str, list[Result]]:
     found: dict[str, list[Result]] = {case.name: [] for case in cases}
     for turn in range(max(case.rounds for case in cases)):
         for case in cases:
@@ -54,7 +54,7 @@ def _contest(cases: list[Case], store: Store, board: Board, threads: int) -> dic
             if turn >= case.rounds or any("failed" in one for one in turns) or _spent(turns) > ENOUGH:
                 continue
             label = f"{case.contest}, {case.name}"
-            board.show(Report(label, turn, case.rounds, "measuring"))
+            board.show(ProgressUpdate(label, turn, case.rounds, "measuring"))
             result = store.get(case, turn)
             if result is None:
                 result = measured(case, threads)

@@ -151,5 +151,5 @@ def make_work(shape: Shape, estimator: str = "garl:q=0.75", spread: float = 1.0)
     log_w_BM = torch.from_numpy(spread * rng.normal(size=(1, shape.samples)))
     log_w_BM = log_w_BM - log_w_BM.max() - 1  # nats; at most 0
     coefficients_BM = EstimatorChoice.parse(estimator).coefficients(log_w_BM, None, rng)
-    forced_BM = torch.zeros(log_w_BM.shape, dtype=torch.bool)
-    return Work(Rollouts([prompt], [gold], rationales, forced_BM, log_w_BM, None, None), coefficients_BM)
+    truncated_BM = torch.zeros(log_w_BM.shape, dtype=torch.bool)
+    return Work(Rollouts([prompt], [gold], rationales, truncated_BM, log_w_BM, None, None), coefficients_BM)

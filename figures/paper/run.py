@@ -14,7 +14,7 @@ from qtrain.files import writing
 from qtrain.jobs.runner import Run, run_all
 from qtrain.jobs.workers import Host
 from qtrain.load_run import evaluate_run
-from qtrain.policy.base import start_policy
+from qtrain.policy.base import initial_policy
 from qtrain.policy.model import token_ids
 from qtrain.prepare import get_base, prepare
 from qtrain.rollout import make_engine
@@ -75,7 +75,7 @@ class CellRun(Run):
         step = result.get("best_step")
         if self.cell.estimator is None:
             test, task, _ = prepare(test)
-            model = start_policy(self.config, task, get_base(self.config, task))
+            model = initial_policy(self.config, task, get_base(self.config, task))
             engine = make_engine(self.config.rollout, model, token_ids(task.tokenizer))
             scores: dict[str, float] | None = evaluate(engine, task, test, seed=TEST_SEED).scores
         else:

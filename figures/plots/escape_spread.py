@@ -75,7 +75,7 @@ def plot(data: EscapeSpread) -> Figure:
     right.set_title(r"b  CV, law $\sqrt{\tanh(\kappa/2)}$")
     for axes in (left, right):
         axes.set_xlabel(r"$\kappa$ = lr $M^{q-1}\,\|s\|^2$")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=7, columnspacing=1.0)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 

@@ -78,7 +78,7 @@ def plot(data: Poisson) -> Figure:
             axes.plot(
                 data.held[: values.shape[1]], values[row], color=color, label=f"q = {q:g}" if panel == 0 else None
             )
-            for size, mark, finite in zip(SIZES, MARKS, data.finite, strict=True):
+            for mark, finite in zip(MARKS, data.finite, strict=True):
                 axes.plot(HELD, finite[panel, row], mark, color=color, fillstyle="none", markersize=3.5)
         axes.axvline(1, **REFERENCE)
         axes.set(xscale="log", xlabel="M P" if panel < 2 else "M P at the start")
@@ -104,5 +104,5 @@ def caption(data: Poisson) -> str:
         f"of the gradient that the mean lacks; at M P = 1 {listed([f'{value:.2f}' for value in one])} at q = "
         f"{listed([f'{q:g}' for q in Q])}. The marks are within {listed([f'{gap:.1g}' for gap in gaps])} of the lines. "
         f"b: standard deviation over the gradient, where successes share one score. c: time of the sigmoid to M P = "
-        f"{END:g}, in units of M^(1-q) over the learning rate: below M P = 1 it is the same at every q (QC-1)."
+        f"{END:g}, in units of M^(1-q) over the learning rate: from M P << 1 it is nearly the same at every q (QC-1)."
     )

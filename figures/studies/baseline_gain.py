@@ -82,7 +82,7 @@ def _parts(
         rollouts = roll_out(
             TransformersEngine(model, ids),
             *encode_examples(task.tokenizer, [example]),
-            config.rollout.from_the_model(config.rollout.samples),
+            config.rollout.on_policy(config.rollout.samples),
             generator,
             sample_answers=False,
             score_norms=True,

@@ -73,7 +73,7 @@ def _score(model: PreTrainedModel, task: Task, config: Config, rng: np.random.Ge
         rollouts = roll_out(
             TransformersEngine(model, ids),
             *encode_examples(task.tokenizer, examples),
-            config.rollout.from_the_model(SAMPLES),
+            config.rollout.on_policy(SAMPLES),
             generator,
             sample_answers=False,
         )

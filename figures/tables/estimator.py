@@ -36,6 +36,7 @@ def estimator_facts(name: str, folder: Path = DATA) -> str:
     extra = [" a generator (it draws at random)"] * one.stochastic + [
         " the rationales' score norms"
     ] * one.needs_score_norm
+    extra += [" the gold answer's length"] * one.needs_answer_length
     parameters = [
         f"`{key}`" + (" (required)" if parameter.required else f" = {_default(parameter.default)}")
         for key, parameter in one.parameters.items()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+from qtheory.command.extras import missing_extra_in_one_line
 from qtheory.command.interrupts import INTERRUPTED, handle_interrupts, leave_at_once
 
 REFUSED, CLOSED = 2, 141
@@ -24,7 +25,8 @@ def importing(program: str) -> Iterator[None]:
     """
     leave_at_once(program)
     try:
-        yield
+        with missing_extra_in_one_line(program):
+            yield
     finally:
         handle_interrupts(signal.default_int_handler)
 

@@ -1,5 +1,6 @@
 """Escape times T_q(p0, delta): closed forms, finite M, model families, exponents and the command's tables."""
 
+from qtheory import _theory as _theory
 from qtheory.escape.contamination import contamination_time, equilibrium
 from qtheory.escape.exponent import increment_exponents, local_exponents
 from qtheory.escape.families import FAMILIES, Family, family, family_exponents, log_family_times

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from qtheory._arrays import Array, Namespace, float_array, q_array, refuse, shown
+from qtheory._arrays import Array, Namespace, device, float_array, q_array, refuse, shown
+from qtheory._numbers import count, numbers
 
 
 def pool_array(name: str, value: Array) -> tuple[Namespace, Array]:
@@ -73,14 +74,60 @@ def q_per_pool(xp: Namespace, q: Array | float, log_w: Array) -> Array:
         ValueError: q outside [0, 1] or NaN, or of a shape that does not fit.
     """
     per_pool = q_array(xp, q, log_w)
+    _one_a_pool("q", "q", tuple(per_pool.shape), log_w)
+    return per_pool[..., None]
+
+
+def length_per_pool(xp: Namespace, answer_length: Any, log_w: Array) -> Array:
+    """Check the gold answers' lengths and shape them against the samples.
+
+    Args:
+        xp: The namespace of log_w.
+        answer_length: A number, or an array of numbers that broadcasts to log_w.shape[:-1]: one length a pool.
+        log_w: (..., M).
+
+    Returns:
+        Lengths in the dtype and on the device of log_w, broadcastable to (..., M).
+
+    Raises:
+        TypeError: They are neither a number nor an array of numbers.
+        ValueError: One is below 1, infinite or NaN, or the shape does not fit.
+    """
+    lengths = numbers("answer_length", answer_length)
+    rule = "an answer must have at least one token"
+    refuse(np, "answer_length", lengths, ~((lengths >= 1) & (lengths < math.inf)), rule)
+    _one_a_pool("answer_length", "length", lengths.shape, log_w)
+    return xp.asarray(lengths[..., None], dtype=log_w.dtype, device=device(log_w))
+
+
+def _one_a_pool(name: str, noun: str, shape: tuple[int, ...], log_w: Array) -> None:
     batch = tuple(log_w.shape[:-1])
     try:
-        fits = np.broadcast_shapes(tuple(per_pool.shape), batch) == batch
+        fits = np.broadcast_shapes(shape, batch) == batch
     except ValueError:
         fits = False
     if not fits:
-        raise ValueError(f"q has shape {tuple(per_pool.shape)}: one q a pool is needed, so at most {batch}")
-    return per_pool[..., None]
+        raise ValueError(f"{name} has shape {shape}: one {noun} a pool is needed, so at most {batch}")
+
+
+def set_size(k: Any, samples: int) -> int:
+    """Check the size k of the sets of samples that an estimator is about.
+
+    Args:
+        k: What was passed.
+        samples: M.
+
+    Returns:
+        k.
+
+    Raises:
+        TypeError: k is no integer.
+        ValueError: k < 1 or k > M.
+    """
+    size = count("k", k, 1)
+    if size > samples:
+        raise ValueError(f"k is {size}: a pool of M = {samples} holds no set of {size} samples; pass at most {samples}")
+    return size
 
 
 def draws(k: Any, samples: int) -> int:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qtheory._numbers import order, single
+from qtheory._numbers import count, order, single
 from qtheory.estimators.coefficients import Coefficients
 
 _SCALARS = (bool, int, float, str)
+_GIVEN = ("rng", "score_norm_sq", "answer_length")  # by the caller that has the rollouts, not by the user
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,12 @@ class Estimator:
         paper: Where it comes from.
         limits: Its known limits, one or two sentences.
         fixed_q: The q of the continuum that it stands for, None for none or for a parameter q.
-        parameters: Keyword parameters by name, q first, read off the function's signature; rng and score_norm_sq
-            are not among them.
+        least_m: The parameter that M must reach, such as the k of pass@k; None for none.
+        parameters: Keyword parameters by name, q first, read off the function's signature; rng, score_norm_sq and
+            answer_length are not among them.
         stochastic: Whether it needs `rng`, a numpy.random.Generator.
         needs_score_norm: Whether it needs `score_norm_sq` (..., M), a proxy of ||grad log p(z_m|x)||^2.
+        needs_answer_length: Whether it needs `answer_length` (...), the number of tokens of y*.
     """
 
     name: str
@@ -54,16 +57,20 @@ class Estimator:
     paper: str
     limits: str
     fixed_q: float | None = None
+    least_m: str | None = None
     parameters: Mapping[str, Parameter] = field(init=False)
     stochastic: bool = field(init=False)
     needs_score_norm: bool = field(init=False)
+    needs_answer_length: bool = field(init=False)
 
     def __post_init__(self) -> None:
         signature = list(inspect.signature(self.function).parameters.values())[1:]
-        keywords = {p.name: _parameter(p) for p in signature if p.name not in ("rng", "score_norm_sq")}
+        names = {p.name for p in signature}
+        keywords = {p.name: _parameter(p) for p in signature if p.name not in _GIVEN}
         object.__setattr__(self, "parameters", types.MappingProxyType(keywords))
-        object.__setattr__(self, "stochastic", any(p.name == "rng" for p in signature))
-        object.__setattr__(self, "needs_score_norm", any(p.name == "score_norm_sq" for p in signature))
+        object.__setattr__(self, "stochastic", "rng" in names)
+        object.__setattr__(self, "needs_score_norm", "score_norm_sq" in names)
+        object.__setattr__(self, "needs_answer_length", "answer_length" in names)
 
     def q_of(self, params: Mapping[str, Any]) -> float | None:
         """The q that the estimator stands for with these parameters.
@@ -83,6 +90,10 @@ class Estimator:
         if "q" not in params:
             raise ValueError(f"{self.name} needs its parameter q; given: {sorted(params) or 'none'}")
         return single("q", order(params["q"]))
+
+    def least_samples(self, params: Mapping[str, Any]) -> int:
+        """The smallest M that the estimator takes with these parameters."""
+        return 1 if self.least_m is None else count(self.least_m, params[self.least_m], 1)
 
 
 def _parameter(parameter: inspect.Parameter) -> Parameter:

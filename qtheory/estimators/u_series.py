@@ -1,12 +1,13 @@
 """The U-series: P^-q as its binomial series in 1 - P, each power of it estimated without bias from the other draws."""
 
-from qtheory._arrays import Array, Namespace, device
+from qtheory._arrays import Array, Namespace
 from qtheory.estimators.baseline import known_baseline, with_baseline
 from qtheory.estimators.checks import log_weights, q_per_pool
 from qtheory.estimators.coefficients import Coefficients
 from qtheory.estimators.garl import Baseline
 from qtheory.estimators.pool import mean_power, pool
 from qtheory.estimators.spec import Estimator
+from qtheory.estimators.symmetric import leave_one_out
 
 
 def u_series(log_w: Array, q: float | Array, *, baseline: Baseline = "loo") -> Coefficients:
@@ -38,7 +39,7 @@ def u_series(log_w: Array, q: float | Array, *, baseline: Baseline = "loo") -> C
     q = q_per_pool(xp, q, log_w)
     weights = xp.exp(log_w)
     series = _series(xp, q + xp.zeros_like(log_w[..., :1]), log_w.shape[-1])
-    answer = weights * _leave_one_out(xp, series, -xp.expm1(log_w))
+    answer = weights * leave_one_out(xp, series, -xp.expm1(log_w))
     statistics = pool(xp, log_w)
     # Equal weights leave no rationale's coefficient at q = 0, where the answers' are the weights: to the last bit.
     answer = xp.where(statistics.equal & (q == 0), mean_power(xp, statistics, q), answer)
@@ -51,32 +52,6 @@ def _series(xp: Namespace, q: Array, size: int) -> Array:
     for k in range(1, size):
         terms.append(terms[-1] * ((q + (k - 1)) / k))
     return xp.concat(terms, axis=-1)
-
-
-def _leave_one_out(xp: Namespace, values: Array, complements: Array) -> Array:
-    """sum_k values_k E_k over all complements (..., M) but the m-th, (..., M), for values (..., M).
-
-    Halving: half the draws are folded into the values, which then serve all draws of the other half.
-    """
-    size = complements.shape[-1]
-    if size == 1:
-        return values
-    half = size // 2
-    left, right = complements[..., :half], complements[..., half:]
-    parts = [_leave_one_out(xp, _fold(xp, values, right), left), _leave_one_out(xp, _fold(xp, values, left), right)]
-    return xp.concat(parts, axis=-1)
-
-
-def _fold(xp: Namespace, values: Array, complements: Array) -> Array:
-    """Values (..., j) on the E_k of fewer draws, (..., j - n), once n complements (..., n) are among the draws.
-
-    With one more draw x, E_k of j draws is (1 - k/j) E_k + (k/j) x E_(k-1) of j - 1.
-    """
-    for n in range(complements.shape[-1]):
-        j = values.shape[-1] - 1
-        k = xp.arange(j, dtype=values.dtype, device=device(values))
-        values = values[..., :-1] * ((j - k) / j) + complements[..., n : n + 1] * (values[..., 1:] * ((k + 1) / j))
-    return values
 
 
 SPEC = Estimator(

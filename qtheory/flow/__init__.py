@@ -1,5 +1,6 @@
 """Flows on the loss l_q: the path in log P of one example, several examples in time, and discrete optimisers."""
 
+from qtheory import _theory as _theory
 from qtheory.flow.direct import Escape, escape
 from qtheory.flow.iterate import Adam, Sgd, Steps, steps_to
 from qtheory.flow.path import Path, follow

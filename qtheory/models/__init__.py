@@ -1,5 +1,6 @@
 """Tasks and models for exact moments, simulation and escape times, all in closed form and in log space."""
 
+from qtheory import _theory as _theory
 from qtheory.models.arms import SoftmaxArms
 from qtheory.models.categorical import FixedAnswers, SigmoidAnswers, SoftmaxAnswers
 from qtheory.models.chain import TwoHopChain

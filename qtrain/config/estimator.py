@@ -59,7 +59,8 @@ class EstimatorChoice:
             given[key] = _value(name, key, value, spec.parameters[key].type)
         missing = [key for key, parameter in spec.parameters.items() if parameter.required and key not in given]
         if missing:
-            raise ValueError(f"estimator {name!r} needs {missing[0]!r}, for example {name}:{missing[0]}=.75")
+            example = "4" if spec.parameters[missing[0]].type is int else ".75"
+            raise ValueError(f"estimator {name!r} needs {missing[0]!r}, for example {name}:{missing[0]}={example}")
         choice = cls(name, tuple(sorted(given.items())))
         if name in ESTIMATORS:
             choice._check_values()
@@ -69,8 +70,11 @@ class EstimatorChoice:
 
     def _check_values(self) -> None:
         """Call the estimator once on a pool of one, so that a bad value is refused before a run starts."""
-        zero = self._array([[0.0]])
-        self.coefficients(zero, zero, np.random.default_rng(0), score_norm_sq_BM=zero)
+        zero, params, least = self._array([[0.0]]), dict(self.params), self.spec.least_m
+        if least is not None and self.least_samples > 1:
+            params[least] = 1  # the parameter itself is checked; a pool of its size might not fit into memory
+        choice = EstimatorChoice(self.name, tuple(params.items()))
+        choice.coefficients(zero, zero, np.random.default_rng(0), score_norm_sq_BM=zero, answer_length_B=1)
 
     def _array(self, values: list[list[float]]) -> Any:
         """Numbers to try the estimator on: numpy's for those of the package, torch's for a user's, as in training."""
@@ -88,14 +92,15 @@ class EstimatorChoice:
         """
         import torch
 
-        log_w_BM = self._array([[-0.5, -2.0, -1.0], [-30.0, -4.0, -9.0]])
-        reward_BM = self._array([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-        ones_BM = torch.ones_like(log_w_BM)
-        where = f"estimator {self}"
+        times = -(-self.least_samples // 3)
+        log_w_BM = self._array([[-0.5, -2.0, -1.0] * times, [-30.0, -4.0, -9.0] * times])
+        reward_BM = self._array([[1.0, 0.0, 0.0] * times, [0.0, 0.0, 0.0] * times])
+        where, given = f"estimator {self}", {"score_norm_sq_BM": torch.ones_like(log_w_BM), "answer_length_B": [3, 5]}
         try:
-            result = self.coefficients(log_w_BM, reward_BM, np.random.default_rng(0), score_norm_sq_BM=ones_BM)
+            result = self.coefficients(log_w_BM, reward_BM, np.random.default_rng(0), **given)
         except Exception as error:
-            raise UserError(f"{where}: on tensors (2, 3) of float64: {plugins.describe(error)}") from None
+            shape = tuple(log_w_BM.shape)
+            raise UserError(f"{where}: on tensors {shape} of float64: {plugins.describe(error)}") from None
         if not isinstance(result, Coefficients):
             raise UserError(f"{where}: returns {type(result).__name__}; return qtheory.estimators.Coefficients")
         for name, part in result._asdict().items():
@@ -142,19 +147,26 @@ class EstimatorChoice:
         return self.spec.inputs == "reward"
 
     @property
+    def least_samples(self) -> int:
+        """The smallest group that the estimator takes."""
+        return self.spec.least_samples(dict(self.params))
+
+    @property
     def is_silent_alone(self) -> bool:
         """Whether a group of one sample has no gradient, whatever its reward: there is nothing to compare it with."""
         one, rng = self._array([[1.0]]), np.random.default_rng(0)
-        pairs = [self.coefficients(-one, reward * one, rng, score_norm_sq_BM=one) for reward in (0.0, 1.0)]
+        pairs = [
+            self.coefficients(-one, reward * one, rng, score_norm_sq_BM=one, answer_length_B=1) for reward in (0.0, 1.0)
+        ]
         return not any(np.any(part) for pair in pairs for part in pair)
 
     @property
     def scales_together(self) -> bool:
         """Whether a common factor on all weights is a common factor on all coefficients."""
-        pool, ones = self._array([[-1.0, -2.0, -4.0]]), self._array([[1.0, 1.0, 1.0]])
+        pool = self._array([[-1.0, -2.0, -4.0] * -(-self.least_samples // 3)])
+        given = {"score_norm_sq_BM": pool**0, "answer_length_B": 1}
         plain, scaled = (
-            self.coefficients(log_w, ones, np.random.default_rng(0), score_norm_sq_BM=ones).answer
-            for log_w in (pool, pool - 1)
+            self.coefficients(log_w, pool**0, np.random.default_rng(0), **given).answer for log_w in (pool, pool - 1)
         )
         return bool(np.allclose(scaled * plain.max(), plain * scaled.max()))
 
@@ -164,7 +176,13 @@ class EstimatorChoice:
         return self.spec.needs_score_norm
 
     def coefficients(
-        self, log_w_BM: Any, reward_BM: Any, rng: np.random.Generator, *, score_norm_sq_BM: Any = None
+        self,
+        log_w_BM: Any,
+        reward_BM: Any,
+        rng: np.random.Generator,
+        *,
+        score_norm_sq_BM: Any = None,
+        answer_length_B: Any = None,
     ) -> Coefficients:
         """Coefficients of every sample, (B, M) each, from whatever of these the estimator needs."""
         keywords: dict[str, Any] = dict(self.params)
@@ -172,6 +190,8 @@ class EstimatorChoice:
             keywords["rng"] = rng
         if self.needs_score_norm:
             keywords["score_norm_sq"] = score_norm_sq_BM
+        if self.spec.needs_answer_length:
+            keywords["answer_length"] = answer_length_B
         return self.spec.function(reward_BM if self.needs_reward else log_w_BM, **keywords)
 
     def __str__(self) -> str:

@@ -5,10 +5,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from qtrain.errors import UserError
-from qtrain.schema import Table
+from qtrain.schema import StrictModel
 
 
-class ModelConfig(Table):
+class ModelConfig(StrictModel):
     """A Qwen3-architecture transformer with random weights (see `transformers.Qwen3Config`)."""
 
     hidden_size: int = Field(default=64, ge=4)
@@ -27,7 +27,7 @@ class ModelConfig(Table):
         return self
 
 
-class PretrainedConfig(Table):
+class PretrainedConfig(StrictModel):
     """A pretrained causal language model: a folder that transformers can read, or its id on the hub.
 
     `revision` is a branch, tag or commit of the hub's. Sizes come with the weights, the tokenizer too unless
@@ -41,7 +41,7 @@ class PretrainedConfig(Table):
 AnyModelConfig = ModelConfig | PretrainedConfig
 
 
-class LoraConfig(Table):
+class LoraConfig(StrictModel):
     """Low-rank adapters (peft): W + (alpha/rank) B A on the layers named in `targets`; the base's weights stay frozen.
 
     "all-linear" is every linear layer but the output matrix. There is no dropout: training and sampling are the same

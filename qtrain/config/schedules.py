@@ -6,12 +6,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from qtheory.estimators import best_q, noise_q
-from qtrain.schema import Table
+from qtrain.schema import StrictModel
 
 Shape = Literal["constant", "linear", "cosine", "step"]
 
 
-class RateSchedule(Table):
+class RateSchedule(StrictModel):
     """How the learning rate changes, from `optimizer.lr` to `end` times that at the last step.
 
     `linear` and `cosine` move on at every step; `step` changes at step `at`, all at once. The first `warmup` steps rise
@@ -41,7 +41,7 @@ class RateSchedule(Table):
         return _between(self.kind, lr, lr * self.end, step - self.warmup, steps - self.warmup, _shifted(self))
 
 
-class QSchedule(Table):
+class QSchedule(StrictModel):
     """How q changes, from the estimator's own to `end` at the last step.
 
     `step` with `end` 0 and an estimator of q = 1 is SFT-then-RLVR. `adaptive` takes `qtheory.estimators.best_q` (QC-5)

@@ -22,11 +22,11 @@ from qtrain.config.model import AnyModelConfig, LoraConfig, ModelConfig, Pretrai
 from qtrain.config.schedules import QSchedule, RateSchedule
 from qtrain.errors import UserError
 from qtrain.plugins import is_code
-from qtrain.schema import MANY, Table
+from qtrain.schema import MANY, StrictModel
 from qtrain.tasks import TaskConfig, task_config
 
 
-class PretrainConfig(Table):
+class PretrainConfig(StrictModel):
     """Cross-entropy on the task's demonstrations (AdamW, warm-up, cosine), then p0 moved to the wanted value."""
 
     steps: int = Field(default=1600, ge=0)
@@ -36,14 +36,14 @@ class PretrainConfig(Table):
     p0: float | None = Field(default=None, gt=0, lt=1)
 
 
-class VllmConfig(Table):
+class VllmConfig(StrictModel):
     """Of the engine vllm alone: the type it computes in, and the most memory for its KV cache (GiB)."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     cache_gib: float = Field(default=8.0, gt=0)
 
 
-class RolloutConfig(Table):
+class RolloutConfig(StrictModel):
     """Prompts per step (B), rationales per prompt (M), token budgets, and how tokens are sampled.
 
     `rationale_budget` counts sampled tokens, END_THINK included; once it is spent END_THINK is forced.
@@ -70,12 +70,12 @@ class RolloutConfig(Table):
     force_sampling: bool = False
     vllm: VllmConfig = VllmConfig()
 
-    def from_the_model(self, samples: int) -> "RolloutConfig":
+    def on_policy(self, samples: int) -> "RolloutConfig":
         """The same budgets with so many samples from the model itself: for measurements, whose P is the model's."""
         kept = {name: getattr(self, name) for name in _BOUNDS}
         return RolloutConfig(samples=samples, **kept)
 
-    def distorted(self) -> str | None:
+    def off_policy_setting(self) -> str | None:
         """The first sampling setting that leaves the model's own distribution, as `key=value`."""
         changed = [key for key, plain in _FROM_THE_MODEL.items() if getattr(self, key) != plain]
         return f"rollout.{changed[0]}={getattr(self, changed[0]):g}" if changed else None
@@ -85,7 +85,7 @@ _BOUNDS = ("rationale_budget", "answer_budget", "prompts_at_once", "cache_gib")
 _FROM_THE_MODEL = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
 
 
-class OptimizerConfig(Table):
+class OptimizerConfig(StrictModel):
     """Plain SGD or AdamW without weight decay; `clip` bounds the gradient's norm where it is given.
 
     `schedule` says how `lr` changes.
@@ -98,7 +98,7 @@ class OptimizerConfig(Table):
     schedule: RateSchedule = RateSchedule()
 
 
-class TrainConfig(Table):
+class TrainConfig(StrictModel):
     """Length and seed of training.
 
     `stop_at_p` ends it once the batch's mean P exceeds that value. `relative_weights` puts the weights in units of the
@@ -137,7 +137,7 @@ class TrainConfig(Table):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-class EvalConfig(Table):
+class EvalConfig(StrictModel):
     """Held-out prompts (of each kind) and samples a prompt, every so many steps and at both ends."""
 
     every: int = Field(default=25, ge=1)
@@ -145,7 +145,7 @@ class EvalConfig(Table):
     samples: int = Field(default=16, ge=1, le=MANY)
 
 
-class Config(Table):
+class Config(StrictModel):
     """Everything that decides a run.
 
     `title` heads its section of a report (by default `name`). `data` is where the records of a task that reads any lie.
@@ -243,7 +243,14 @@ class Config(Table):
 
     @model_validator(mode="after")
     def _groups_that_can_be_compared(self) -> "Config":
-        if self.estimator.may_run and self.rollout.samples == 1 and self.estimator.is_silent_alone:
+        if not self.estimator.may_run:
+            return self
+        if self.rollout.samples < (least := self.estimator.least_samples):
+            raise ValueError(
+                f"rollout.samples={self.rollout.samples}: {self.estimator} is about sets of {least} samples; give at "
+                f"least {least}"
+            )
+        if self.rollout.samples == 1 and self.estimator.is_silent_alone:
             raise ValueError(
                 f"rollout.samples=1: {self.estimator} compares the samples of one prompt, so that one alone never "
                 f"moves the model; at least 2 are needed"
@@ -284,16 +291,16 @@ class Config(Table):
 
     @model_validator(mode="after")
     def _sampling_that_the_estimator_stands(self) -> "Config":
-        distorted = self.rollout.distorted()
+        setting = self.rollout.off_policy_setting()
         if not self.estimator.may_run:
             return self
-        if distorted and not self.estimator.needs_reward and not self.rollout.force_sampling:
+        if setting and not self.estimator.needs_reward and not self.rollout.force_sampling:
             raise ValueError(
-                f"{distorted}: {self.estimator} takes the mean weight for P, which holds only for rationales drawn "
+                f"{setting}: {self.estimator} takes the mean weight for P, which holds only for rationales drawn "
                 f"from the model itself (Prop 6.2); leave it out, or set rollout.force_sampling=true"
             )
-        if distorted and self.train.stop_at_p is not None:
-            raise ValueError(f"{distorted}: train.stop_at_p reads the P of a batch, which is then not the model's")
+        if setting and self.train.stop_at_p is not None:
+            raise ValueError(f"{setting}: train.stop_at_p reads the P of a batch, which is then not the model's")
         if self.rollout.engine == "vllm" and self.estimator.needs_score_norm:
             raise ValueError(
                 f"rollout.engine='vllm': {self.estimator} reads the whole distribution behind each token, which vLLM "

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from qtrain.forward.flex import flex
-from qtrain.forward.packing import Pattern
+from qtrain.forward.packing import AttentionLayout
 from qtrain.forward.tiled import Tiled
 
 NAME = "qtrain_packed"
@@ -19,14 +19,14 @@ KeysValues = tuple[Tensor, Tensor]
 """Of one layer, two of (P, key-value heads, head dimension)."""
 
 
-class Memory:
+class PromptKV:
     """Keys and values of a prompt, layer by layer, between its own pass and those of its rows."""
 
     def __init__(self) -> None:
         self.run: dict[int, KeysValues] = {}
         self.leaves: dict[int, KeysValues] = {}
 
-    def cut(self) -> None:
+    def detach(self) -> None:
         """Let gradients be gathered here: from now on rows see copies that the prompt's graph does not reach."""
         self.leaves = {
             layer: (keys.detach().requires_grad_(), values.detach().requires_grad_())
@@ -52,7 +52,7 @@ def kernel(device: torch.device) -> str:
 
 @contextmanager
 def packed(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model's layers attend by `Pattern`. A backward pass that computes activations again belongs in here."""
+    """Let the layers attend by `AttentionLayout`. A backward pass that computes activations again belongs in here."""
     config = model.get_decoder().config
     before = config._attn_implementation
     config._attn_implementation = NAME
@@ -69,8 +69,8 @@ def _attend(
     value: Tensor,
     attention_mask: Tensor | None,  # noqa: ARG001 - the interface's; there is none, since the pattern stands for it
     *,
-    pattern: Pattern,
-    memory: Memory | None = None,
+    pattern: AttentionLayout,
+    memory: PromptKV | None = None,
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
-from qtrain.forward.packing import Pattern
+from qtrain.forward.packing import AttentionLayout
 
-_masks: WeakKeyDictionary[Pattern, BlockMask] = WeakKeyDictionary()
+_masks: WeakKeyDictionary[AttentionLayout, BlockMask] = WeakKeyDictionary()
 """One serves all layers of a pass."""
 
 
@@ -20,7 +20,7 @@ def flex(
     v_TJD: Tensor,
     k_PJD: Tensor | None,
     v_PJD: Tensor | None,
-    pattern: Pattern,
+    pattern: AttentionLayout,
     scale: float,
 ) -> Tensor:
     """As `qtrain.forward.tiled.Tiled`. Compiled on a GPU alone: elsewhere it is slow, and there for tests."""
@@ -42,7 +42,7 @@ def _compiled(function: Callable) -> Callable:
     return torch.compile(function, dynamic=True)
 
 
-def block_mask(pattern: Pattern, before: int, *, compiled: bool) -> BlockMask:
+def block_mask(pattern: AttentionLayout, before: int, *, compiled: bool) -> BlockMask:
     """The pattern over T queries and `before` + T keys, of which the first are prompts that were run before."""
     stretch_T, place_T, prompt_T2 = pattern.stretch_T, pattern.place_T, pattern.prompt_T2
 

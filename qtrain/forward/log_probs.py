@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from qtrain.forward.attention import packed
 from qtrain.forward.head import log_probs, output_matrix
 from qtrain.forward.passes import passes
-from qtrain.forward.rows import ANSWER, NEITHER, RATIONALE, Row, make_row
+from qtrain.forward.rows import ANSWER, IGNORED, RATIONALE, PackedRow, make_row
 from qtrain.policy.device import Dtype
 from qtrain.policy.model import TokenIds
 
@@ -65,7 +65,7 @@ class TokenLogProbs(NamedTuple):
 def token_log_probs(
     model: PreTrainedModel,
     prompts: Sequence[list[int]],
-    rows: Sequence[Row],
+    rows: Sequence[PackedRow],
     *,
     limit: int | None = None,
     dtype: Dtype = "float32",
@@ -84,7 +84,7 @@ class Rows(NamedTuple):
 
     Attributes:
         tokens_NT: Prompt, rationale, END_THINK, answer.
-        part_NT: What a token belongs to: RATIONALE, ANSWER, or NEITHER (prompt, forced END_THINK, padding).
+        part_NT: What a token belongs to: RATIONALE, ANSWER, or IGNORED (prompt, forced END_THINK, padding).
     """
 
     tokens_NT: Tensor
@@ -113,11 +113,11 @@ def whole_rows(
     for prompt, rationale, force, answer in zip(prompts, rationales, forced, answers, strict=True):
         row = make_row(ids.end_think, 0, rationale, answer, forced=force)
         tokens.append(prompt + row.tokens)
-        parts.append([NEITHER] * len(prompt) + row.parts)
+        parts.append([IGNORED] * len(prompt) + row.parts)
     width = max(map(len, tokens))
     return Rows(
         torch.tensor([row + [ids.pad] * (width - len(row)) for row in tokens], device=device),
-        torch.tensor([part + [NEITHER] * (width - len(part)) for part in parts], device=device),
+        torch.tensor([part + [IGNORED] * (width - len(part)) for part in parts], device=device),
     )
 
 

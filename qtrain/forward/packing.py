@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qtrain.forward.rows import NEITHER, Row
+from qtrain.forward.rows import IGNORED, PackedRow
 
 WIDTH = 64
-"""Stretches whose lengths differ by less go into one rectangle: fewer calls, little padding."""
+"""Segments whose lengths differ by less go into one rectangle: fewer calls, little padding."""
 
 
-class Stretches(NamedTuple):
+class Segments(NamedTuple):
     """Ragged stretches of a sequence as the rows of a few rectangles, whose cells lie one behind the other.
 
     Attributes:
@@ -31,7 +31,7 @@ class Stretches(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern:
+class AttentionLayout:
     """Which tokens see which. Prompts come first, then what is fed of the rows; every stretch sees itself causally.
 
     Attributes:
@@ -47,16 +47,16 @@ class Pattern:
     """
 
     prompt_tokens: int
-    own: Stretches
-    queries: Stretches
-    keys: Stretches | None
+    own: Segments
+    queries: Segments
+    keys: Segments | None
     masks: list[Tensor | None]
     stretch_T: Tensor
     place_T: Tensor
     prompt_T2: Tensor
 
 
-class Packed(NamedTuple):
+class PackedBatch(NamedTuple):
     """One pass. Each token that is fed of a row has the row's next token to predict.
 
     Attributes:
@@ -72,7 +72,7 @@ class Packed(NamedTuple):
 
     tokens_1T: Tensor
     position_1T: Tensor
-    pattern: Pattern
+    pattern: AttentionLayout
     scored_K: Tensor
     target_K: Tensor
     part_K: Tensor
@@ -81,12 +81,12 @@ class Packed(NamedTuple):
 
 def pack(
     prompts: Sequence[list[int]],
-    rows: Sequence[Row],
+    rows: Sequence[PackedRow],
     which: Sequence[int],
     device: torch.device,
     *,
     prompts_before: bool = False,
-) -> Packed:
+) -> PackedBatch:
     """Lay out one pass.
 
     Args:
@@ -111,13 +111,13 @@ def pack(
     position_T = place_T.copy()
     position_T[first:] += np.repeat(before, lengths)
     part_T = np.array([part for index in which for part in rows[index].parts])
-    scored = np.flatnonzero(part_T != NEITHER)
+    scored = np.flatnonzero(part_T != IGNORED)
     target_T = np.array([token for index in which for token in rows[index].tokens])
 
     def tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(device)
 
-    return Packed(
+    return PackedBatch(
         torch.tensor([tokens], device=device),
         tensor(position_T)[None],
         _pattern(first, stretches, place_T, _seen(rows, which, order, shared, begins, first), device),
@@ -128,19 +128,19 @@ def pack(
     )
 
 
-def pack_prompt(prompt: list[int], device: torch.device) -> Packed:
+def pack_prompt(prompt: list[int], device: torch.device) -> PackedBatch:
     """Lay out a pass of one prompt alone, without its last token, of which nothing is scored."""
     place_T, none = np.arange(len(prompt) - 1), np.zeros(0, dtype=int)
     nothing = torch.zeros(0, dtype=torch.int64, device=device)
     pattern = _pattern(len(place_T), np.array([len(place_T)]), place_T, (none, none, none, none), device)
     tokens_1T = torch.tensor([prompt[:-1]], device=device)
-    return Packed(
+    return PackedBatch(
         tokens_1T, torch.arange(len(place_T), device=device)[None], pattern, nothing, nothing, nothing, nothing
     )
 
 
 def _seen(
-    rows: Sequence[Row], which: Sequence[int], order: list[int], shared: dict, begins: dict, first: int
+    rows: Sequence[PackedRow], which: Sequence[int], order: list[int], shared: dict, begins: dict, first: int
 ) -> tuple[np.ndarray, ...]:
     """Of each prompt with shared tokens: where its rows begin, their tokens, where the prompt begins, its tokens."""
     behind = dict.fromkeys(order, 0)
@@ -160,7 +160,7 @@ def _pattern(
     place_T: np.ndarray,
     seen: tuple[np.ndarray, ...],
     device: torch.device,
-) -> Pattern:
+) -> AttentionLayout:
     query_starts, query_counts, key_starts, key_counts = seen
     own = _rectangles(np.cumsum(stretches) - stretches, stretches, _alike(stretches), device)
     prompt_T2 = np.zeros((len(place_T), 2), dtype=int)
@@ -178,7 +178,7 @@ def _pattern(
         masks.append(torch.zeros(beyond.shape, device=device).masked_fill(beyond, -torch.inf)[:, None, None])
         masks[-1] = masks[-1] if ragged else None
     stretch_T = torch.from_numpy(np.repeat(np.arange(len(stretches)), stretches)).to(device)
-    return Pattern(
+    return AttentionLayout(
         prompt_tokens,
         own,
         queries,
@@ -199,7 +199,7 @@ def _alike(*lengths: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(kind == one) for one in range(kinds.shape[1])]
 
 
-def _rectangles(starts: np.ndarray, lengths: np.ndarray, together: list[np.ndarray], device: torch.device) -> Stretches:
+def _rectangles(starts: np.ndarray, lengths: np.ndarray, together: list[np.ndarray], device: torch.device) -> Segments:
     shapes, take, cell, token, done = [], [], [], [], 0
     for items in together:
         width = int(lengths[items].max())
@@ -213,4 +213,4 @@ def _rectangles(starts: np.ndarray, lengths: np.ndarray, together: list[np.ndarr
         done += len(took)
     take_C, cell_K, token_K = (np.concatenate(each or [starts[:0]]) for each in (take, cell, token))
     order = np.argsort(token_K)
-    return Stretches(shapes, *(torch.from_numpy(each).to(device) for each in (take_C, token_K[order], cell_K[order])))
+    return Segments(shapes, *(torch.from_numpy(each).to(device) for each in (take_C, token_K[order], cell_K[order])))

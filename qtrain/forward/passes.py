@@ -9,20 +9,20 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from qtrain.forward.attention import Memory
-from qtrain.forward.packing import Packed, pack, pack_prompt
-from qtrain.forward.rows import Row, plan
+from qtrain.forward.attention import PromptKV
+from qtrain.forward.packing import PackedBatch, pack, pack_prompt
+from qtrain.forward.rows import PackedRow, plan
 from qtrain.policy.device import Dtype, autocast
 
 
 def passes(
     model: PreTrainedModel,
     prompts: Sequence[list[int]],
-    rows: Sequence[Row],
+    rows: Sequence[PackedRow],
     *,
     limit: int | None,
     dtype: Dtype = "float32",
-) -> Iterator[tuple[Packed, Tensor]]:
+) -> Iterator[tuple[PackedBatch, Tensor]]:
     """Run rows, in `qtrain.forward.attention.packed`. What goes backward does so before the next pass is asked for.
 
     Args:
@@ -39,9 +39,9 @@ def passes(
         memory = None
         prompt = prompts[rows[job.passes[0][0]].prompt]
         if len(job.passes) > 1 and len(prompt) > 1:
-            memory = Memory()
+            memory = PromptKV()
             _decode(model, pack_prompt(prompt, model.device), dtype, memory)
-            memory.cut()
+            memory.detach()
         for which in job.passes:
             packed = pack(prompts, rows, which, model.device, prompts_before=len(job.passes) > 1)
             yield packed, _decode(model, packed, dtype, memory)
@@ -49,7 +49,7 @@ def passes(
             memory.backward()
 
 
-def _decode(model: PreTrainedModel, packed: Packed, dtype: Dtype, memory: Memory | None) -> Tensor:
+def _decode(model: PreTrainedModel, packed: PackedBatch, dtype: Dtype, memory: PromptKV | None) -> Tensor:
     with autocast(dtype, model.device):
         states_1TD = model.get_decoder()(
             input_ids=packed.tokens_1T,

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-NEITHER, RATIONALE, ANSWER = 0, 1, 2
+IGNORED, RATIONALE, ANSWER = 0, 1, 2
 """What a token belongs to. A prompt and a forced END_THINK belong to neither part."""
 
 
-class Row(NamedTuple):
+class PackedRow(NamedTuple):
     """What follows a prompt.
 
     Attributes:
@@ -21,7 +21,7 @@ class Row(NamedTuple):
     parts: list[int]
 
 
-class Job(NamedTuple):
+class MicroBatchPlan(NamedTuple):
     """Rows that go through the model together.
 
     Attributes:
@@ -32,10 +32,10 @@ class Job(NamedTuple):
     passes: list[list[int]]
 
 
-def make_row(end_think: int, prompt: int, rationale: list[int], answer: list[int], *, forced: bool) -> Row:
+def make_row(end_think: int, prompt: int, rationale: list[int], answer: list[int], *, forced: bool) -> PackedRow:
     """One row; a forced END_THINK is put between the two and belongs to neither."""
     tokens = [*rationale, *[end_think] * forced, *answer]
-    return Row(prompt, tokens, [RATIONALE] * len(rationale) + [NEITHER] * forced + [ANSWER] * len(answer))
+    return PackedRow(prompt, tokens, [RATIONALE] * len(rationale) + [IGNORED] * forced + [ANSWER] * len(answer))
 
 
 def divide(sizes: Sequence[int], limit: int) -> list[list[int]]:
@@ -61,7 +61,7 @@ def divide(sizes: Sequence[int], limit: int) -> list[list[int]]:
     return []
 
 
-def plan(prompts: Sequence[Sequence[int]], rows: Sequence[Row], limit: int | None) -> list[Job]:
+def plan(prompts: Sequence[Sequence[int]], rows: Sequence[PackedRow], limit: int | None) -> list[MicroBatchPlan]:
     """Divide rows into passes.
 
     Rows of one prompt stay in one pass where they fit, so that the prompt is run once. Where they do not, the prompt is
@@ -78,7 +78,7 @@ def plan(prompts: Sequence[Sequence[int]], rows: Sequence[Row], limit: int | Non
         if row.tokens:
             groups.setdefault(row.prompt, []).append(index)
     if limit is None:
-        return [Job([[index for group in groups.values() for index in group]])] if groups else []
+        return [MicroBatchPlan([[index for group in groups.values() for index in group]])] if groups else []
     whole, jobs = [], []
     for prompt, group in groups.items():
         lengths = [len(rows[index].tokens) for index in group]
@@ -87,8 +87,9 @@ def plan(prompts: Sequence[Sequence[int]], rows: Sequence[Row], limit: int | Non
         else:
             # What the prompt's pass keeps stays in memory during theirs.
             room = max(limit - len(prompts[prompt]), -(-limit // 2))
-            jobs.append(Job([[group[item] for item in one] for one in divide(lengths, room)]))
+            jobs.append(MicroBatchPlan([[group[item] for item in one] for one in divide(lengths, room)]))
     together = [
-        Job([[index for item in one for index in whole[item][0]]]) for one in divide([size for _, size in whole], limit)
+        MicroBatchPlan([[index for item in one for index in whole[item][0]]])
+        for one in divide([size for _, size in whole], limit)
     ]
     return together + jobs

@@ -7,7 +7,7 @@ from qtrain.errors import UserError
 from qtrain.forward.attention import packed
 from qtrain.forward.head import log_probs, output_matrix
 from qtrain.forward.passes import passes
-from qtrain.forward.rows import RATIONALE, Row
+from qtrain.forward.rows import RATIONALE, PackedRow
 
 TOLERANCE = 1e-3
 """Nats that a token's log p may differ from the model's own forward pass: far above rounding."""
@@ -38,7 +38,7 @@ _NEEDED = "training needs full causal attention in every layer, since rationales
 
 @torch.no_grad()
 def _compare(model: PreTrainedModel, name: str) -> None:
-    prompt, row = [1, 2], Row(0, [3], [RATIONALE])
+    prompt, row = [1, 2], PackedRow(0, [3], [RATIONALE])
     try:
         with packed(model):
             pass_, states_KD = next(passes(model, [prompt], [row], limit=None))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qtrain.forward.packing import Pattern, Stretches
+from qtrain.forward.packing import AttentionLayout, Segments
 
 _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -30,7 +30,7 @@ class Tiled(torch.autograd.Function):
         v_TJD: Tensor,
         k_PJD: Tensor | None,
         v_PJD: Tensor | None,
-        pattern: Pattern,
+        pattern: AttentionLayout,
         scale: float,
     ) -> Tensor:
         """Attend; `k_PJD` and `v_PJD` are the prompts' where they are not among the tokens."""
@@ -95,7 +95,7 @@ class Tiled(torch.autograd.Function):
         return d_q, d_k, d_v, d_keys, d_values, None, None
 
 
-def _tiles(x: Tensor, stretches: Stretches, beyond: float | None = None) -> Iterator[Tensor]:
+def _tiles(x: Tensor, stretches: Segments, beyond: float | None = None) -> Iterator[Tensor]:
     """Of (T, heads, D) each rectangle, (rows, columns, heads, D), with a value beyond the ends where one is given."""
     if beyond is None or len(stretches.cell_K) == len(stretches.take_C):
         cells = x.index_select(0, stretches.take_C)
@@ -108,12 +108,12 @@ def _tiles(x: Tensor, stretches: Stretches, beyond: float | None = None) -> Iter
         done += rows * columns
 
 
-def _back(tiles: list[Tensor], stretches: Stretches) -> Tensor:
+def _back(tiles: list[Tensor], stretches: Segments) -> Tensor:
     """The rectangles' cells as tokens again, in their order in the sequence."""
     return (tiles[0] if len(tiles) == 1 else torch.cat(tiles)).index_select(0, stretches.cell_K)
 
 
-def _own(q: Tensor, k: Tensor, v: Tensor, own: Stretches) -> Iterator[tuple[Tensor, ...]]:
+def _own(q: Tensor, k: Tensor, v: Tensor, own: Segments) -> Iterator[tuple[Tensor, ...]]:
     """Each rectangle's q, k, v by head, key-value heads repeated: (rows, H, columns, D)."""
     repeat = q.shape[1] // k.shape[1]
     for tiles in zip(*(_tiles(x, own) for x in (q, k, v)), strict=True):
@@ -121,7 +121,7 @@ def _own(q: Tensor, k: Tensor, v: Tensor, own: Stretches) -> Iterator[tuple[Tens
         yield (a, b, c) if repeat == 1 else (a, b.repeat_interleave(repeat, 1), c.repeat_interleave(repeat, 1))
 
 
-def _across(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _across(q: Tensor, k: Tensor, v: Tensor, pattern: AttentionLayout) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Each rectangle's q, (rows, J, columns x H/J, D), and its prompts' k and v, (rows, J, columns, D).
 
     No mask tells queries apart, so that the heads of one key head can stand one behind the other.
@@ -132,7 +132,7 @@ def _across(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern) -> Iterator[tuple
         yield _folded(a, q.shape[1] // k.shape[1]), b.transpose(1, 2), c.transpose(1, 2)
 
 
-def _shares(gradient: Tensor, out: Tensor, sum_: Tensor, stretches: Stretches) -> Iterator[tuple[Tensor, ...]]:
+def _shares(gradient: Tensor, out: Tensor, sum_: Tensor, stretches: Segments) -> Iterator[tuple[Tensor, ...]]:
     """Each rectangle of the three, with values beyond the ends of which nothing comes back."""
     return zip(
         _tiles(gradient, stretches, 0), _tiles(out, stretches, 0), _tiles(sum_, stretches, torch.inf), strict=True

@@ -12,7 +12,7 @@ from qtrain.jobs.placement import places
 from qtrain.jobs.workers import Host, Job, in_this_process, in_workers
 from qtrain.policy.device import find_device
 from qtrain.prepare import get_base, pretraining
-from qtrain.progress import Board, Report, console
+from qtrain.progress import ProgressDisplay, ProgressUpdate, console
 from qtrain.rollout import check_engine
 from qtrain.runs.folder import RESULT, check_free, read_origin, read_result, settings_of
 from qtrain.runs.provenance import BASE, check_unchanged, fingerprints
@@ -61,7 +61,7 @@ class Run:
 
         def show(step: int, metrics: dict[str, float]) -> None:
             note = f"p@1 {metrics['p_at_1']:.2f}, log P {metrics.get('mean_log_p', math.nan):.2f}"
-            host.show(Report(self.label, step, steps, note))
+            host.show(ProgressUpdate(self.label, step, steps, note))
 
         config, task, _ = host.prepared(self.config)
         callbacks = (StepFunction(show), *self.callbacks)
@@ -77,7 +77,7 @@ class _Bases:
 
     def go(self, host: Host) -> None:
         def progress(step: int, steps: int, loss: float) -> None:
-            host.show(Report(self.label, step, steps, f"loss {loss:.3f}"))
+            host.show(ProgressUpdate(self.label, step, steps, f"loss {loss:.3f}"))
 
         for config in self.configs:
             prepared = host.prepared(config)
@@ -119,7 +119,7 @@ def run_all(
     _check_records(left, [run.folder for run in runs if results[run.folder] is not None])
     if left and len(left) < len(runs):
         console.print(f"{title}: {len(runs) - len(left)} of {len(runs)} runs were finished before", highlight=False)
-    board, schedule = Board(title, total=len(runs), finished=len(runs) - len(left)), _Schedule(left)
+    board, schedule = ProgressDisplay(title, total=len(runs), finished=len(runs) - len(left)), _Schedule(left)
 
     def finished(job: Job, result: Any) -> None:
         schedule.finished(job)
@@ -128,7 +128,7 @@ def run_all(
             results[job.folder], note = result, "done"
             done()
             board.cell_done()
-        board.show(Report(job.label, 1, 1, note, done=True))
+        board.show(ProgressUpdate(job.label, 1, 1, note, done=True))
 
     where = places([run.config for run in left], jobs)
     with board:

@@ -18,12 +18,12 @@ from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.jobs.placement import VISIBLE, Place
 from qtrain.prepare import PREPARED, Prepared, prepare
-from qtrain.progress import Report, console
+from qtrain.progress import ProgressUpdate, console
 
 GRACE = 5.0
 """Seconds that a worker has to end where nothing is left to wait for."""
 
-Show = Callable[[Report], None]
+Show = Callable[[ProgressUpdate], None]
 """Takes a report on how a job is getting on."""
 
 
@@ -235,7 +235,7 @@ def _serve(connection: Connection, threads: int) -> None:
     torch.set_num_threads(threads)
     last = 0.0
 
-    def show(report: Report) -> None:
+    def show(report: ProgressUpdate) -> None:
         nonlocal last
         if (now := time.monotonic()) - last > 0.1:  # ten a second are enough to look at
             connection.send(("report", report))

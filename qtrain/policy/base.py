@@ -19,7 +19,7 @@ from qtrain.errors import UserError
 from qtrain.policy.adapters import add_adapters
 from qtrain.policy.device import find_device
 from qtrain.policy.model import load_pretrained, new_model
-from qtrain.policy.weights import load_weights, write_weights
+from qtrain.policy.weights import load_weights, save_model_weights
 from qtrain.tasks import Task
 
 
@@ -52,7 +52,7 @@ class Base:
         return model
 
 
-def start_policy(config: Config, task: Task, base: Base) -> PreTrainedModel:
+def initial_policy(config: Config, task: Task, base: Base) -> PreTrainedModel:
     """The policy at the start of training, on its device.
 
     Raises:
@@ -107,7 +107,7 @@ def write_model(folder: Path, model: PreTrainedModel, about: dict) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
             made = Path(partial) / "model"
             made.mkdir()
-            write_weights(made / "model.safetensors", model)
+            save_model_weights(made / "model.safetensors", model)
             (made / "base.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
             try:
                 made.rename(folder)

@@ -30,7 +30,7 @@ def trained_weights(model: PreTrainedModel) -> dict[str, Tensor]:
     return found
 
 
-def write_weights(path: Path, model: PreTrainedModel) -> None:
+def save_model_weights(path: Path, model: PreTrainedModel) -> None:
     """Write a model's trained weights as safetensors."""
     write_tensors(path, {name: tensor.contiguous() for name, tensor in trained_weights(model).items()})
 
@@ -72,7 +72,7 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
         raise UserError(f"{path}: not this configuration's weights: {reason}") from None
 
 
-def plain_weights(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
+def merged_state_dict(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
     """All weights under the plain architecture's names, adapters folded in: what engines and other programs read."""
     for name, parameter in model.named_parameters():
         if ADAPTER in name:

@@ -13,6 +13,9 @@ NAMES = {
     "rloo": "RLOO",
     "maxrl": "MaxRL",
     "star": "STaR",
+    "jepo": "JEPO",
+    "pkpo": "PKPO",
+    "rb_pkpo": "RB-PKPO",
 }
 GARL_FAMILY = {"garl": None, "rb_rloo": 0.0, "iwae": 1.0}
 """GARL and its special cases, with the q that each fixes."""

@@ -21,7 +21,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One estimator: its name, what is to be said of it, and its cells in the order of the columns."""
 
     name: str
@@ -34,7 +34,7 @@ class ResultTable:
     """Column headings and rows."""
 
     columns: list[str]
-    rows: list[Row]
+    rows: list[TableRow]
 
 
 def result_table(section: Section) -> ResultTable:
@@ -59,14 +59,14 @@ def _scores(result: Result) -> list[tuple[str, str]]:
     return [*without, ("mean_log_p", "mean log P"), *of_groups]
 
 
-def _row(estimator: str, results: list[Result], scores: list[tuple[str, str]]) -> Row:
+def _row(estimator: str, results: list[Result], scores: list[tuple[str, str]]) -> TableRow:
     diverged = [result.diverged_step for result in results if result.diverged_step is not None]
     note = ""
     if diverged:
         at = ", ".join(map(str, diverged))
         count = "" if len(results) == 1 else f"{len(diverged)} of {len(results)} "
         note = f"{count}diverged at step {at}"
-    return Row(
+    return TableRow(
         estimator_name(estimator),
         note,
         [

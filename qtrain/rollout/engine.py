@@ -23,17 +23,17 @@ class Rationales(NamedTuple):
     Attributes:
         tokens: N rows of token ids, END_THINK included where it was sampled.
         log_p: log p of each of these tokens under the model itself, in nats, whatever the sampling settings.
-        forced_N: Where the budget ran out and END_THINK is forced, on the CPU.
+        truncated_N: Where the budget ran out and END_THINK is forced, on the CPU.
         score_norm_sq_N: Squared norm of grad log p(z|x) in the logits, float64, on the CPU; None where not asked for.
     """
 
     tokens: list[list[int]]
     log_p: list[list[float]]
-    forced_N: Tensor
+    truncated_N: Tensor
     score_norm_sq_N: Tensor | None
 
 
-class Group(Protocol):
+class RolloutBatch(Protocol):
     """B prompts with M rows each under way, N = B * M rows, prompt-major.
 
     The calls come in the order below, `rationales` once: an engine may go on from the state that the last call left.
@@ -74,7 +74,7 @@ class Engine(Protocol):
     device: torch.device
     max_positions: int
 
-    def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> Group:
+    def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> RolloutBatch:
         """Begin with B prompts; `config` gives samples, budgets and sampling settings (its `prompts` is not read)."""
         ...
 
@@ -95,10 +95,10 @@ class Engine(Protocol):
         """
         ...
 
-    def take_weights(self, model: PreTrainedModel) -> None:
+    def sync_weights(self, model: PreTrainedModel) -> None:
         """Go on with this model's present weights."""
         ...
 
-    def rest(self) -> None:
-        """Leave the device's memory to the trainer until the next `start` or `take_weights`."""
+    def sleep(self) -> None:
+        """Leave the device's memory to the trainer until the next `start` or `sync_weights`."""
         ...

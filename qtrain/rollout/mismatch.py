@@ -59,7 +59,7 @@ def self_check(
         For the step's log: mismatch_mean, mismatch_largest and, where trainer and engine both scored y*,
         mismatch_log_w; see `Mismatch`.
     """
-    prompts, samples = rollouts.forced_BM.shape
+    prompts, samples = rollouts.truncated_BM.shape
     if trainer is None or not len(trainer.log_p_K):
         trainer = score(model, ids, rollouts, prompts * samples if step == 1 else samples, limit=limit, dtype=dtype)
     found = mismatch(rollouts, trainer)
@@ -86,7 +86,7 @@ def score(
     dtype: Dtype = "float32",
 ) -> TokenLogProbs:
     """Score the first rows of a batch, y* behind the rationales, with the trainer's forward pass."""
-    samples = rollouts.forced_BM.shape[1]
+    samples = rollouts.truncated_BM.shape[1]
     answers = [rollouts.gold[row // samples] for row in range(rows)]
     laid_out = batch_rows(ids, rollouts, answers, range(rows))
     return token_log_probs(model, rollouts.prompts, laid_out, limit=limit, dtype=dtype)

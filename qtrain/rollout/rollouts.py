@@ -11,7 +11,7 @@ from torch import Tensor
 from qtrain.callbacks import StageClock
 from qtrain.config import RolloutConfig
 from qtrain.errors import UserError
-from qtrain.forward.rows import Row, make_row
+from qtrain.forward.rows import PackedRow, make_row
 from qtrain.policy.model import TokenIds
 from qtrain.rollout.engine import Engine, Rationales
 
@@ -24,7 +24,7 @@ class Rollouts:
         prompts: B prompts as token ids.
         gold: B gold answers as token ids, END included.
         rationales: B * M rationales as token ids, END_THINK included where it was sampled.
-        forced_BM: Where END_THINK was forced.
+        truncated_BM: Where END_THINK was forced.
         log_w_BM: log p(y*|x, z) in nats, float64; NaN everywhere where it was not scored.
         answers: B * M sampled answers as token ids, END included where it was sampled; None where none were asked for.
         reward_BM: 1 where the sampled answer is y* to the token, else 0, float64; None likewise.
@@ -36,7 +36,7 @@ class Rollouts:
     prompts: list[list[int]]
     gold: list[list[int]]
     rationales: list[list[int]]
-    forced_BM: Tensor
+    truncated_BM: Tensor
     log_w_BM: Tensor
     answers: list[list[int]] | None
     reward_BM: Tensor | None
@@ -104,7 +104,7 @@ def roll_out(
                     answers = group.answers(answer_noise[rows])
             parts.append((rationales, log_w_N, answers))
             del group  # with its cache, before the next one is made
-    engine.rest()
+    engine.sleep()
     return _joined(prompts, gold, parts)
 
 
@@ -131,7 +131,7 @@ def _joined(
         prompts,
         gold,
         flat(part.tokens for part in rationales),
-        torch.cat([part.forced_N for part in rationales]).reshape(shape_BM),
+        torch.cat([part.truncated_N for part in rationales]).reshape(shape_BM),
         torch.cat(log_w).reshape(shape_BM),
         sampled,
         reward_BM,
@@ -152,7 +152,7 @@ def _check_length(max_positions: int, prompts: list[list[int]], gold: list[list[
 
 def batch_rows(
     ids: TokenIds, rollouts: Rollouts, answers: Sequence[list[int]], which: Sequence[int] | None = None
-) -> list[Row]:
+) -> list[PackedRow]:
     """Rows of a batch with an answer behind each.
 
     Args:
@@ -161,9 +161,9 @@ def batch_rows(
         answers: One for each of these rows, END included.
         which: Their indices, all by default.
     """
-    samples = rollouts.forced_BM.shape[1]
-    forced_N = rollouts.forced_BM.flatten().tolist()
+    samples = rollouts.truncated_BM.shape[1]
+    truncated_N = rollouts.truncated_BM.flatten().tolist()
     return [
-        make_row(ids.end_think, row // samples, rollouts.rationales[row], answer, forced=forced_N[row])
-        for row, answer in zip(range(len(forced_N)) if which is None else which, answers, strict=True)
+        make_row(ids.end_think, row // samples, rollouts.rationales[row], answer, forced=truncated_N[row])
+        for row, answer in zip(range(len(truncated_N)) if which is None else which, answers, strict=True)
     ]

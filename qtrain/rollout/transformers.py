@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from qtrain.config import RolloutConfig
 from qtrain.policy.model import TokenIds
-from qtrain.rollout.engine import Diverged, Group, Rationales
+from qtrain.rollout.engine import Diverged, Rationales, RolloutBatch
 from qtrain.rollout.memory import AtOnce, ModelSize, at_once
 from qtrain.rollout.sampling import draw, sampling_probabilities
 from qtrain.rollout.shared_prompt import SharedPromptCache, shared_prompt_attention
@@ -43,7 +43,7 @@ class TransformersEngine:
         self.cache_bytes = cache_bytes
         self._size = ModelSize.of(model)
 
-    def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> Group:
+    def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> RolloutBatch:
         """Run the prompts, once each."""
         return _CachedGroup(self.model, self.ids, prompts, config)
 
@@ -61,11 +61,11 @@ class TransformersEngine:
         rows = prompts * samples
         return torch.rand(tokens, rows, generator=generator, dtype=torch.float64, device=self.device).T
 
-    def take_weights(self, model: PreTrainedModel) -> None:
+    def sync_weights(self, model: PreTrainedModel) -> None:
         """Nothing is copied."""
         self.model = model
 
-    def rest(self) -> None:
+    def sleep(self) -> None:
         """Nothing is kept between groups."""
 
 
@@ -188,13 +188,13 @@ class _CachedGroup:
                 logits_nV = self.cache.feed(token_n[:, None], start, end, slice(0, len(row_n)))[:, -1]
                 _check_finite(logits_nV)
             self.cache.reorder(order_N.argsort(), rows, place + max(self.fed_N))
-        forced_N = length_N == budget
-        forced_N &= token_Nt[:, -1] != stop
+        truncated_N = length_N == budget
+        truncated_N &= token_Nt[:, -1] != stop
         tokens, log_p = (
             [row[:length] for row, length in zip(of_Nt.tolist(), length_N.tolist(), strict=True)]
             for of_Nt in (token_Nt, log_p_Nt)
         )
-        return Rationales(tokens, log_p, forced_N.cpu(), norm_sq_N.cpu() if score_norms else None)
+        return Rationales(tokens, log_p, truncated_N.cpu(), norm_sq_N.cpu() if score_norms else None)
 
 
 def _check_finite(logits: Tensor) -> None:

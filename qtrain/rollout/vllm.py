@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 from qtrain.config import RolloutConfig
 from qtrain.errors import UserError
 from qtrain.policy.model import TokenIds
-from qtrain.policy.weights import plain_weights
-from qtrain.rollout.engine import Diverged, Group, Rationales
+from qtrain.policy.weights import merged_state_dict
+from qtrain.rollout.engine import Diverged, Rationales, RolloutBatch
 from qtrain.rollout.memory import AtOnce
 from qtrain.rollout.vllm_process import Process, failures, running
 
@@ -40,9 +40,9 @@ class VllmEngine:
         self.llm = running(model, config)
         self.asleep = False
         Process.owner = self
-        self.take_weights(model)
+        self.sync_weights(model)
 
-    def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> Group:
+    def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> RolloutBatch:
         """Wake up; the prompts run with the first request."""
         self._wake()
         return _RequestGroup(self, prompts, config)
@@ -58,17 +58,17 @@ class VllmEngine:
         seeds = torch.randint(2**48, (prompts,), generator=generator, device=generator.device)
         return seeds.repeat_interleave(samples)
 
-    def take_weights(self, model: PreTrainedModel) -> None:
+    def sync_weights(self, model: PreTrainedModel) -> None:
         """Copy this model's weights and forget every cached prefix, which the old weights made."""
         self._wake()
         with failures("failed"):
-            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(list(plain_weights(model)))})
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(list(merged_state_dict(model)))})
             if model.config.tie_word_embeddings:
                 self.llm.apply_model(_refresh_output)
             if not self.llm.reset_prefix_cache():
                 raise RuntimeError("its prefix cache cannot be reset while requests are running")
 
-    def rest(self) -> None:
+    def sleep(self) -> None:
         """Free the GPU's memory: weights go to the CPU's, the cache is dropped."""
         if self.device.type == "cuda":
             self.llm.sleep(level=1)

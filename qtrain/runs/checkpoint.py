@@ -21,8 +21,8 @@ from transformers import PreTrainedModel
 
 from qtrain.errors import UserError
 from qtrain.files import sync, writing
-from qtrain.policy.weights import load_weights, write_tensors, write_weights
-from qtrain.runs.state import RunState, Sources
+from qtrain.policy.weights import load_weights, save_model_weights, write_tensors
+from qtrain.runs.state import RandomStates, RunState
 
 FOLDER = "checkpoints"
 MODEL, TENSORS, STATE, MANIFEST = "model.safetensors", "state.safetensors", "state.json", "manifest.json"
@@ -50,7 +50,7 @@ def write_checkpoint(
     run: Path,
     model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
-    sources: Sources,
+    sources: RandomStates,
     state: RunState,
     logs: dict[str, int],
     *,
@@ -86,7 +86,7 @@ def write_checkpoint(
         shutil.rmtree(partial, ignore_errors=True)
         try:
             partial.mkdir()
-            write_weights(partial / MODEL, model)
+            save_model_weights(partial / MODEL, model)
             write_tensors(partial / TENSORS, {**_tensors(optimizer), _GENERATOR: sources.tokens.get_state()})
             (partial / STATE).write_text(json.dumps(record.model_dump()), encoding="utf-8")
             sums = {file: _sum(partial / file) for file in (MODEL, TENSORS, STATE)}
@@ -124,7 +124,7 @@ class Checkpoint:
     fingerprints: dict[str, str]
     generators: dict[str, dict[str, Any]]
 
-    def restore(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer, sources: Sources) -> RunState:
+    def restore(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer, sources: RandomStates) -> RunState:
         """Put a new run's model, optimiser and generators where this one's were.
 
         Raises:

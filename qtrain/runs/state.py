@@ -59,7 +59,7 @@ class RunState(BaseModel):
 
 
 @dataclass(frozen=True)
-class Sources:
+class RandomStates:
     """A run's generators: of batches, of stochastic estimators, of callbacks, and of sampled tokens."""
 
     batch: np.random.Generator
@@ -68,7 +68,7 @@ class Sources:
     tokens: torch.Generator
 
     @classmethod
-    def seeded(cls, seed: int, device: torch.device) -> "Sources":
+    def seeded(cls, seed: int, device: torch.device) -> "RandomStates":
         """The sources at the start of a run; that of tokens draws on `device`."""
         batch, coefficients, callbacks = np.random.default_rng(seed).spawn(3)
         return cls(batch, coefficients, callbacks, torch.Generator(device).manual_seed(seed))

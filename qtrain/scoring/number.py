@@ -204,7 +204,7 @@ def _read(text: str) -> Number | None:
         unit = _unit_before(text[: lead.begin], lead, unit)
     if not unit.things:
         unit = replace(unit, things=lead.things)
-    negative = lead.minus or (lead.bracket and not lead.plus and not lead.in_words)
+    negative = lead.minus or (lead.bracket and not lead.plus and not lead.format_diagnosis)
     number = Number(-value if negative else value, decimals, unit, alone=False)
     if (aside := _ASIDE.match(text, unit_end)) and _RUN.search(aside[1]):
         if not _repeats(aside[1], number):
@@ -241,7 +241,7 @@ class _Lead:
         minus: A minus sign.
         plus: A plus sign.
         bracket: A bracket.
-        in_words: Whether the number in words precedes the bracket, as in `three (3)`.
+        format_diagnosis: Whether the number in words precedes the bracket, as in `three (3)`.
         percent: A percent sign.
         things: Currency.
     """
@@ -250,7 +250,7 @@ class _Lead:
     minus: bool
     plus: bool
     bracket: bool
-    in_words: bool
+    format_diagnosis: bool
     percent: bool
     things: frozenset[str]
 
@@ -278,7 +278,7 @@ def _lead(text: str, start: int) -> _Lead | None:
         minus="minus" in kinds,
         plus="plus" in kinds,
         bracket="bracket" in kinds,
-        in_words=not _NUMBER_WORDS.isdisjoint(words),
+        format_diagnosis=not _NUMBER_WORDS.isdisjoint(words),
         percent="percent" in kinds,
         things=money[0] if money else frozenset(),
     )

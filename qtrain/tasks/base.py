@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.errors import UserError
-from qtrain.schema import Table
+from qtrain.schema import StrictModel
 from qtrain.scoring.text import exact
 
 THINK, END_THINK, END, PAD = "<think>", "</think>", "<|end|>", "<|pad|>"
@@ -18,7 +18,7 @@ SPECIAL_TOKENS = (PAD, THINK, END_THINK, END)
 """Special tokens: every prompt ends in THINK, every rationale in END_THINK, every answer in END."""
 
 
-class TaskConfig(Table, frozen=True):  # pyright: ignore[reportGeneralTypeIssues] - tables are frozen by their settings
+class TaskConfig(StrictModel, frozen=True):  # pyright: ignore[reportGeneralTypeIssues] - tables are frozen by their settings
     """Base of every task's table `[task]`; `name` selects the task."""
 
     name: str

@@ -20,7 +20,7 @@ from qtrain.tasks.limits import NO_LIMITS
 from qtrain.tasks.load import OnBadRecord, file_source, is_folder, load
 from qtrain.tasks.prompts import Variant
 from qtrain.tasks.qa_config import QAConfig
-from qtrain.tasks.records import SHOWN, Split, Tally
+from qtrain.tasks.records import SHOWN, LoadStats, Split
 from qtrain.tasks.tokenizer import load_tokenizer
 
 PERCENTILES = {"min": 0, "median": 50, "p95": 95, "max": 100}
@@ -31,14 +31,14 @@ class Findings:
     """What `check_file` found.
 
     Attributes:
-        tally: Records, kept, dropped, malformed.
+        stats: Records, kept, dropped, malformed.
         answer_types: Well-formed records by `answer_type`.
         question_types: By the data set's own types, where it has any.
         prompt_tokens: Length of each well-formed record's prompt before any cut.
         answer_tokens: Length of each y*, END included.
     """
 
-    tally: Tally = field(default_factory=Tally)
+    stats: LoadStats = field(default_factory=LoadStats)
     answer_types: Counter[str] = field(default_factory=Counter)
     question_types: Counter[str] = field(default_factory=Counter)
     prompt_tokens: list[int] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Findings:
     def as_table(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
-            **self.tally.as_table(),
+            **self.stats.as_table(),
             "answer_types": dict(self.answer_types.most_common()),
             "question_types": dict(self.question_types.most_common()),
             "prompt_tokens": percentiles(self.prompt_tokens),
@@ -67,9 +67,9 @@ def check_file(path: Path, config: QAConfig) -> Findings:
     """
     findings = Findings()
     builder = ExampleBuilder(config, load_tokenizer(config.tokenizer))
-    for record in load(file_source(path), data_set(config.name), findings.tally, config.on_bad_record):
+    for record in load(file_source(path), data_set(config.name), findings.stats, config.on_bad_record):
         built = builder.build(builder.draft(record), NO_LIMITS)
-        findings.tally.note(built.reason, cut=built.cut)
+        findings.stats.note(built.reason, cut=built.cut)
         findings.answer_types[answer_type(record.answer)] += 1
         if record.kind:
             findings.question_types[record.kind] += 1
@@ -190,7 +190,7 @@ def show_command(
         for kind in variants
     ]
     shown = 0
-    for record in load(source, data_set(name), Tally(), "skip"):
+    for record in load(source, data_set(name), LoadStats(), "skip"):
         results = [builder.build(builder.draft(record), NO_LIMITS) for builder in builders]
         for builder, built in zip(builders, results, strict=True):
             if built.example is not None:
@@ -234,15 +234,15 @@ def _file(name: str, path: Path, split: Split) -> Path:
 
 def _lines(findings: Findings, config: QAConfig) -> list[str]:
     """The findings as lines of two columns."""
-    table, tally = findings.as_table(), findings.tally
-    lines = [f"{'records':<16} {tally.records}", f"{'kept':<16} {tally.kept}"]
-    lines.append(f"{'  cut to fit':<16} {tally.cut}   (longer than {config.max_prompt_tokens} tokens)")
+    table, stats = findings.as_table(), findings.stats
+    lines = [f"{'records':<16} {stats.records}", f"{'kept':<16} {stats.kept}"]
+    lines.append(f"{'  cut to fit':<16} {stats.cut}   (longer than {config.max_prompt_tokens} tokens)")
     for name in ("dropped", "malformed"):
         lines.append(f"{name:<16} {sum(table[name].values())}")
         lines += [f"  {reason}: {count}" for reason, count in table[name].items()]
     lines += [f"  {where}" for where in table["malformed_records"][:SHOWN]]
-    if tally.malformed.total() > SHOWN:
-        lines.append(f"  ... and {tally.malformed.total() - SHOWN} more; --json lists all")
+    if stats.malformed.total() > SHOWN:
+        lines.append(f"  ... and {stats.malformed.total() - SHOWN} more; --json lists all")
     for name in ("answer_types", "question_types", "prompt_tokens", "answer_tokens"):
         if table[name]:
             pairs = ", ".join(f"{key} {value}" for key, value in table[name].items())

@@ -11,8 +11,8 @@ from huggingface_hub import try_to_load_from_cache
 from qtrain.errors import UserError
 from qtrain.hub import DATA_SET, find_repository, tell_of_a_copy
 from qtrain.tasks.data_sets import DATA_SETS
-from qtrain.tasks.records import DataSet, Record, Split, Tally, parse, read_records
-from qtrain.tasks.rows import BadRecord, Row, read_rows
+from qtrain.tasks.records import DataSet, LoadStats, Record, Split, parse, read_records
+from qtrain.tasks.rows import BadRecord, JsonRow, read_rows
 
 OnBadRecord = Literal["fail", "skip"]
 
@@ -35,7 +35,7 @@ class HubSource:
     subset: str | None = None
     revision: str | None = None
 
-    def rows(self, split: Split) -> Iterator[Row]:
+    def rows(self, split: Split) -> Iterator[JsonRow]:
         """Download a split, or find it in the library's cache, and read it row by row.
 
         Raises:
@@ -62,7 +62,7 @@ class HubSource:
                 raise UserError(f"{where}: {place.why}, and its local cache has no copy of revision {self.revision!r}")
             tell_of_a_copy(where, place.why)
         for index, row in enumerate(rows):
-            yield Row(f"row {index} (counted from 0)", row)
+            yield JsonRow(f"row {index} (counted from 0)", row)
 
     def _is_cached_as(self, rows: Any) -> bool:
         """Whether rows from the library's cache, which looks at no revision, are those of the one that is wanted."""
@@ -88,7 +88,7 @@ class Source(NamedTuple):
     """Where rows come from: its name in messages, and what reads it from the start."""
 
     name: str
-    rows: Callable[[], Iterator[Row | BadRecord]]
+    rows: Callable[[], Iterator[JsonRow | BadRecord]]
 
 
 def file_source(path: Path) -> Source:
@@ -109,13 +109,13 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def load(source: Source, data_set: DataSet, tally: Tally, on_bad_record: OnBadRecord) -> Iterator[Record]:
+def load(source: Source, data_set: DataSet, stats: LoadStats, on_bad_record: OnBadRecord) -> Iterator[Record]:
     """The records in the data set's layout, one by one.
 
     Args:
         source: Where they come from.
         data_set: What they must be.
-        tally: Malformed records are counted here.
+        stats: Malformed records are counted here.
         on_bad_record: fail refuses the first malformed record; skip goes on.
 
     Raises:
@@ -127,7 +127,7 @@ def load(source: Source, data_set: DataSet, tally: Tally, on_bad_record: OnBadRe
             good = True
             yield record
             continue
-        tally.note_malformed(record)
+        stats.note_malformed(record)
         if on_bad_record == "fail":
             raise UserError(
                 f"{source.name}: {record.where} is not in {data_set.title}'s layout: {record.reason}"
@@ -135,11 +135,11 @@ def load(source: Source, data_set: DataSet, tally: Tally, on_bad_record: OnBadRe
             )
     if good:
         return
-    if not tally.malformed_records:
+    if not stats.malformed_records:
         raise UserError(f"{source.name}: holds no records")
-    first = tally.malformed_records[0]
+    first = stats.malformed_records[0]
     raise UserError(
-        f"{source.name}: is not {data_set.title}: none of its {tally.malformed.total()} rows is a record of it; "
+        f"{source.name}: is not {data_set.title}: none of its {stats.malformed.total()} rows is a record of it; "
         f"{first.where}: {first.reason}{_hint(source, data_set)}"
     )
 

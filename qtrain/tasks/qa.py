@@ -16,7 +16,7 @@ from qtrain.tasks.examples import Draft, ExampleBuilder
 from qtrain.tasks.limits import NO_LIMITS, RowLimits
 from qtrain.tasks.load import HubSource, Source, file_source, hub_source, is_folder, load
 from qtrain.tasks.qa_config import QAConfig
-from qtrain.tasks.records import Split, Tally
+from qtrain.tasks.records import LoadStats, Split
 from qtrain.tasks.splits import half_of, is_held_out, sub_sample
 from qtrain.tasks.tokenizer import load_tokenizer
 
@@ -25,7 +25,7 @@ class QATask(Task):
     """The task over an official split, a single file, or the hub.
 
     Attributes:
-        tallies: Counts of loaded records, by the name of the file or split they came from.
+        load_stats: Counts of loaded records, by the name of the file or split they came from.
         limits: What every row fits into, budgets resolved.
         longest_answer: Tokens of the longest y* that no other filter leaves out, END included.
     """
@@ -45,7 +45,7 @@ class QATask(Task):
         """
         self.config, self.data_set = config, data_set(config.name)
         self.tokenizer = load_tokenizer(config.tokenizer, config.tokenizer_revision)
-        self.tallies: dict[str, Tally] = {}
+        self.load_stats: dict[str, LoadStats] = {}
         builder = ExampleBuilder(config, self.tokenizer)
         if data is None or is_folder(data):
             sources = [self._split("train", data), self._split(config.held_out_split, data)]
@@ -110,7 +110,7 @@ class QATask(Task):
         """What the filters did, by source; how many records each side uses, their ids, and a hash of each record."""
         sides = self._sides()
         return {
-            "sources": {name: tally.as_table() for name, tally in self.tallies.items()},
+            "sources": {name: stats.as_table() for name, stats in self.load_stats.items()},
             "used": {side: len(examples) for side, examples in sides.items()},
             "ids": self.record_ids(),
             "hashes": {side: [example.digest() for example in examples] for side, examples in sides.items()},
@@ -118,9 +118,9 @@ class QATask(Task):
 
     def dataset_lines(self) -> list[str]:
         """One line a source, one for what is used, and a warning for answers that cannot be sampled."""
-        lines = [f"{name}: {tally}" for name, tally in self.tallies.items()]
+        lines = [f"{name}: {stats}" for name, stats in self.load_stats.items()]
         lines.append("used: " + ", ".join(f"{len(examples)} {side}" for side, examples in self._sides().items()))
-        unreachable = sum(tally.unreachable for tally in self.tallies.values())
+        unreachable = sum(stats.unreachable for stats in self.load_stats.values())
         if unreachable:
             fate = "trained on all the same" if self.config.long_answers == "keep" else "left out"
             lines.append(
@@ -144,12 +144,12 @@ class QATask(Task):
 
     def _drafts(self, builder: ExampleBuilder, source: Source) -> list[Draft]:
         """The source's records, their answers measured."""
-        tally = self.tallies[source.name] = Tally()
-        return [builder.draft(record) for record in load(source, self.data_set, tally, self.config.on_bad_record)]
+        stats = self.load_stats[source.name] = LoadStats()
+        return [builder.draft(record) for record in load(source, self.data_set, stats, self.config.on_bad_record)]
 
     def _examples(self, builder: ExampleBuilder, source: Source, drafts: list[Draft]) -> list[tuple[str, Example]]:
         """The source's examples, each with what must stay on one side of a split."""
-        tally, examples = self.tallies[source.name], []
+        stats, examples = self.load_stats[source.name], []
         for draft in drafts:
             built = builder.build(draft, self.limits)
             if builder.refuses(built.reason):
@@ -158,7 +158,7 @@ class QATask(Task):
                     f"{built.answer_tokens} answer tokens); shorten it, or leave such records out: "
                     f"task.long_prompts=drop, task.long_answers=drop"
                 )
-            tally.note(built.reason, cut=built.cut, unreachable=built.unreachable)
+            stats.note(built.reason, cut=built.cut, unreachable=built.unreachable)
             if built.example is not None:
                 examples.append((draft.record.page or draft.record.id, built.example))
         return examples
@@ -177,9 +177,9 @@ class QATask(Task):
 
     def _side(self, examples: list[Example], size: int | None, seed: int, side: str, where: str) -> list[Example]:
         if not examples:
-            why = "; ".join(map(str, self.tallies.values()))
+            why = "; ".join(map(str, self.load_stats.values()))
             mend = "give more records, or another file"
-            if any(tally.unreachable for tally in self.tallies.values()):
+            if any(stats.unreachable for stats in self.load_stats.values()):
                 mend = f"the longest answer has {self.longest_answer} tokens: raise rollout.answer_budget"
             raise UserError(f"{where}: no {side.replace('_', '-')} records ({why}); {mend}")
         rng = np.random.default_rng([self.config.split_seed, seed])

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qtrain.tasks.rows import BadRecord, Row
+from qtrain.tasks.rows import BadRecord, JsonRow
 
 Split = Literal["train", "dev", "test"]
 
@@ -79,7 +79,7 @@ class DataSet:
     by_question: bool = False
 
 
-def parse(row: Row | BadRecord, data_set: DataSet) -> Record | BadRecord:
+def parse(row: JsonRow | BadRecord, data_set: DataSet) -> Record | BadRecord:
     """Check a row against a data set's layout."""
     if isinstance(row, BadRecord):
         return row
@@ -92,7 +92,7 @@ def parse(row: Row | BadRecord, data_set: DataSet) -> Record | BadRecord:
         return BadRecord(row.where, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
-def read_records(rows: Iterator[Row | BadRecord], data_set: DataSet) -> Iterator[Record | BadRecord]:
+def read_records(rows: Iterator[JsonRow | BadRecord], data_set: DataSet) -> Iterator[Record | BadRecord]:
     """Check every row, and that no id comes twice: an id stands for a record in what a run writes down.
 
     Records that the context does not answer are left out by a filter anyway, and share ids with answerable ones in
@@ -124,7 +124,7 @@ SHOWN = 5
 
 
 @dataclass
-class Tally:
+class LoadStats:
     """Counts of records.
 
     Attributes:

@@ -20,7 +20,7 @@ LONGEST = 1 << 26
 WHITESPACE = " \t\r\n"
 
 
-class Row(NamedTuple):
+class JsonRow(NamedTuple):
     """A JSON value, and where it stands ("line 3", "record 3 (counted from 0)")."""
 
     where: str
@@ -34,7 +34,7 @@ class BadRecord(NamedTuple):
     reason: str
 
 
-def read_rows(path: Path) -> Iterator[Row | BadRecord]:
+def read_rows(path: Path) -> Iterator[JsonRow | BadRecord]:
     """Read a file row by row.
 
     Raises:
@@ -61,7 +61,7 @@ def _first_character(file: TextIO) -> str:
     return ""
 
 
-def _lines(file: TextIO) -> Iterator[Row | BadRecord]:
+def _lines(file: TextIO) -> Iterator[JsonRow | BadRecord]:
     for number, line in enumerate(file, start=1):
         where = f"line {number}"
         if not line.strip(WHITESPACE):
@@ -70,13 +70,13 @@ def _lines(file: TextIO) -> Iterator[Row | BadRecord]:
             yield BadRecord(where, byte)
             continue
         try:
-            row: Row | BadRecord = Row(where, json.loads(line))
+            row: JsonRow | BadRecord = JsonRow(where, json.loads(line))
         except (ValueError, RecursionError) as error:
             row = BadRecord(where, f"not JSON: {_why(error)}")
         yield row
 
 
-def _array(path: Path, file: TextIO) -> Iterator[Row | BadRecord]:
+def _array(path: Path, file: TextIO) -> Iterator[JsonRow | BadRecord]:
     window = _Window(file)
     window.skip("[")
     index = 0
@@ -88,7 +88,7 @@ def _array(path: Path, file: TextIO) -> Iterator[Row | BadRecord]:
             where = f"record {index} (counted from 0)"
             value, text = window.value()
             byte = _no_utf8(text)
-            yield BadRecord(where, byte) if byte else Row(where, value)
+            yield BadRecord(where, byte) if byte else JsonRow(where, value)
             index += 1
         window.skip("]")
         where = "behind the array"

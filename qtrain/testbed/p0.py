@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.forward.log_probs import whole_rows
-from qtrain.forward.rows import ANSWER, NEITHER
+from qtrain.forward.rows import ANSWER, IGNORED
 from qtrain.policy.model import encode_examples, token_ids
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.rollout.transformers import TransformersEngine
@@ -83,7 +83,7 @@ class _AnswerStates:
             token_ids(task.tokenizer),
             [prompt for prompt in rollouts.prompts for _ in range(samples)],
             rollouts.rationales,
-            rollouts.forced_BM.flatten().tolist(),
+            rollouts.truncated_BM.flatten().tolist(),
             [answer for answer in rollouts.gold for _ in range(samples)],
             model.device,
         )
@@ -91,7 +91,7 @@ class _AnswerStates:
         part_NT, self.target_NT = rows.part_NT[:, 1:], rows.tokens_NT[:, 1:]
         begins_NT = (part_NT == ANSWER) & (rows.part_NT[:, :-1] != ANSWER)
         self.begin_KD = states_NTD[begins_NT]
-        self.elsewhere_KD = states_NTD[(part_NT != NEITHER) & ~begins_NT]
+        self.elsewhere_KD = states_NTD[(part_NT != IGNORED) & ~begins_NT]
         self.states_NTD, self.answer_NT = states_NTD, part_NT == ANSWER
 
     def least_squares(self) -> tuple[Tensor, Tensor]:
@@ -123,7 +123,7 @@ def _rollouts(model: PreTrainedModel, task: Task, config: Config, seed: int) -> 
     return roll_out(
         TransformersEngine(model, token_ids(task.tokenizer)),
         *encode_examples(task.tokenizer, examples),
-        config.rollout.from_the_model(SAMPLES),
+        config.rollout.on_policy(SAMPLES),
         torch.Generator(model.device).manual_seed(seed),
         sample_answers=False,
     )

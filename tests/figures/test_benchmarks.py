@@ -32,7 +32,7 @@ from figures.cli import main
 from qtrain.callbacks import STAGES
 from qtrain.config import Config, ModelConfig, read_config
 from qtrain.prepare import get_base
-from qtrain.progress import Board
+from qtrain.progress import ProgressDisplay
 from qtrain.tasks import make_task
 from qtrain.trainer import train
 
@@ -153,7 +153,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 def measure(cases: list[Case], folder: Path) -> dict[str, Any]:
     store = Store(folder)
     try:
-        with Board("test", total=len(cases)) as board:
+        with ProgressDisplay("test", total=len(cases)) as board:
             return run_cases(cases, store, board, threads=1)
     finally:
         store.close()

@@ -72,7 +72,7 @@ def test_what_the_paper_states_of_each_cell(cell: Cell) -> None:
     assert (config.rollout.rationale_budget, config.rollout.answer_budget) == (whole - 128, 128)
     assert (config.rollout.samples, config.eval.samples) == (32, 16)
     assert config.model.model_dump()["pretrained"] == "Qwen/Qwen3-0.6B"
-    assert config.rollout.distorted() is None
+    assert config.rollout.off_policy_setting() is None
     assert config.train.checkpoint_every == config.eval.every
     for one in (config, test):
         assert isinstance(one.task, QAConfig)

@@ -16,7 +16,7 @@ def test_numbers() -> None:
     words = caption(data)
     # At M P = 1 and q = 1 a pool is empty with chance 1/e.
     assert f"and {math.exp(-1):.2f} at q = 0, 0.25, 0.5, 0.75 and 1" in words
-    assert "within 0.03, 0.004 and 6e-05 of the lines" in words
+    assert "within 0.03, 0.003 and 5e-05 of the lines" in words
 
 
 def test_the_table() -> None:

@@ -1,13 +1,13 @@
 """Every registered estimator with every combination of its parameters, and a slow reference for each.
 
 An estimator enters the law suite by being registered; it needs an entry in REFERENCES, and one in DOMAINS for every
-parameter of a new name.
+parameter of a new name (or of a name that means something else here: then under "estimator.parameter").
 """
 
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ DOMAINS: dict[str, tuple[Any, ...]] = {
     "normalize": (False, True),
     "multiplier": (1.0, 0.5),
     "k": (None, 3),
+    "pkpo.k": (1, 2, 3),
+    "rb_pkpo.k": (1, 2, 3),
     "scale_by_std": (True, False),
 }
 
@@ -44,6 +46,9 @@ LOG_W = np.array(
         [-0.3, -650.1, -677.7, -1.1, -699.9, -663.1],
     ]
 )
+POSSIBLE = np.where(np.isneginf(LOG_W), -7000.5, LOG_W)
+"""For estimators that take the logarithm of a weight."""
+ANSWER_LENGTH = 7
 REWARD = np.array([[r >> m & 1 for m in range(6)] for r in (0, 63, 1, 32, 21, 62, 30, 5)], dtype=float)
 
 
@@ -70,18 +75,27 @@ class Case:
     @property
     def inputs(self) -> np.ndarray:
         """Pools (B, M) of what the estimator reads."""
-        return LOG_W if self.estimator.inputs == "log_w" else REWARD
+        if self.estimator.inputs == "reward":
+            return REWARD
+        return POSSIBLE if needs_possible(self.estimator, self.params) else LOG_W
 
     def __call__(self, pools: Any, rng: np.random.Generator | None = None) -> Coefficients:
         """Call it; a stochastic estimator without rng gets a fresh one with a fixed seed."""
-        given = {"rng": rng or np.random.default_rng(7)} if self.estimator.stochastic else {}
+        given: dict[str, Any] = {"rng": rng or np.random.default_rng(7)} if self.estimator.stochastic else {}
         if self.estimator.needs_score_norm:
             given["score_norm_sq"] = score_norm_sq(array_namespace(pools), pools)
+        if self.estimator.needs_answer_length:
+            given["answer_length"] = ANSWER_LENGTH
         return self.estimator.function(pools, **self.params, **given)
 
     def reference(self, pool: np.ndarray, rng: np.random.Generator) -> Terms:
         """The slow reference for one pool (M,)."""
         return REFERENCES[self.estimator.name](pool.tolist(), rng, **self.params)
+
+
+def needs_possible(estimator: Estimator, params: Mapping[str, Any]) -> bool:
+    """Whether it takes the logarithm of a weight, so that log w must be finite."""
+    return estimator.name in ("jepo", "logprob", "logprob_mean") or (estimator.name == "bound" and params["q"] == 1)
 
 
 def score_norm_sq(xp: Any, log_w: Any) -> Any:
@@ -153,6 +167,17 @@ def _same(values: list[Real], scale: list[Real] | None = None) -> Terms:
     return Terms(values, values, scale or sizes, sizes)
 
 
+def _bound(log_w: list[float], rng: object, q: float) -> Terms:
+    rationale, scale, answer = mp.bound(log_w, q)
+    return Terms(rationale, answer, scale, answer)
+
+
+def _log_rewards(log_w: list[float], rng: object, length: int = 1) -> Terms:
+    spread, each = mpf(max(log_w)) - mpf(min(log_w)), mpf(1) / length
+    rationale = [value / length for value in mp.less_the_others(log_w)]
+    return Terms(rationale, [each] * len(log_w), [spread / length] * len(log_w), [each] * len(log_w))
+
+
 def _centred(reward: list[float], rng: object) -> Terms:
     return _same(mp.centred(reward), [mpf(1)] * len(reward))
 
@@ -171,15 +196,24 @@ REFERENCES: dict[str, Callable[..., Terms]] = {
     "jackknife": functools.partial(_corrected, mp.jackknife),
     "delta": functools.partial(_corrected, mp.delta),
     "u_series": functools.partial(_corrected, mp.u_series),
+    "bound": _bound,
+    "jepo": functools.partial(_bound, q=1.0),
+    "logprob": _log_rewards,
+    "logprob_mean": functools.partial(_log_rewards, length=ANSWER_LENGTH),
+    "rb_pkpo": lambda log_w, _, k: _same(mp.alone(log_w, k)),
     "grpo": _grpo,
     "dr_grpo": _centred,
     "rloo": lambda reward, _: _same(mp.less_the_others(reward), [mpf(1)] * len(reward)),
     "maxrl": lambda reward, _: _same(mp.relative_to_mean(reward)),
     "star": lambda reward, _: _same([mpf(r) for r in reward]),
+    "pkpo": lambda reward, _, k: _same(mp.best_of_sets(reward, k)),
+    "sign": lambda reward, _: _same([2 * mpf(r) - 1 for r in reward]),
 }
 
 CASES = [
     Case(estimator, dict(zip(estimator.parameters, values, strict=True)))
     for estimator in ESTIMATORS.values()
-    for values in itertools.product(*(DOMAINS[name] for name in estimator.parameters))
+    for values in itertools.product(
+        *(DOMAINS.get(f"{estimator.name}.{name}") or DOMAINS[name] for name in estimator.parameters)
+    )
 ]

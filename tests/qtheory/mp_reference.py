@@ -113,6 +113,49 @@ def u_series(log_w: Numbers, q: float) -> tuple[list[Real], list[Real]]:
     return values, values
 
 
+def bound(log_w: Numbers, q: float) -> tuple[list[Real], list[Real], list[Real]]:
+    """M (log_q wbar - log_q wbar_(-m)), the sizes (w_m + wbar_(-m))/u^q, and w_m/wbar^q.
+
+    u is where the mean value theorem has the slope of log_q between the two means.
+    """
+    w = [weight(x) for x in log_w]
+    size, mean = len(w), sum(w) / len(w)
+    answer = garl_terms(log_w, q)[0]
+    if size == 1:
+        return [log_q(w[0], q)], [abs(log_q(w[0], q))], answer
+    rationale, scale = [], []
+    for m in range(size):
+        others = sum(w[:m] + w[m + 1 :]) / (size - 1)
+        # Not the difference of two log_q, in which powers below 1e-100 are lost beside the 1.
+        rise = log_q(mean, q) - log_q(others, q) if q == 1 else _difference(mean, others, q)
+        gap = (w[m] - others) / size
+        rationale.append(size * rise)
+        slope = rise / gap if gap else power(mean, mpf(-q)) if mean else mpf(0)
+        scale.append((w[m] + others) * slope)
+    return rationale, scale, answer
+
+
+def _difference(a: Real, b: Real, q: float) -> Real:
+    return (power(a, 1 - mpf(q)) - power(b, 1 - mpf(q))) / (1 - mpf(q))
+
+
+def alone(log_w: Numbers, k: int) -> list[Real]:
+    """The product of k, w_m and the mean product over all (k-1)-subsets of the others' 1 - w."""
+    w, values = [weight(x) for x in log_w], []
+    for m in range(len(w)):
+        subsets = list(combinations(w[:m] + w[m + 1 :], k - 1))
+        values.append(k * w[m] * sum(fprod(1 - v for v in s) for s in subsets) / len(subsets))
+    return values
+
+
+def best_of_sets(reward: Numbers, k: int) -> list[Real]:
+    """M times the mean over all sets of k of what a set's best reward loses without m (0 where m is not in it)."""
+    size, sets = len(reward), list(combinations(range(len(reward)), k))
+    best = {s: max((reward[i] for i in s), default=0) for j in (k, k - 1) for s in combinations(range(size), j)}
+    lost = [sum(best[s] - best[tuple(i for i in s if i != m)] for s in sets if m in s) for m in range(size)]
+    return [size * mpf(x) / len(sets) for x in lost]
+
+
 def draw(log_w: Numbers, uniforms: Numbers) -> list[int]:
     """Counts of inverse-CDF draws: u picks the first m with w_0 + ... + w_m > u sum w."""
     w = [weight(x) for x in log_w]

@@ -73,7 +73,7 @@ PAPER_LABELS = [
     "Sec 6.1.1",
     "v2",
 ]
-OWN_LABELS = [*(f"QC-{number}" for number in range(1, 11)), "QC-R"]
+OWN_LABELS = [*(f"QC-{number}" for number in (*range(1, 11), 14)), "QC-R"]
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
@@ -175,6 +175,38 @@ def powers_of_the_mean(log_w: np.ndarray, q: float, *, baseline: Any = "loo") ->
         terms = terms * (q + k - 1) / k * (1 - others)
         total = total + terms
     return estimators.Coefficients(w * total, w * total)
+
+
+def of_one_fewer(log_w: np.ndarray, q: float) -> estimators.Coefficients:
+    """The bound with M - 1 in the place of the factor M."""
+    rationale, answer = estimators.bound(log_w, q)
+    return estimators.Coefficients(rationale * (1 - 1 / log_w.shape[-1]), answer)
+
+
+def over_all(log_w: np.ndarray, q: float) -> estimators.Coefficients:
+    """The bound with the others' sum over M instead of M - 1."""
+    if (size := log_w.shape[-1]) == 1:
+        return estimators.bound(log_w, q)
+    w = np.exp(log_w)
+    total = w.sum(-1, keepdims=True)
+    rationale = size * (log_q_ours(total / size, q) - log_q_ours(np.maximum(total - w, 0) / size, q))
+    return estimators.Coefficients(rationale, estimators.bound(log_w, q).answer)
+
+
+def without_baseline(log_w: np.ndarray, q: float) -> estimators.Coefficients:
+    """M log_q wbar on the rationales: the same mean, and another estimate."""
+    mean = np.exp(log_w).mean(-1, keepdims=True)
+    rationale = log_w.shape[-1] * log_q_ours(np.maximum(mean, 1e-300), q)
+    return estimators.Coefficients(np.broadcast_to(rationale, log_w.shape), estimators.bound(log_w, q).answer)
+
+
+def answers_of_the_plain_weights(log_w: np.ndarray, q: float) -> estimators.Coefficients:
+    return estimators.Coefficients(estimators.bound(log_w, q).rationale, np.exp(log_w))
+
+
+def less_the_pools_mean(log_w: np.ndarray) -> estimators.Coefficients:
+    """Log-probability rewards less the mean with m's own: (M-1)/M of the gradient, and none at M = 1."""
+    return estimators.Coefficients(log_w - log_w.mean(-1, keepdims=True), np.ones_like(log_w))
 
 
 def with_q_squared(scores: Any, log_p: Any, q: float) -> Velocity:
@@ -308,6 +340,17 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ("QC-2", "qtheory.claims.own.qc_2.jackknife", all_left_out),
         ("QC-2", "qtheory.claims.own.qc_2.delta", variance_alone),
         ("QC-3", "qtheory.claims.own.qc_3.u_series", powers_of_the_mean),
+        ("QC-14", "qtheory.claims.own.qc_14.bound", estimators.garl),
+        ("QC-14", "qtheory.claims.own.qc_14.bound", of_one_fewer),
+        ("QC-14", "qtheory.claims.own.qc_14.bound", over_all),
+        ("QC-14", "qtheory.claims.own.qc_14.bound", without_baseline),
+        ("QC-14", "qtheory.claims.own.qc_14.bound", answers_of_the_plain_weights),
+        ("QC-14", "qtheory.claims.own.qc_14.bound", lambda log_w, q: estimators.bound(log_w, q**1.01)),
+        ("QC-14", "qtheory.claims.own.qc_14.jepo", estimators.iwae),
+        ("QC-14", "qtheory.claims.own.qc_14.jepo", lambda log_w: estimators.bound(log_w, 0.999)),
+        ("QC-14", "qtheory.claims.own.qc_14.jepo", lambda log_w: estimators.bound(np.maximum(log_w, -600.0), 1.0)),
+        ("QC-14", "qtheory.claims.own.qc_14.logprob", less_the_pools_mean),
+        ("QC-14", "qtheory.claims.own.qc_14.logprob", estimators.jepo),
         ("Prop A.1", "qtheory.models.examples.loss_from_log", lambda log_p, _q: tsallis.loss_from_log(log_p, 1.0)),
         ("Prop A.1", "qtheory.claims.paper.prop_a_1.moments", as_form("dr_grpo")),
         ("Cor B.3", "qtheory.tsallis.log_q", lambda p, q: log_q_ours(p, np.asarray(q) ** 2)),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from array_libraries import Library
 
-from qtheory.estimators import dr_grpo, garl, grpo, maxrl, paft, paft_from_counts, resample, rloo, star
+from qtheory.estimators import dr_grpo, garl, grpo, maxrl, paft, paft_from_counts, pkpo, resample, rloo, sign, star
 
 every_q = pytest.mark.parametrize("q", [0.0, 0.3, 0.75, 1.0])
 
@@ -125,6 +125,7 @@ class TestTargets:
     def test_unbiased_for_j_0(self, p: float, size: int):
         assert amplification_of_j0(star, size, p) == pytest.approx(1, rel=1e-12)
         assert amplification_of_j0(rloo, size, p) == pytest.approx(1, rel=1e-12)
+        assert amplification_of_j0(sign, size, p) == pytest.approx(2, rel=1e-12)
         assert amplification_of_j0(dr_grpo, size, p) == pytest.approx((size - 1) / size, rel=1e-12)
 
     def test_maxrl_truncates_j_1_at_order_m_minus_one(self, p: float, size: int):
@@ -132,6 +133,13 @@ class TestTargets:
         factor = amplification_of_j0(maxrl, size, p)
         assert factor == pytest.approx(sum((1 - p) ** (j - 1) for j in range(1, size)), rel=1e-12)
         assert factor < size
+
+    @pytest.mark.parametrize("k", [1, 2, 8])
+    def test_pkpo_descends_the_failure_of_k(self, p: float, size: int, k: int):
+        """d/dP of -(1-P)^k."""
+        k = min(k, size)
+        factor = amplification_of_j0(lambda reward: pkpo(reward, k), size, p)
+        assert factor == pytest.approx(k * (1 - p) ** (k - 1), rel=1e-12)
 
     @every_q
     def test_garl_on_hard_weights_amplifies_by_at_most_m_to_the_q(self, p: float, size: int, q: float):

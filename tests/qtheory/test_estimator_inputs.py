@@ -30,8 +30,12 @@ POOL = [-1.0, -2.0]
 
 
 def call(estimator: Estimator, pool: Any, **keywords: Any) -> Any:
-    """Call with q = .5 and a fresh generator where they are needed."""
+    """Call with q = .5, k = 1, an answer of 3 tokens and a fresh generator where they are needed."""
     defaults: dict[str, Any] = {"q": 0.5} if "q" in estimator.parameters else {}
+    if "k" in estimator.parameters and estimator.parameters["k"].required:
+        defaults["k"] = 1
+    if estimator.needs_answer_length:
+        defaults["answer_length"] = 3
     if estimator.stochastic:
         defaults["rng"] = np.random.default_rng(0)
     if estimator.needs_score_norm:

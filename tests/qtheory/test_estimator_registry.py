@@ -21,11 +21,18 @@ def test_every_issue_estimator_is_registered_under_its_functions_name():
         "jackknife",
         "delta",
         "u_series",
+        "bound",
+        "jepo",
+        "logprob",
+        "logprob_mean",
+        "rb_pkpo",
         "grpo",
         "dr_grpo",
         "rloo",
         "maxrl",
         "star",
+        "pkpo",
+        "sign",
     ]
     assert list(ESTIMATORS) == names
     assert [e.function.__name__ for e in ESTIMATORS.values()] == names
@@ -52,9 +59,18 @@ def test_parameters_are_read_off_the_signatures():
     }
     assert dict(ESTIMATORS["grpo"].parameters) == {"scale_by_std": Parameter(bool, True, required=False)}
     assert dict(ESTIMATORS["star"].parameters) == {}
+    assert dict(ESTIMATORS["logprob_mean"].parameters) == {}
+    assert dict(ESTIMATORS["pkpo"].parameters) == {"k": Parameter(int, None, required=True)}
     assert [name for name, e in ESTIMATORS.items() if e.stochastic] == ["paft", "trice"]
     assert [name for name, e in ESTIMATORS.items() if e.needs_score_norm] == ["garl_weighted"]
-    assert [name for name, e in ESTIMATORS.items() if e.inputs == "reward"] == list(ESTIMATORS)[-5:]
+    assert [name for name, e in ESTIMATORS.items() if e.needs_answer_length] == ["logprob_mean"]
+    assert [name for name, e in ESTIMATORS.items() if e.inputs == "reward"] == list(ESTIMATORS)[-7:]
+
+
+def test_the_smallest_pool():
+    assert ESTIMATORS["paft"].least_samples({"q": 0.5, "k": 3}) == 1
+    assert ESTIMATORS["pkpo"].least_samples({"k": 3}) == 3
+    assert ESTIMATORS["rb_pkpo"].least_samples({"k": 2}) == 2
 
 
 def test_the_q_that_an_estimator_stands_for():
@@ -62,8 +78,8 @@ def test_the_q_that_an_estimator_stands_for():
     assert ESTIMATORS["paft"].q_of({"q": 1}) == 1.0
     fixed = {name: e.q_of({}) for name, e in ESTIMATORS.items() if "q" not in e.parameters}
     assert fixed == {
-        "rb_rloo": 0.0, "iwae": 1.0, "trice": 1.0,
-        "grpo": None, "dr_grpo": None, "rloo": None, "maxrl": None, "star": None,
+        "rb_rloo": 0.0, "iwae": 1.0, "trice": 1.0, "jepo": 1.0, "logprob": 1.0, "logprob_mean": 1.0, "rb_pkpo": None,
+        "grpo": None, "dr_grpo": None, "rloo": None, "maxrl": None, "star": None, "pkpo": None, "sign": None,
     }  # fmt: skip
     with pytest.raises(ValueError, match=r"garl needs its parameter q; given: \['baseline'\]"):
         ESTIMATORS["garl"].q_of({"baseline": "none"})
@@ -73,8 +89,8 @@ def test_lookup():
     assert get("garl").function is garl
     with pytest.raises(ValueError, match=r"unknown estimator 'garll'; did you mean 'garl'\?"):
         get("garll")
-    with pytest.raises(ValueError, match=r"unknown estimator 'ppo'; valid are: garl, paft, .*, star"):
-        get("ppo")
+    with pytest.raises(ValueError, match=r"unknown estimator 'zzzz'; valid are: garl, paft, .*, star, pkpo, sign"):
+        get("zzzz")
 
 
 def test_a_duplicate_is_refused():

@@ -8,12 +8,13 @@ import mp_reference as mp
 import numpy as np
 import pytest
 from array_libraries import Library
+from estimator_cases import needs_possible
 from mpmath import fsum, mpf
 
-from qtheory.estimators import ESTIMATORS, garl, paft
+from qtheory.estimators import ESTIMATORS, bound, garl, paft
 
 SIZE = 100_000
-LARGEST = {"u_series": 300}
+LARGEST = {"u_series": 300, "rb_pkpo": 300}
 """Fewer samples for an estimator whose time grows as M^2."""
 
 
@@ -70,13 +71,33 @@ def test_leaving_out_a_dominant_weight_does_not_cancel(library: Library):
 def test_every_estimator_is_finite(library: Library, name: str, size: int, dtype: str):
     estimator = ESTIMATORS[name]
     log_w = mixed_log_weights()[: min(size, LARGEST.get(name, SIZE))]
+    keywords: dict[str, Any] = {"q": 0.75} if "q" in estimator.parameters else {}
+    if estimator.least_m:
+        keywords["k"] = min(2, size)
+    if needs_possible(estimator, keywords):
+        log_w = np.maximum(log_w, -20_000)
     pool = log_w if estimator.inputs == "log_w" else (log_w > -0.1).astype(float)
-    keywords = {"q": 0.75} if "q" in estimator.parameters else {}
     given: dict[str, Any] = {"rng": np.random.default_rng(0)} if estimator.stochastic else {}
+    if estimator.needs_answer_length:
+        given["answer_length"] = 5
     if estimator.needs_score_norm:
         given["score_norm_sq"] = library.array(1 + np.cos(np.arange(len(pool))), dtype)
     for part in estimator.function(library.array(pool, dtype), **keywords, **given):
         assert np.all(np.isfinite(library.numpy(part)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", [0.0, -9000.0])
+@pytest.mark.parametrize("q", [0.0, 0.75, 1 - 1e-4])
+def test_the_bound_on_a_large_pool(library: Library, q: float, shift: float):
+    log_w, indices, total = weights_and_sum(shift)
+    rationale = library.numpy(bound(library.array(log_w), q).rationale)
+    for m in indices:
+        w, order = mp.weight(float(log_w[m])), mpf(q)
+        mean, others = total / SIZE, (total - w) / (SIZE - 1)
+        exact = SIZE * (mp.power(mean, 1 - order) - mp.power(others, 1 - order)) / (1 - order)
+        scale = (w + others) * mp.power(min(mean, others), -order)
+        assert abs(mpf(float(rationale[m])) - exact) <= 1e-14 * max(scale, np.finfo(float).smallest_normal)
 
 
 def test_paft_draws_from_a_large_pool(library: Library):

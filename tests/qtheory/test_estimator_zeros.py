@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from qtheory.estimators import (
     Coefficients,
+    bound,
     delta,
     dr_grpo,
     garl,
@@ -18,6 +19,8 @@ from qtheory.estimators import (
     grpo,
     iwae,
     jackknife,
+    jepo,
+    logprob,
     maxrl,
     rb_rloo,
     rloo,
@@ -48,6 +51,9 @@ def weighted(log_w: Any, q: Any, **keywords: Any) -> Coefficients:
         delta,
         lambda log_w, _: iwae(log_w),
         lambda log_w, _: rb_rloo(log_w),
+        bound,
+        lambda log_w, _: jepo(log_w),
+        lambda log_w, _: logprob(log_w),
     ],
     ids=[
         "garl",
@@ -58,6 +64,9 @@ def weighted(log_w: Any, q: Any, **keywords: Any) -> Coefficients:
         "delta",
         "iwae",
         "rb_rloo",
+        "bound",
+        "jepo",
+        "logprob",
     ],
 )
 def test_equal_weights_have_no_advantage(library: Library, dtype: str, estimator: Any):

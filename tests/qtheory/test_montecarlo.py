@@ -50,6 +50,7 @@ def outcomes(case: Case) -> Iterator[Outcome]:
         else:
             norms = (PRIOR_SCORE**2).sum(-1)[list(pool)].tolist()
             given = {"norms": norms} if case.estimator.needs_score_norm else {}
+            given |= {"length": 1} if case.estimator.needs_answer_length else {}
             terms = REFERENCES[case.estimator.name](log_w, None, **case.params, **given)
             yield chance, terms.rationale, terms.answer, pool, gold
 

@@ -70,6 +70,16 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "task": (None, "task", np.zeros(3)),
     "tasks": (None, "task", [], [None]),
     "multiplier": (NAN, INF, "1", True, [None], np.array([True])),
+    "set size": (0, -3, 3, 2.0, "2", None, True),
+    "lengths": (0, NAN, INF, [3.0, 4.0], "3", ["3"], None, True),
+    "possible pool": (
+        np.array([0.5, 0.1]),
+        np.array([-INF, -1.0]),
+        np.array([NAN, 0.0]),
+        np.array([0, 0]),
+        [0.0],
+        None,
+    ),
     "single multiplier": (-1.0, NAN, INF, "1", None, True, [1.0, 2.0]),
     "P": (1.25, -0.5, NAN, "0.5", None, True, [0.5], np.array([1]), np.array([True])),
     "log P": (0.5, NAN, "0.5", None, True, [0.5], np.array([1]), np.array([True])),
@@ -440,10 +450,22 @@ TABLE = [
         Entry(function, {"log_w": POOL, "baseline": "loo"}, {"log_w": "pool", "baseline": "baseline"})
         for function in (estimators.iwae, estimators.rb_rloo)
     ),
+    Entry(estimators.bound, {"log_w": POOL, "q": 0.5}, {"log_w": "pool", "q": "pool order"}),
+    *(
+        Entry(function, {"log_w": POOL}, {"log_w": "possible pool"})
+        for function in (estimators.jepo, estimators.logprob)
+    ),
+    Entry(
+        estimators.logprob_mean,
+        {"log_w": POOL, "answer_length": 3},
+        {"log_w": "possible pool", "answer_length": "lengths"},
+    ),
+    Entry(estimators.rb_pkpo, {"log_w": POOL, "k": 2}, {"log_w": "pool", "k": "set size"}),
+    Entry(estimators.pkpo, {"reward": np.ones(2), "k": 2}, {"reward": "rewards", "k": "set size"}),
     Entry(estimators.grpo, {"reward": np.ones(2), "scale_by_std": True}, {"reward": "rewards", "scale_by_std": "flag"}),
     *(
         Entry(function, {"reward": np.ones(2)}, {"reward": "rewards"})
-        for function in (estimators.dr_grpo, estimators.rloo, estimators.maxrl, estimators.star)
+        for function in (estimators.dr_grpo, estimators.rloo, estimators.maxrl, estimators.star, estimators.sign)
     ),
     Entry(
         estimators.best_q,

@@ -19,7 +19,7 @@ Valid = Callable[[bytes], bool]
 """Whether bytes may still be what a command reads; must not use the code under test."""
 
 CANARY = "canary"
-"""Made in the working folder by every piece of code that a file holds, should anybody run it."""
+"""BuildResult in the working folder by every piece of code that a file holds, should anybody run it."""
 
 
 class Hostile:

@@ -37,7 +37,7 @@ def gradient_by_definition(
     answers: Sequence[list[int]],
 ) -> Tensor:
     """-(1/BM) sum over samples of [ c grad log p(z) + a grad log p(y|z) ], y one for each row."""
-    prompts, samples = rollouts.forced_BM.shape
+    prompts, samples = rollouts.truncated_BM.shape
     model.zero_grad()
     for row in range(prompts * samples):
         at = divmod(row, samples)
@@ -47,7 +47,7 @@ def gradient_by_definition(
             rollouts.prompts[at[0]],
             rollouts.rationales[row],
             answers[row],
-            forced=bool(rollouts.forced_BM[at]),
+            forced=bool(rollouts.truncated_BM[at]),
         )
         loss = float(coefficients.rationale[at]) * log_p_z + float(coefficients.answer[at]) * log_p_y
         (-loss / (prompts * samples)).backward()

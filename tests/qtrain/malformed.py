@@ -212,7 +212,7 @@ def _told(outcome: Outcome) -> str:
 
 
 @dataclass
-class Tally:
+class LoadStats:
     """Counts of one kind's cases."""
 
     kind: str
@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the counts into this data file")
     arguments = parser.parse_args()
-    tallies = {kind: Tally(kind) for kind in KINDS}
+    load_stats = {kind: LoadStats(kind) for kind in KINDS}
     bad = 0
     with tempfile.TemporaryDirectory() as name:
         work = Path(name).resolve()
@@ -247,11 +247,11 @@ def main() -> None:
         use_cache(good)
         make_good_inputs(good)
         for outcome in run_cases(arguments.cases, arguments.seed, work, good):
-            tallies[outcome.kind].note(outcome)
+            load_stats[outcome.kind].note(outcome)
             if not outcome.clean:
                 bad += 1
                 sys.stdout.write(f"{_told(outcome)}\n")
-    rows: list[dict[str, Any]] = [asdict(tally) for tally in tallies.values()]
+    rows: list[dict[str, Any]] = [asdict(tally) for tally in load_stats.values()]
     for row in rows:
         sys.stdout.write(
             "  ".join(f"{value:>14}" if key != "kind" else f"{value:<24}" for key, value in row.items()) + "\n"

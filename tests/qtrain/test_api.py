@@ -28,7 +28,7 @@ SIGNATURES = {
     "Demonstration": "(prompt: str, completion: str)",
     "Coefficients": "(rationale: Any, answer: Any)",
     "Policy": "(model: PreTrainedModel, task: Task, config: Config)",
-    "Rollout": "(example: Example, rationales: list, answers: list | None, log_w: ndarray, forced: ndarray)",
+    "Rollout": "(example: Example, rationales: list, answers: list | None, log_w: ndarray, truncated: ndarray)",
     "RunView": "(config: Config, task: Task, model: PreTrainedModel, folder: Path, clock: StageClock, rng: Generator)",
 }
 METHODS = {
@@ -126,11 +126,11 @@ def test_rollouts_from_python(config: Config, tmp_path: Path, monkeypatch: pytes
     assert [rollout.example for rollout in first] == examples
     for one, other in zip(first, again, strict=True):
         assert one.rationales == other.rationales
-        assert one.log_w.shape == one.forced.shape == (5,)
+        assert one.log_w.shape == one.truncated.shape == (5,)
         assert (one.log_w < 0).all()
         assert np.array_equal(one.log_w, other.log_w)
         assert one.answers is not None
         assert len(one.rationales) == len(one.answers) == 5
         # A rationale ends in the delimiter, or was cut.
-        assert [text.endswith("</think>") for text in one.rationales] == (~one.forced).tolist()
+        assert [text.endswith("</think>") for text in one.rationales] == (~one.truncated).tolist()
     assert roll_out(policy, examples)[0].answers is None

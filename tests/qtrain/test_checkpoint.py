@@ -14,7 +14,7 @@ from transformers import Qwen3ForCausalLM
 from qtrain.config import Config, OptimizerConfig
 from qtrain.errors import UserError
 from qtrain.runs.checkpoint import latest_checkpoint, write_checkpoint
-from qtrain.runs.state import RunState, Sources
+from qtrain.runs.state import RandomStates, RunState
 from qtrain.tasks.base import Task
 from qtrain.trainer import train
 from qtrain.update import make_optimizer
@@ -38,7 +38,7 @@ def state(step: int, best: int | None = None) -> RunState:
 
 
 def test_everything_comes_back(model: Qwen3ForCausalLM, config: Config, task: Task, tmp_path: Path) -> None:
-    optimizer, sources = adam(model), Sources.seeded(5, model.device)
+    optimizer, sources = adam(model), RandomStates.seeded(5, model.device)
     for rng in sources.numpy.values():
         rng.normal(size=7)
     torch.rand(9, generator=sources.tokens)
@@ -52,7 +52,7 @@ def test_everything_comes_back(model: Qwen3ForCausalLM, config: Config, task: Ta
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    other, fresh = Sources.seeded(6, model.device), make_optimizer(OptimizerConfig(name="adamw"), model)
+    other, fresh = RandomStates.seeded(6, model.device), make_optimizer(OptimizerConfig(name="adamw"), model)
     assert found.restore(model, fresh, other) == state(3)
     assert found.logs == {"metrics.jsonl": 12}
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
@@ -64,7 +64,7 @@ def test_everything_comes_back(model: Qwen3ForCausalLM, config: Config, task: Ta
 
 
 def test_the_last_ones_and_the_best_are_kept(model: Qwen3ForCausalLM, tmp_path: Path) -> None:
-    optimizer, sources = adam(model), Sources.seeded(0, model.device)
+    optimizer, sources = adam(model), RandomStates.seeded(0, model.device)
     for step in (2, 4, 6, 8, 10):
         best = 4 if step >= 4 else None
         write_checkpoint(tmp_path, model, optimizer, sources, state(step, best), {}, keep=2)
@@ -106,7 +106,7 @@ def damage(folder: Path, how: str) -> None:
 @pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json", "manifest.json"])
 @pytest.mark.parametrize("what", ["cut", "empty", "flipped", "pickle", "gone"])
 def test_damage_is_one_line(name: str, what: str, model: Qwen3ForCausalLM, tmp_path: Path) -> None:
-    write_checkpoint(tmp_path, model, adam(model), Sources.seeded(0, model.device), state(3), {}, keep=1)
+    write_checkpoint(tmp_path, model, adam(model), RandomStates.seeded(0, model.device), state(3), {}, keep=1)
     damage(tmp_path / "checkpoints" / "step-00000003", f"{name} {what}")
     with pytest.raises(UserError, match=r"damaged checkpoint: .*; delete this folder") as error:
         latest_checkpoint(tmp_path, keep=1)
@@ -116,7 +116,7 @@ def test_damage_is_one_line(name: str, what: str, model: Qwen3ForCausalLM, tmp_p
 def test_any_damage_is_found(model: Qwen3ForCausalLM, tmp_path: Path) -> None:
     """A file cut anywhere, a bit flipped anywhere, two files exchanged: 200 times one line, and nothing is written."""
     (tmp_path / "run").mkdir()
-    write_checkpoint(tmp_path / "run", model, adam(model), Sources.seeded(0, model.device), state(3), {}, keep=1)
+    write_checkpoint(tmp_path / "run", model, adam(model), RandomStates.seeded(0, model.device), state(3), {}, keep=1)
     folder, rng = tmp_path / "run" / "checkpoints" / "step-00000003", np.random.default_rng(0)
     whole = {path: path.read_bytes() for path in sorted(folder.iterdir())}
     for _ in range(200):
@@ -149,7 +149,7 @@ def test_a_forged_state_is_one_line(
     change: dict[str, Any], reason: str, model: Qwen3ForCausalLM, tmp_path: Path
 ) -> None:
     """Its sums may be right: what is read is checked, and nothing in it is executed."""
-    write_checkpoint(tmp_path, model, adam(model), Sources.seeded(0, model.device), state(3), {}, keep=1)
+    write_checkpoint(tmp_path, model, adam(model), RandomStates.seeded(0, model.device), state(3), {}, keep=1)
     folder = tmp_path / "checkpoints" / "step-00000003"
     forge(folder, "state.json", json.dumps({**json.loads((folder / "state.json").read_text()), **change}).encode())
     with pytest.raises(UserError, match=reason):
@@ -168,7 +168,7 @@ def forge(folder: Path, name: str, data: bytes) -> None:
 
 @pytest.mark.parametrize("what", ["shape", "name", "generator", "numpy"])
 def test_a_checkpoint_of_something_else_is_one_line(what: str, model: Qwen3ForCausalLM, tmp_path: Path) -> None:
-    write_checkpoint(tmp_path, model, adam(model), Sources.seeded(0, model.device), state(3), {}, keep=1)
+    write_checkpoint(tmp_path, model, adam(model), RandomStates.seeded(0, model.device), state(3), {}, keep=1)
     folder = tmp_path / "checkpoints" / "step-00000003"
     tensors = load_file(folder / "state.safetensors")
     if what == "shape":
@@ -187,5 +187,5 @@ def test_a_checkpoint_of_something_else_is_one_line(what: str, model: Qwen3ForCa
     assert found is not None
     optimizer = make_optimizer(OptimizerConfig(name="adamw"), model)
     with pytest.raises(UserError, match="not a checkpoint of this configuration") as error:
-        found.restore(model, optimizer, Sources.seeded(1, model.device))
+        found.restore(model, optimizer, RandomStates.seeded(1, model.device))
     assert "\n" not in str(error.value)

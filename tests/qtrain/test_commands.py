@@ -15,7 +15,7 @@ from qa_cases import pair, write_split
 from qtrain.cli import main
 from qtrain.config import Config, read_config
 from qtrain.jobs import runner
-from qtrain.runs.folder import write_json
+from qtrain.runs.folder import flat, write_json
 
 ROW = [
     "estimator",
@@ -325,3 +325,19 @@ def test_twenty_steps_on_real_finqa_records(
     assert len(rows) == 20
     assert all(row["mean_log_p"] < -5 for row in rows)
     assert all(row["gradient_norm"] > 0 for row in rows)
+
+
+def test_the_help_of_train_lists_every_setting_with_its_default(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    listed = {words[0]: words[1:] for words in lines if words and words[0][0] != "["}
+    assert listed["train.steps"] == ["300", "whole number"]
+    assert listed["optimizer.schedule.kind"] == ["'constant'", "constant | linear | cosine | step"]
+    assert listed["model.pretrained"] == ["(needed)", "text"]
+    config = Config.model_validate({"name": "x", "task": {"name": "digit_sum"}})
+    keys = {key for key in flat(config.as_table()) if not key.startswith(("task.", "model."))}
+    assert keys - {"lora"} <= set(listed)

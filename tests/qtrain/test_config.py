@@ -99,12 +99,23 @@ def test_several_names_in_one_word(override: str, targets: object) -> None:
         ("train.steps=many", "train.steps = 'many': "),
         ("estimator=grop", "estimator = 'grop': unknown estimator 'grop'; did you mean 'grpo'?"),
         ("estimator=garl", "estimator 'garl' needs 'q', for example garl:q=.75"),
+        ("estimator=pkpo", "estimator 'pkpo' needs 'k', for example pkpo:k=4"),
+        ("estimator=pkpo:k=0", "k is 0: it must be at least 1"),
+        ("estimator=rb_pkpo:k=1000000000000", ": rb_pkpo:k=1000000000000 is about sets of 1000000000000 samples"),
+        (
+            "estimator=pkpo:k=8 rollout.samples=4",
+            "rollout.samples=4: pkpo:k=8 is about sets of 8 samples; give at least 8",
+        ),
         ("estimator=garl:q=2", "q is 2.0: q must lie in [0, 1]"),
         ("estimator=garl:p=.5", "estimator 'garl' has no parameter 'p'; "),
         ("estimator=garl:q=high", "garl:q=high: a value of type float is needed"),
         ("estimator=rloo:q=.5", "estimator 'rloo' has no parameter 'q'; it takes none"),
         ("lr", "override 'lr': write key=value"),
         ("estimator=grpo train.relative_weights=true", ": train.relative_weights is about weights, and grpo reads"),
+        (
+            "estimator=rb_pkpo:k=4 train.relative_weights=true",
+            ": train.relative_weights: rb_pkpo:k=4 has no common",
+        ),
         (
             "estimator=u_series:q=.5 train.relative_weights=true",
             ": train.relative_weights: u_series:q=0.5 has no common",
@@ -181,7 +192,9 @@ def test_missing_file_names_the_shipped_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_every_registered_estimator_can_be_chosen_by_a_word(name: str) -> None:
     needs_q = "q" in ESTIMATORS[name].parameters
-    choice = EstimatorChoice.parse(f"{name}:q=.5" if needs_q else name)
+    sizes = f":{ESTIMATORS[name].least_m}=4" if ESTIMATORS[name].least_m else ""
+    choice = EstimatorChoice.parse(f"{name}:q=.5" if needs_q else name + sizes)
+    assert choice.least_samples == (4 if sizes else 1)
     assert EstimatorChoice.parse(str(choice)) == choice
     assert choice.needs_reward == (ESTIMATORS[name].inputs == "reward")
     assert choice.q == (0.5 if needs_q else ESTIMATORS[name].fixed_q)
@@ -198,7 +211,8 @@ def test_words_differ_by_parameters_of_every_type() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["rb_rloo", "garl:q=.5", "garl_weighted:q=.5", "paft:q=.5", "jackknife:q=.5", "delta:q=1"]
+    "word",
+    ["rb_rloo", "garl:q=.5", "garl_weighted:q=.5", "paft:q=.5", "jackknife:q=.5", "delta:q=1", "bound:q=.5", "jepo"],
 )
 def test_relative_weights_are_taken_where_coefficients_scale_together(word: str) -> None:
     config = read_config(CONFIGS / "cold_start.toml", (f"estimator={word}", "train.relative_weights=true"))

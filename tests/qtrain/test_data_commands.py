@@ -222,7 +222,7 @@ def test_shipped_configurations_keep_the_real_records(shared_data: Path, name: s
     config = read_config(CONFIGS / f"{name}_warm_tiny.toml")
     task = make_task(config.task, shared_data / name)
     assert isinstance(task, QATask)
-    kept = [(tally.records - tally.kept, tally.dropped) for tally in task.tallies.values()]
+    kept = [(tally.records - tally.kept, tally.dropped) for tally in task.load_stats.values()]
     assert kept == [(0, {}), (1, {"empty answer": 1}) if name == "finqa" else (0, {})]
     prompts, answers = encode_examples(task.tokenizer, task.held_out(999))
     assert max(map(len, prompts)) <= 768

@@ -40,7 +40,7 @@ def test_splits_are_asked_for_by_the_hubs_names(monkeypatch: pytest.MonkeyPatch,
     ]
     files = write_split(tmp_path, "hotpotqa", [hotpotqa(n) for n in range(5)], [hotpotqa(9)])
     assert task.held_out(9) == build("hotpotqa", files).held_out(9)
-    assert task.tallies["hotpotqa/hotpot_qa (dev)"].malformed_records[0].where == "row 1 (counted from 0)"
+    assert task.load_stats["hotpotqa/hotpot_qa (dev)"].malformed_records[0].where == "row 1 (counted from 0)"
     # Files that are at hand are read instead.
     assert build("hotpotqa", files, **HUB).record_ids() == task.record_ids()
     assert len(hub.asked) == 2

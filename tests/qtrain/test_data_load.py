@@ -28,8 +28,8 @@ from scipy import stats
 from qtrain.errors import UserError
 from qtrain.tasks.data_sets import DATA_SETS, data_set
 from qtrain.tasks.load import file_source, load
-from qtrain.tasks.records import Record, Tally, parse
-from qtrain.tasks.rows import BadRecord, Row
+from qtrain.tasks.records import LoadStats, Record, parse
+from qtrain.tasks.rows import BadRecord, JsonRow
 from qtrain.tasks.splits import half_of, is_held_out, sub_sample
 
 GOOD = {
@@ -74,7 +74,7 @@ def test_a_broken_field_is_a_reason_or_does_not_matter(name: str, data: st.DataO
         holder[last] = data.draw(WRONG)
     else:
         del holder[last]
-    found = parse(Row("line 1", row), data_set(name))
+    found = parse(JsonRow("line 1", row), data_set(name))
     if isinstance(found, BadRecord):
         assert "\n" not in found.reason
         assert len(found.reason) < 300
@@ -89,7 +89,7 @@ def test_a_broken_field_is_a_reason_or_does_not_matter(name: str, data: st.DataO
 @pytest.mark.parametrize("name", DATA_SETS)
 @given(value=st.recursive(WRONG, lambda inner: st.lists(inner, max_size=3), max_leaves=4))
 def test_what_is_no_object_is_a_reason(name: str, value: Any) -> None:
-    found = parse(Row("line 1", value), data_set(name))
+    found = parse(JsonRow("line 1", value), data_set(name))
     assert isinstance(found, BadRecord)
 
 
@@ -99,7 +99,7 @@ def test_every_needed_field_is_named_when_it_is_missing(name: str) -> None:
     record = RECORDS[name]()
     missing = []
     for key in record:
-        found = parse(Row("line 1", {k: v for k, v in record.items() if k != key}), data_set(name))
+        found = parse(JsonRow("line 1", {k: v for k, v in record.items() if k != key}), data_set(name))
         if isinstance(found, BadRecord):
             assert found.reason in (f"{key}: Field required", "id: Field required", "answer: Field required")
             missing.append(key)
@@ -109,14 +109,14 @@ def test_every_needed_field_is_named_when_it_is_missing(name: str) -> None:
 @pytest.mark.parametrize("name", ["finqa", "hotpotqa", "musique"])
 def test_extra_fields_are_allowed(name: str) -> None:
     record = RECORDS[name]() | {"extra": float("nan"), "note": {"deep": [1, None]}}
-    assert parse(Row("line 1", record), data_set(name)) == parse(Row("line 1", RECORDS[name]()), data_set(name))
+    assert parse(JsonRow("line 1", record), data_set(name)) == parse(JsonRow("line 1", RECORDS[name]()), data_set(name))
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
 @pytest.mark.parametrize("other", DATA_SETS)
 def test_a_file_of_another_data_set_is_named(tmp_path: Path, name: str, other: str) -> None:
     path = write_lines(tmp_path / "file", [RECORDS[other](n) for n in range(3)])
-    tally = Tally()
+    tally = LoadStats()
     if name == other:
         assert len(list(load(file_source(path), data_set(name), tally, "skip"))) == 3
         return
@@ -132,7 +132,7 @@ def test_counts_add_up_and_reasons_are_gathered(tmp_path: Path) -> None:
     rows: list[Any] = [finqa(n) for n in range(20)] + [finqa(20, answer="")]
     rows += [finqa(n) | {"table": [["x"] * n + [None]]} for n in range(30, 40)] + [finqa(1), 7]
     path = write_array(tmp_path / "x.json", rows)
-    tally = Tally()
+    tally = LoadStats()
     kept = list(load(file_source(path), data_set("finqa"), tally, "skip"))
     assert [record.id for record in kept] == [row["id"] for row in rows[:21]]
     assert tally.malformed == {
@@ -166,7 +166,7 @@ def test_filters_are_settings(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no train records \(.*4 dropped \(.*prompt longer than max_prompt_tokens: 3"):
         build("finqa", folder, long_prompts="drop", max_prompt_tokens=60)
     task = build("finqa", folder, max_prompt_tokens=60)
-    assert task.tallies[str(folder / "train.json")].cut == 3
+    assert task.load_stats[str(folder / "train.json")].cut == 3
     assert "3 of them cut to fit" in task.dataset_lines()[0]
 
 
@@ -260,7 +260,7 @@ def test_an_unknown_data_set_has_a_neighbour() -> None:
     ],
 )
 def test_every_real_record_is_well_formed(shared_data: Path, file: str, records: int) -> None:
-    tally = Tally()
+    tally = LoadStats()
     found = list(load(file_source(shared_data / file), data_set(file.split("/")[0]), tally, "fail"))
     assert len(found) == records
     assert all(isinstance(one, Record) and one.context for one in found)

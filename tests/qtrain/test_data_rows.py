@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qtrain.errors import UserError
 from qtrain.tasks import rows as module
-from qtrain.tasks.rows import BadRecord, Row, read_rows
+from qtrain.tasks.rows import BadRecord, JsonRow, read_rows
 
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)),
@@ -42,7 +42,7 @@ def test_an_array_gives_its_values(
     text = json.dumps(values, indent=1 if indented else None, ensure_ascii=ascii_only)
     path.write_text(f"{before}{text} \n", encoding="utf-8", errors="surrogatepass")
     assert list(read_rows(path)) == [
-        Row(f"record {index} (counted from 0)", value) for index, value in enumerate(values)
+        JsonRow(f"record {index} (counted from 0)", value) for index, value in enumerate(values)
     ]
 
 
@@ -51,7 +51,7 @@ def test_an_array_gives_its_values(
 def test_lines_give_their_values(chunk: int, path: Path, values: list[Any], windows: bool) -> None:
     end = "\r\n" if windows else "\n"
     path.write_bytes("".join(json.dumps(value) + end + end for value in values).encode()[: -len(end)])
-    assert list(read_rows(path)) == [Row(f"line {2 * index + 1}", value) for index, value in enumerate(values)]
+    assert list(read_rows(path)) == [JsonRow(f"line {2 * index + 1}", value) for index, value in enumerate(values)]
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_rows_before_the_break_are_read(path: Path) -> None:
     path.write_text('[{"a": 1}, {"a": 2}, {"a": ')
     read = read_rows(path)
     assert [next(read), next(read)] == [
-        Row("record 0 (counted from 0)", {"a": 1}),
-        Row("record 1 (counted from 0)", {"a": 2}),
+        JsonRow("record 0 (counted from 0)", {"a": 1}),
+        JsonRow("record 1 (counted from 0)", {"a": 2}),
     ]
     with pytest.raises(UserError, match="record 2"):
         next(read)
@@ -120,7 +120,7 @@ def test_broken_lines_lose_one_row_each(path: Path) -> None:
         b'{"a": 1\n{"a": 2}\ncaf\xe9\n' + b"[" * 100_000 + b"\n" + b"9" * 5000 + b'\n{"a": "\xff"}\n{"a": 3}'
     )
     rows = list(read_rows(path))
-    assert [row.value for row in rows if isinstance(row, Row)] == [{"a": 2}, {"a": 3}]
+    assert [row.value for row in rows if isinstance(row, JsonRow)] == [{"a": 2}, {"a": 3}]
     reasons = {row.where: row.reason for row in rows if isinstance(row, BadRecord)}
     assert reasons["line 1"] == "not JSON: Expecting ',' delimiter at its character 8"
     assert reasons["line 3"] == "not UTF-8: byte 0xe9; save the file as UTF-8"
@@ -132,9 +132,9 @@ def test_broken_lines_lose_one_row_each(path: Path) -> None:
 def test_wrong_bytes_in_an_array_lose_one_row(chunk: int, path: Path) -> None:
     path.write_bytes(b'[{"a": "\xc3\xa9"}, {"a": "\xe9"}, {"a": 3}]')
     assert list(read_rows(path)) == [
-        Row("record 0 (counted from 0)", {"a": "é"}),
+        JsonRow("record 0 (counted from 0)", {"a": "é"}),
         BadRecord("record 1 (counted from 0)", "not UTF-8: byte 0xe9; save the file as UTF-8"),
-        Row("record 2 (counted from 0)", {"a": 3}),
+        JsonRow("record 2 (counted from 0)", {"a": 3}),
     ]
 
 

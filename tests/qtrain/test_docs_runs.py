@@ -14,7 +14,7 @@ from qtrain.config import read_config
 from qtrain.config.estimator import find_estimator
 from qtrain.tasks.data_sets import data_set
 from qtrain.tasks.records import Record, parse
-from qtrain.tasks.rows import Row
+from qtrain.tasks.rows import JsonRow
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
@@ -79,7 +79,7 @@ def test_configurations_are_read(page: str, tmp_path: Path, monkeypatch: pytest.
 def test_lines_of_data_are_records(page: str) -> None:
     for block in blocks("json")[page]:
         for line in block.splitlines():
-            assert isinstance(parse(Row("line", json.loads(line)), data_set("pairs")), Record)
+            assert isinstance(parse(JsonRow("line", json.loads(line)), data_set("pairs")), Record)
 
 
 def runnable(words: list[str]) -> bool:

@@ -94,12 +94,12 @@ def test_estimators_on_weights_refuse_sampling_from_another_distribution(setting
         with pytest.raises(UserError, match=rf"rollout\.{setting}: {word.split(':')[0]}.*Prop 6\.2.*force_sampling"):
             config.with_values(changes | {"estimator": word})
     assert config.with_values(changes | {"rollout.force_sampling": True}).rollout.force_sampling
-    assert config.with_values(changes | {"estimator": "grpo"}).rollout.distorted() == f"rollout.{setting}"
+    assert config.with_values(changes | {"estimator": "grpo"}).rollout.off_policy_setting() == f"rollout.{setting}"
 
 
 def test_measurements_sample_from_the_model_whatever_the_run_does() -> None:
     run = RolloutConfig(rationale_budget=9, answer_budget=4, temperature=0.5, top_k=3, engine="vllm")
-    assert run.from_the_model(32) == RolloutConfig(samples=32, rationale_budget=9, answer_budget=4)
+    assert run.on_policy(32) == RolloutConfig(samples=32, rationale_budget=9, answer_budget=4)
 
 
 def test_the_self_check_covers_the_first_batch_and_then_one_prompt(

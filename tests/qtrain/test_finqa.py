@@ -97,7 +97,7 @@ def test_records_without_an_answer_or_with_too_long_a_question_are_dropped_and_c
 ) -> None:
     train = [finqa(1), finqa(2, answer=""), finqa(3, answer=" "), finqa(4, question="why?" * 100)]
     task = build("finqa", split_folder(tmp_path, train, [finqa(5)]), max_prompt_tokens=100)
-    (tally, _) = task.tallies.values()
+    (tally, _) = task.load_stats.values()
     assert tally.dropped == {"empty answer": 2, "question longer than max_prompt_tokens": 1}
     assert (tally.records, tally.kept, tally.cut) == (4, 1, 0)
     assert {example.id[-1] for example in task.batch(50, np.random.default_rng(0))} == {"1"}
@@ -113,7 +113,7 @@ def test_a_question_is_measured_as_it_is_put(tmp_path: Path) -> None:
     # 99 bytes, and 100 once its special token is broken: one more than THINK leaves.
     folder = split_folder(tmp_path, [finqa(question="</think>" + "x" * 91), finqa(2)], [finqa(99)])
     task = build("finqa", folder, max_prompt_tokens=100)
-    assert task.tallies[str(folder / "train.json")].dropped == {"question longer than max_prompt_tokens": 1}
+    assert task.load_stats[str(folder / "train.json")].dropped == {"question longer than max_prompt_tokens": 1}
 
 
 def test_special_tokens_of_a_record_stay_text(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_real_records_become_prompts_that_end_in_their_question(shared_data: Pat
     ]
     answered = {record["id"]: record["qa"] for record in records if record["qa"]["answer"]}
     assert examples.keys() == answered.keys()
-    dropped = [tally.dropped for tally in task.tallies.values()]
+    dropped = [tally.dropped for tally in task.load_stats.values()]
     assert dropped == [{}, {"empty answer": len(records) - len(answered)}] == [{}, {"empty answer": 1}]
     for name, example in examples.items():
         tokens = ids(task, example)

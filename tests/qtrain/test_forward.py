@@ -29,7 +29,7 @@ from qtrain.forward.attention import packed
 from qtrain.forward.flex import flex
 from qtrain.forward.log_probs import token_log_probs
 from qtrain.forward.packing import WIDTH
-from qtrain.forward.rows import ANSWER, RATIONALE, Row, divide, plan
+from qtrain.forward.rows import ANSWER, RATIONALE, PackedRow, divide, plan
 from qtrain.forward.support import check_model
 from qtrain.policy.model import TokenIds
 from qtrain.rollout.rollouts import Rollouts, batch_rows
@@ -75,7 +75,7 @@ def some_coefficients(rng: np.random.Generator, shape: tuple[int, ...], zero: fl
 
 
 def gold(rollouts: Rollouts) -> list[list[int]]:
-    return [answer for answer in rollouts.gold for _ in range(rollouts.forced_BM.shape[1])]
+    return [answer for answer in rollouts.gold for _ in range(rollouts.truncated_BM.shape[1])]
 
 
 lengths = st.one_of(st.integers(0, 9), st.just(WIDTH + 5))
@@ -113,7 +113,7 @@ def test_gradients_are_those_of_each_sample_alone(
     """Ragged lengths, empty rationales, pools of one, several prompts; chunks of the head smaller than a row too."""
     rng = np.random.default_rng(seed)
     rollouts, model = batch(rng, *pools), tiny(kind, memory=memory, tied=tied)
-    coefficients = some_coefficients(rng, rollouts.forced_BM.shape)
+    coefficients = some_coefficients(rng, rollouts.truncated_BM.shape)
     expected = gradient_by_definition(model, IDS, rollouts, coefficients, gold(rollouts))
     if recompute:
         enable_recomputing(model)
@@ -131,10 +131,12 @@ def test_gradients_are_those_of_each_sample_alone(
         with torch.no_grad():
             alone = [
                 float(
-                    log_probs_alone(model, IDS, rollouts.prompts[row // rollouts.forced_BM.shape[1]], z, y, forced=f)[1]
+                    log_probs_alone(
+                        model, IDS, rollouts.prompts[row // rollouts.truncated_BM.shape[1]], z, y, forced=f
+                    )[1]
                 )
                 for row, (z, y, f) in enumerate(
-                    zip(rollouts.rationales, gold(rollouts), rollouts.forced_BM.flatten().tolist(), strict=True)
+                    zip(rollouts.rationales, gold(rollouts), rollouts.truncated_BM.flatten().tolist(), strict=True)
                 )
             ]
         np.testing.assert_allclose(ahead.log_w_BM.flatten().numpy(), alone, rtol=0, atol=2e-5)
@@ -273,12 +275,12 @@ def test_division_is_balanced_and_complete(sizes: list[int], limit: int) -> None
 
 def test_plans_keep_a_prompts_rows_together_where_they_fit() -> None:
     prompts = [[0] * 10, [0] * 3, [0] * 3]
-    rows = [Row(prompt, [1] * 5, [RATIONALE] * 4 + [ANSWER]) for prompt in (0, 0, 0, 1, 1, 2, 2)]
+    rows = [PackedRow(prompt, [1] * 5, [RATIONALE] * 4 + [ANSWER]) for prompt in (0, 0, 0, 1, 1, 2, 2)]
     assert [job.passes for job in plan(prompts, rows, 26)] == [[[0, 1, 2]], [[3, 4, 5, 6]]]
     assert [job.passes for job in plan(prompts, rows, 20)] == [[[3, 4]], [[5, 6]], [[0, 2], [1]]]
     assert [job.passes for job in plan(prompts, rows[:3], 14)] == [[[0], [1], [2]]]
     assert [job.passes for job in plan(prompts, rows, None)] == [[[0, 1, 2, 3, 4, 5, 6]]]
-    assert plan(prompts, [Row(0, [], [])], None) == []
+    assert plan(prompts, [PackedRow(0, [], [])], None) == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from qtrain.callbacks import Callback, RunView, StepFunction
 from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.files import Lock
-from qtrain.nonfinite import NotFinite
+from qtrain.nonfinite import NonFiniteError
 from qtrain.policy.base import Base
 from qtrain.runs.folder import read_jsonl
 from qtrain.tasks.base import Task
@@ -127,7 +127,7 @@ def test_broken_weights_name_the_first_prompt(config: Config, task: Task, base: 
 
 
 def test_not_finite_says_what_was_found() -> None:
-    assert NotFinite("the loss is nan", prompt="1+1=").found == {"reason": "the loss is nan", "prompt": "1+1="}
+    assert NonFiniteError("the loss is nan", prompt="1+1=").found == {"reason": "the loss is nan", "prompt": "1+1="}
 
 
 def test_a_second_process_on_the_same_folder_is_refused(config: Config, task: Task, base: Base, tmp_path: Path) -> None:

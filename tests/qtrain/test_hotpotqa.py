@@ -65,7 +65,7 @@ def test_malformed_records_have_their_reason(tmp_path: Path, change: dict[str, A
     assert reason in str(raised.value)
     task = build("hotpotqa", folder, on_bad_record="skip")
     assert task.record_ids() == {"train": ["5a001"], "held_out": ["5a003"]}
-    assert task.tallies[str(folder / "hotpot_train_v1.1.json")].malformed.total() == 1
+    assert task.load_stats[str(folder / "hotpot_train_v1.1.json")].malformed.total() == 1
 
 
 def test_test_questions_have_no_public_answers(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_malformed_records_have_their_reason(tmp_path: Path, change: dict[str, A
 def test_questions_without_an_answer_in_the_text_are_dropped(tmp_path: Path) -> None:
     train = [musique(1), musique(2, answerable=False), musique(3, answer=" ")]
     task = build("musique", write_split(tmp_path, "musique", train, [musique(4)]))
-    assert next(iter(task.tallies.values())).dropped == {"not answerable": 1, "empty answer": 1}
+    assert next(iter(task.load_stats.values())).dropped == {"not answerable": 1, "empty answer": 1}
 
 
 @pytest.mark.shared

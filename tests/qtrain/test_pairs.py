@@ -10,21 +10,21 @@ from qtrain.errors import UserError
 from qtrain.tasks.base import Example
 from qtrain.tasks.data_sets import data_set
 from qtrain.tasks.records import Record, parse
-from qtrain.tasks.rows import BadRecord, Row
+from qtrain.tasks.rows import BadRecord, JsonRow
 
 
 def test_a_line_needs_a_question_and_an_answer() -> None:
-    found = parse(Row("line 1", {"question": " why? ", "answer": "42"}), data_set("pairs"))
+    found = parse(JsonRow("line 1", {"question": " why? ", "answer": "42"}), data_set("pairs"))
     assert not isinstance(found, BadRecord)
     assert (found.question, found.answer, found.context, found.aliases) == ("why?", "42", "", ())
-    other = parse(Row("line 2", {"question": "why?", "answer": "42", "context": "x"}), data_set("pairs"))
+    other = parse(JsonRow("line 2", {"question": "why?", "answer": "42", "context": "x"}), data_set("pairs"))
     assert not isinstance(other, BadRecord)
     assert found.id != other.id
 
 
 @pytest.mark.parametrize("key", ["reponse", "prompt", "messages"])
 def test_an_unknown_key_is_refused(key: str) -> None:
-    found = parse(Row("line 1", pair() | {key: "x"}), data_set("pairs"))
+    found = parse(JsonRow("line 1", pair() | {key: "x"}), data_set("pairs"))
     assert isinstance(found, BadRecord)
     assert found.reason == f"{key}: Extra inputs are not permitted"
 
@@ -55,7 +55,7 @@ def test_scores_take_the_best_alias(tmp_path: Path) -> None:
 
 
 def parsed(row: dict[str, object]) -> Record:
-    record = parse(Row("line 1", row), data_set("pairs"))
+    record = parse(JsonRow("line 1", row), data_set("pairs"))
     assert isinstance(record, Record), record
     return record
 
@@ -65,7 +65,7 @@ def test_numbers_and_null_are_taken_as_people_write_them() -> None:
     assert (record.id, record.answer, record.context, record.aliases) == ("7", "42", "", ("42.5", "x"))
     assert parsed({"question": "why?", "answer": None, "aliases": None, "id": None}).answer == ""
     for bad in ({"question": None, "answer": "x"}, {"question": "why?", "answer": True}, {"question": "why?"}):
-        assert isinstance(parse(Row("line 1", bad), data_set("pairs")), BadRecord)
+        assert isinstance(parse(JsonRow("line 1", bad), data_set("pairs")), BadRecord)
 
 
 def test_ids_of_different_texts_differ() -> None:

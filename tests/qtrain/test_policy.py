@@ -15,9 +15,9 @@ from qtrain.config import Config, LoraConfig, read_config
 from qtrain.errors import UserError
 from qtrain.load_run import trained_policy
 from qtrain.policy.adapters import add_adapters
-from qtrain.policy.base import start_policy
+from qtrain.policy.base import initial_policy
 from qtrain.policy.device import find_device
-from qtrain.policy.weights import load_weights, plain_weights, trained_weights, write_weights
+from qtrain.policy.weights import load_weights, merged_state_dict, save_model_weights, trained_weights
 from qtrain.prepare import get_base
 from qtrain.runs.checkpoint import write_checkpoint
 from qtrain.runs.folder import write_json
@@ -122,14 +122,14 @@ def test_adapters_start_as_the_base_and_train_alone(model: Qwen3ForCausalLM, tmp
     assert len(trained) == 28
     with_noise(model, 0)
     # By the definition: W + (alpha / rank) B A, under the plain names.
-    for name, tensor in plain_weights(model):
+    for name, tensor in merged_state_dict(model):
         place = name.removesuffix(".weight")
         factors = [f"{place}.lora_{factor}.default.weight" for factor in "BA"]
         state = model.state_dict()
         added = 2.0 * state[factors[0]] @ state[factors[1]] if factors[0] in state else 0
         torch.testing.assert_close(tensor, before[name] + added)
-    assert {name for name, _ in plain_weights(model)} == before.keys()
-    write_weights(tmp_path / "model.safetensors", model)
+    assert {name for name, _ in merged_state_dict(model)} == before.keys()
+    save_model_weights(tmp_path / "model.safetensors", model)
     moved = logits(model)
     with_noise(model, 1)
     load_weights(model, tmp_path)
@@ -153,7 +153,7 @@ def test_a_run_with_adapters_resumes_bit_for_bit(config: Config, folder: Path, m
     train(config, task, base, folder / "cut", resume=True)
     weights = [(folder / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
-    assert all(".lora_" in name for name in trained_weights(start_policy(config, task, base)))
+    assert all(".lora_" in name for name in trained_weights(initial_policy(config, task, base)))
     resumed = trained_policy(config, task, folder / "cut")
     assert not np.allclose(logits(resumed), logits(base.load(config, task)))
 
@@ -161,7 +161,7 @@ def test_a_run_with_adapters_resumes_bit_for_bit(config: Config, folder: Path, m
 def test_tied_weights_are_written_once(pretrained: Path, qa_config: Config, folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(pretrained, local_files_only=True)
     assert len(trained_weights(model)) == len(model.state_dict()) - 1
-    write_weights(folder / "model.safetensors", model)
+    save_model_weights(folder / "model.safetensors", model)
     wanted = logits(model)
     with_noise(model, 0)
     load_weights(model, folder)
@@ -181,7 +181,7 @@ def test_what_cannot_be_loaded_is_one_line(changes: dict[str, Any], line: str, q
     config = qa_config.with_values({**changes, "task.tokenizer": qa_config.as_table()["model"]["pretrained"]})
     task = make_task(config.task, config.data)
     with pytest.raises(UserError) as raised:
-        start_policy(config, task, get_base(config, task))
+        initial_policy(config, task, get_base(config, task))
     assert str(raised.value).startswith(line)
     assert "\n" not in str(raised.value)
 
@@ -207,7 +207,7 @@ def test_the_tokenizer_must_fit(qa_config: Config, pretrained: Path, folder: Pat
     config = qa_config.with_values({"task.tokenizer": str(folder / "larger")})
     task = make_task(config.task, config.data)
     with pytest.raises(UserError, match=r"has \d+ tokens and task.tokenizer \d+"):
-        start_policy(config, task, get_base(config, task))
+        initial_policy(config, task, get_base(config, task))
 
 
 def test_the_best_weights_must_have_been_kept(config: Config, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from qtrain.config import Config, RolloutConfig
 from qtrain.errors import UserError
 from qtrain.forward.log_probs import row_log_probs
 from qtrain.policy.model import TokenIds, encode_examples, token_ids
-from qtrain.rollout.engine import Diverged, Group
+from qtrain.rollout.engine import Diverged, RolloutBatch
 from qtrain.rollout.memory import ModelSize
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.rollout.transformers import TransformersEngine, _CachedGroup
@@ -54,7 +54,7 @@ def alone(model: Qwen3ForCausalLM, context: list[int], target: list[int]) -> flo
 def closed(rollouts: Rollouts, row: int, ids: TokenIds) -> list[int]:
     """Prompt, rationale and END_THINK of one row."""
     samples = rollouts.log_w_BM.shape[1]
-    forced = bool(rollouts.forced_BM.flatten()[row])
+    forced = bool(rollouts.truncated_BM.flatten()[row])
     return rollouts.prompts[row // samples] + rollouts.rationales[row] + [ids.end_think] * forced
 
 
@@ -62,7 +62,7 @@ def test_rows_are_ragged_in_every_way(rollouts: Rollouts) -> None:
     """Otherwise the tests below would show less than they say."""
     assert len({len(prompt) for prompt in rollouts.prompts}) > 1
     assert len({len(rationale) for rationale in rollouts.rationales}) > 2
-    assert 0 < rollouts.forced_BM.sum() < rollouts.forced_BM.numel()
+    assert 0 < rollouts.truncated_BM.sum() < rollouts.truncated_BM.numel()
     assert rollouts.answers is not None
     assert len({len(answer) for answer in rollouts.answers}) > 1
 
@@ -85,7 +85,7 @@ def test_prompts_that_go_a_few_at_a_time_give_the_same_rollouts(
     whole = roll_out(engine, *encoded, settings, generator(), sample_answers=True, score_norms=True)
     start, sizes = engine.start, []
 
-    def noted(prompts: Sequence[list[int]], config: RolloutConfig) -> Group:
+    def noted(prompts: Sequence[list[int]], config: RolloutConfig) -> RolloutBatch:
         sizes.append(len(prompts))
         return start(prompts, config)
 
@@ -142,7 +142,7 @@ def test_row_log_probs_are_those_of_each_row_alone(model: Qwen3ForCausalLM, roll
         ids,
         [rollouts.prompts[row // samples] for row in rows],
         rollouts.rationales,
-        rollouts.forced_BM.flatten().tolist(),
+        rollouts.truncated_BM.flatten().tolist(),
         rollouts.answers,
     )
     # The forced END_THINK is in the context of the answer and has no term of its own.
@@ -153,7 +153,7 @@ def test_row_log_probs_are_those_of_each_row_alone(model: Qwen3ForCausalLM, roll
 
 
 def test_rationales_end_at_end_think_or_at_the_budget(rollouts: Rollouts, config: Config, ids: TokenIds) -> None:
-    for rationale, forced in zip(rollouts.rationales, rollouts.forced_BM.flatten().tolist(), strict=True):
+    for rationale, forced in zip(rollouts.rationales, rollouts.truncated_BM.flatten().tolist(), strict=True):
         assert ids.end_think not in rationale[:-1]
         assert forced == (rationale[-1] != ids.end_think)
         assert len(rationale) == config.rollout.rationale_budget if forced else len(rationale) >= 1
@@ -248,7 +248,7 @@ def test_what_is_sampled_does_not_depend_on_the_memory_that_there_is(
     wanted = roll_out(whole, prompts, gold, settings, generator(), sample_answers=True, score_norms=True)
     assert divided.rationales == wanted.rationales == rollouts.rationales
     assert divided.answers == wanted.answers
-    assert torch.equal(divided.forced_BM, wanted.forced_BM)
+    assert torch.equal(divided.truncated_BM, wanted.truncated_BM)
     assert divided.reward_BM is not None
     assert wanted.reward_BM is not None
     assert torch.equal(divided.reward_BM, wanted.reward_BM)

@@ -16,7 +16,7 @@ from qtrain.jobs.placement import Place
 from qtrain.jobs.runner import Run, run_all
 from qtrain.jobs.workers import Host, Job
 from qtrain.prepare import get_base
-from qtrain.progress import Report
+from qtrain.progress import ProgressUpdate
 from qtrain.runs.folder import RESULT, read_json, write_json
 from qtrain.tasks import make_task
 from qtrain.trainer import train
@@ -138,7 +138,7 @@ def test_runs_wait_for_their_bases_and_not_for_others(
     def slowly(
         places: Sequence[Place],
         next_job: Callable[[], Job | None],
-        show: Callable[[Report], None],
+        show: Callable[[ProgressUpdate], None],
         finished: Callable[[Job, Any], None],
     ) -> None:
         def begin() -> Job:

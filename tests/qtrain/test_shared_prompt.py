@@ -66,7 +66,7 @@ def rolled(model: PreTrainedModel, *lengths: int, samples: int = 8, budget: int 
 
 def compared(model: PreTrainedModel, rollouts: Rollouts) -> Mismatch:
     """The engine beside whole rows."""
-    return mismatch(rollouts, score(model, IDS, rollouts, rollouts.forced_BM.numel()))
+    return mismatch(rollouts, score(model, IDS, rollouts, rollouts.truncated_BM.numel()))
 
 
 def largest(model: PreTrainedModel, rollouts: Rollouts) -> float:

@@ -16,7 +16,7 @@ from qtheory.estimators import garl
 from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.evaluation import evaluate
-from qtrain.metrics import relative
+from qtrain.metrics import family_loss, relative
 from qtrain.policy.base import Base
 from qtrain.policy.model import encode_examples, token_ids
 from qtrain.policy.weights import load_weights
@@ -133,6 +133,35 @@ def test_relative_weights_are_one_common_factor(
     factor = math.exp(-top * (1 - float(config.estimator.q or 0)))
     assert factor > 2
     assert float((other - factor * plain).norm() / other.norm()) < 1e-3
+
+
+@pytest.mark.parametrize("word", ["bound:q=.75", "jepo", "logprob", "rb_pkpo:k=2", "pkpo:k=2", "sign"])
+def test_a_registered_name_is_all_that_a_run_needs(
+    word: str, config: Config, task: Task, base: Base, tmp_path: Path
+) -> None:
+    config = config.with_values({"estimator": word, "train.steps": 1, "eval.samples": 1})
+    assert train(config, task, base, tmp_path / "run")["steps"] == 1
+
+
+def test_the_loss_outside_the_family_without_rewards_is_that_of_the_mean_weight() -> None:
+    log_w_BM = torch.tensor([[0.0, -math.inf], [0.2, 0.4]], dtype=torch.float64)
+    log_w_BM[1] = log_w_BM[1].log()
+    rollouts = Rollouts([], [], [], torch.zeros(2, 2, dtype=torch.bool), log_w_BM, None, None)
+    assert family_loss(None, rollouts) == pytest.approx(1 - 0.4)
+    assert family_loss(1.0, rollouts) == pytest.approx(-(math.log(0.5) + math.log(0.3)) / 2)
+
+
+def test_the_mean_of_the_tokens_log_probabilities_divides_by_their_number(
+    config: Config, task: Task, base: Base, tmp_path: Path
+) -> None:
+    largest = []
+    for word in ("logprob", "logprob_mean"):
+        folder = tmp_path / word
+        train(config.with_values({"estimator": word, "train.steps": 1}), task, base, folder)
+        largest.append(read_jsonl(folder / "metrics.jsonl")[0]["max_answer_coefficient"])
+    lengths = {len(answer) for answer in encode_examples(task.tokenizer, task.held_out(8))[1]}
+    assert largest[0] == 1
+    assert 1 / largest[1] in lengths
 
 
 def test_relative_weights_leave_a_batch_of_impossible_answers_alone() -> None:
@@ -332,9 +361,9 @@ def test_escape_is_seen_at_evaluations_where_batches_do_not_show_p(
         {"estimator": "garl:q=1", "optimizer.name": "adamw", "optimizer.lr": 0.02, "train.steps": 40, "eval.every": 7}
     )
     plain = train(config, task, base, tmp_path / "plain")
-    distorted = config.with_values({"rollout.top_p": 0.999, "rollout.force_sampling": True})
+    off_policy_setting = config.with_values({"rollout.top_p": 0.999, "rollout.force_sampling": True})
     with pytest.warns(SamplingWarning):
-        result = train(distorted, task, base, tmp_path / "run")
+        result = train(off_policy_setting, task, base, tmp_path / "run")
     assert plain["escape_step"] is not None
     evals = [row for row in read_jsonl(tmp_path / "run" / EVALS) if row["step"] and row["p"] > ESCAPED]
     assert result["escape_step"] == evals[0]["step"]

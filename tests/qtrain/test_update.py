@@ -20,6 +20,7 @@ from qtrain.tasks.base import Task
 from qtrain.update import backward, clip_gradient, enable_recomputing, gradient_norm, make_optimizer
 
 ESTIMATORS = ["garl:q=0.75", "garl:q=1", "rb_rloo", "paft:q=0.5", "grpo", "rloo", "maxrl", "star"]
+ESTIMATORS += ["bound:q=0.5", "jepo", "logprob", "logprob_mean", "rb_pkpo:k=2", "pkpo:k=2", "sign"]
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def rollouts(model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds)
         found.prompts,
         new_gold,
         found.rationales,
-        found.forced_BM,
+        found.truncated_BM,
         found.log_w_BM,
         found.answers,
         reward.double().reshape(len(gold), samples),
@@ -52,7 +53,10 @@ def rollouts(model: Qwen3ForCausalLM, task: Task, config: Config, ids: TokenIds)
 @pytest.mark.parametrize("word", ESTIMATORS)
 def test_gradient_is_the_estimate(word: str, model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts) -> None:
     choice = EstimatorChoice.parse(word)
-    coefficients = choice.coefficients(rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0))
+    lengths = [*map(len, rollouts.gold)]
+    coefficients = choice.coefficients(
+        rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0), answer_length_B=lengths
+    )
     done = backward(model, ids, rollouts, coefficients, on_sampled_answers=choice.needs_reward)
     found = gradient(model)
     assert rollouts.answers is not None
@@ -75,7 +79,7 @@ def test_rows_without_coefficients_are_left_out_and_change_nothing(
 
 def test_rewards_need_sampled_answers(model: Qwen3ForCausalLM, ids: TokenIds, rollouts: Rollouts) -> None:
     without = Rollouts(
-        rollouts.prompts, rollouts.gold, rollouts.rationales, rollouts.forced_BM, rollouts.log_w_BM, None, None
+        rollouts.prompts, rollouts.gold, rollouts.rationales, rollouts.truncated_BM, rollouts.log_w_BM, None, None
     )
     ones = torch.ones_like(rollouts.log_w_BM)
     with pytest.raises(ValueError, match="sample_answers=True"):

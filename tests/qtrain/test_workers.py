@@ -18,7 +18,7 @@ from qtrain.errors import UserError
 from qtrain.jobs import workers
 from qtrain.jobs.placement import VISIBLE, Place
 from qtrain.jobs.workers import Host, in_this_process, perform
-from qtrain.progress import Report
+from qtrain.progress import ProgressUpdate
 
 PLAIN = Place(None, 1)
 
@@ -39,7 +39,7 @@ def signals(tmp_path: Path) -> Path:
 
 def test_each_worker_has_its_own_gpu_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VISIBLE, "GPU-1,GPU-2")
-    shown: list[Report] = []
+    shown: list[ProgressUpdate] = []
     results = work_off([Telling("a"), Telling("b")], [Place("GPU-1", 1), Place("GPU-2", 2)], shown.append)
     assert [(results[name]["gpu"], results[name]["threads"]) for name in "ab"] == [("GPU-1", 1), ("GPU-2", 2)]
     assert not results["a"]["cuda"]
@@ -83,7 +83,7 @@ def test_a_failure_names_its_job(how: str, kind: type[Exception], line: str) -> 
     ],
 )
 def test_the_first_failure_stops_the_others(how: str, kind: type[Exception], line: str, signals: Path) -> None:
-    def fail_when_the_other_waits(report: Report) -> None:
+    def fail_when_the_other_waits(report: ProgressUpdate) -> None:
         if report.label == "b":
             left.append(Failing("a", how))
 
@@ -118,7 +118,7 @@ def test_a_second_interrupt_ends_even_the_stubborn(signals: Path, monkeypatch: p
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     reader = os.open(signals, os.O_RDONLY | os.O_NONBLOCK)
 
-    def twice(_: Report) -> None:
+    def twice(_: ProgressUpdate) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
 

@@ -13,7 +13,7 @@ import torch
 from qtrain.errors import UserError
 from qtrain.jobs.placement import VISIBLE, Place
 from qtrain.jobs.workers import Host, Job, in_workers
-from qtrain.progress import Report
+from qtrain.progress import ProgressUpdate
 
 AT_START = os.environ.get(VISIBLE)
 
@@ -25,7 +25,7 @@ class Telling:
     label: str
 
     def go(self, host: Host) -> dict[str, Any]:
-        host.show(Report(self.label, 1, 2, "half"))
+        host.show(ProgressUpdate(self.label, 1, 2, "half"))
         return {
             "process": os.getpid(),
             "gpu": AT_START,
@@ -81,7 +81,7 @@ class Waiting:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, note)
         os.write(out, b"waits\n")
-        host.show(Report(self.label, 1, 2, "waits"))
+        host.show(ProgressUpdate(self.label, 1, 2, "waits"))
         os.read(read, 1)
         while self.stubborn:
             os.read(read, 1)

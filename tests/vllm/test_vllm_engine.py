@@ -49,7 +49,7 @@ def largest_differences(pair: Pair, rollouts: Rollouts) -> tuple[float, float]:
     tokens, answers = [], []
     for row, rationale in enumerate(rollouts.rationales):
         prompt, gold = rollouts.prompts[row // samples], rollouts.gold[row // samples]
-        closed = prompt + rationale + [pair.engine.ids.end_think] * bool(rollouts.forced_BM.flatten()[row])
+        closed = prompt + rationale + [pair.engine.ids.end_think] * bool(rollouts.truncated_BM.flatten()[row])
         tokens += list(np.subtract(alone(pair, prompt, rationale), rollouts.rationale_log_p[row]))
         answers.append(sum(alone(pair, closed, gold)) - float(rollouts.log_w_BM.flatten()[row]))
     return float(np.abs(tokens).max()), float(np.abs(answers).max())
@@ -65,7 +65,7 @@ def test_log_probs_are_those_of_transformers_after_every_push(pair: Pair) -> Non
             stale = compared(pair.model, batch(pair, push), 48, pair.engine.ids)
             # Old weights would not pass for new ones.
             assert stale.mean > 10 * before.mean
-            pair.engine.take_weights(pair.model)
+            pair.engine.sync_weights(pair.model)
         self_check(pair.model, pair.engine.ids, batch(pair, push), pair.config.rollout, step=1)
         # The prompts of before the push too, whose prefixes vLLM had cached.
         found = [largest_differences(pair, batch(pair, seed)) for seed in (push, push + 1)]
@@ -77,8 +77,8 @@ def test_log_probs_are_those_of_transformers_after_every_push(pair: Pair) -> Non
 def test_rows_end_at_their_stop_token_or_their_budget(pair: Pair) -> None:
     rollouts = batch(pair)
     ids, settings = pair.engine.ids, pair.config.rollout
-    assert 0 < rollouts.forced_BM.sum() < rollouts.forced_BM.numel()
-    for rationale, forced in zip(rollouts.rationales, rollouts.forced_BM.flatten().tolist(), strict=True):
+    assert 0 < rollouts.truncated_BM.sum() < rollouts.truncated_BM.numel()
+    for rationale, forced in zip(rollouts.rationales, rollouts.truncated_BM.flatten().tolist(), strict=True):
         assert ids.end_think not in rationale[:-1]
         assert forced == (rationale[-1] != ids.end_think)
         assert len(rationale) == settings.rationale_budget if forced else len(rationale) >= 1
@@ -180,7 +180,7 @@ def test_answers_that_are_in_the_cache_themselves_are_scored(pair: Pair) -> None
     found = [group.score([ids] * len(sampled.tokens)) for _ in range(2)]
     closed = [
         prompts[0] + row + [pair.engine.ids.end_think] * force
-        for row, force in zip(sampled.tokens, sampled.forced_N.tolist(), strict=True)
+        for row, force in zip(sampled.tokens, sampled.truncated_N.tolist(), strict=True)
     ]
     expected = [sum(alone(pair, row, ids)) for row in closed]
     for log_w_N in found:
@@ -222,8 +222,8 @@ def test_weights_that_are_not_finite_are_reported(pair: Pair) -> None:
     broken = new_model(pair.config.model, pair.task.tokenizer, seed=9)
     with torch.no_grad():
         broken.model.norm.weight[0] = torch.nan
-    pair.engine.take_weights(broken)
+    pair.engine.sync_weights(broken)
     with pytest.raises(Diverged, match="not finite"):
         batch(pair)
-    pair.engine.take_weights(pair.model)
+    pair.engine.sync_weights(pair.model)
     assert compared(pair.model, batch(pair), 48, pair.engine.ids).largest < pair.tolerance

@@ -10,6 +10,7 @@ from qtheory.claims.own.qc_7 import QC_7
 from qtheory.claims.own.qc_8 import QC_8
 from qtheory.claims.own.qc_9 import QC_9
 from qtheory.claims.own.qc_10 import QC_10
+from qtheory.claims.own.qc_14 import QC_14
 from qtheory.claims.own.qc_r import QC_R
 
 OWN = (
@@ -23,5 +24,6 @@ OWN = (
     QC_8,
     QC_9,
     QC_10,
+    QC_14,
     QC_R,
 )

@@ -11,7 +11,7 @@ from figures.cli import app as figures
 from qtheory.cli import app as theory
 from qtheory.command.console import TextConsole, status
 from qtrain.cli import app as trainer
-from qtrain.progress import Board, Report
+from qtrain.progress import ProgressDisplay, ProgressUpdate
 
 ROOT = Path(__file__).parents[3]
 HOSTILE = "[/b] [red]x[/red] :smile: \\[ [link=http://a]y[/link] 'z' 1e-3"
@@ -102,8 +102,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = terminal(monkeypatch)
     monkeypatch.setattr("qtrain.progress.console", TextConsole(stderr=True))
-    with Board(f"title {HOSTILE}", total=1) as board:
-        board.show(Report(f"label {HOSTILE}", 1, 2, f"note {HOSTILE}"))
+    with ProgressDisplay(f"title {HOSTILE}", total=1) as board:
+        board.show(ProgressUpdate(f"label {HOSTILE}", 1, 2, f"note {HOSTILE}"))
     for word in ("title", "label", "note"):
         assert f"{word} {HOSTILE}" in shown.getvalue()
 

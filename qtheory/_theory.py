@@ -1,0 +1,9 @@
+"""Imported by every package of the theory first: without the extra `theory` it says what to install."""
+
+from importlib.util import find_spec
+
+from qtheory.command.extras import install_hint
+
+for library in ("scipy", "sympy", "mpmath"):
+    if find_spec(library) is None:
+        raise ModuleNotFoundError(f"{library} is not installed: {install_hint(library, 'qtheory')}", name=library)
