@@ -24,6 +24,7 @@ from figures.plots import (
     division,
     escape_exponents,
     escape_laws,
+    escape_spread,
     escape_times,
     escort,
     factorisations,
@@ -33,7 +34,9 @@ from figures.plots import (
     label_noise,
     learning_rates,
     max_coefficient,
+    noise_schedule,
     off_policy,
+    poisson,
     saturation,
     trajectories,
     variance,
@@ -42,6 +45,7 @@ from figures.plots import (
 from figures.tables.escape import escape_table
 from figures.tables.estimator import estimator_facts, estimator_table
 from figures.tables.exact import exact_accuracy_table, exact_speed_table
+from figures.tables.poisson import poisson_table
 from figures.tables.rate import learning_rate_table
 from figures.tables.reliability import reliability_table
 from figures.tables.report import report_speed_table
@@ -209,12 +213,26 @@ FIGURES: Mapping[str, FigureEntry] = {
         saturation.plot,
         saturation.caption,
     ),
+    "escape_spread": FigureEntry(
+        "Steps to escape on 0/1 weights against what a success adds to log P: mean with its range, and spread",
+        (),
+        escape_spread.compute,
+        escape_spread.plot,
+        escape_spread.caption,
+    ),
     "adam_threshold": FigureEntry(
         "Steps to escape under Adam against p0 for three epsilons, with the law, and the q that a budget asks for",
         (),
         adam_threshold.compute,
         adam_threshold.plot,
         adam_threshold.caption,
+    ),
+    "poisson": FigureEntry(
+        "Bias, noise and escape time of the plug-in on 0/1 weights against M P, for all M and P",
+        (),
+        poisson.compute,
+        poisson.plot,
+        poisson.caption,
     ),
     "floor": FigureEntry(
         "The noise of the estimators against M P, over the least that 0/1 weights allow",
@@ -258,6 +276,13 @@ FIGURES: Mapping[str, FigureEntry] = {
         label_noise.plot,
         label_noise.caption,
     ),
+    "noise_schedule": FigureEntry(
+        "The fastest schedule of q on noisy labels, and the times of it, of SFT-then-RLVR and of the best single q",
+        (),
+        noise_schedule.compute,
+        noise_schedule.plot,
+        noise_schedule.caption,
+    ),
     "adam_testbed": FigureEntry(
         "Escapes under Adam against the law of its epsilon, and success with weights relative to the batch's largest",
         ("adam_epsilon", "escape_exponents", "common_factor", "cold_start", "adam_conflict"),
@@ -285,5 +310,6 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "exact_speed": exact_speed_table,
     "report_speed": report_speed_table,
     **{f"estimator_{name}": partial(estimator_facts, name) for name in ESTIMATORS},
+    "poisson": poisson_table,
     "reliability": reliability_table,
 }

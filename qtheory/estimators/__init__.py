@@ -15,6 +15,7 @@ from qtheory.estimators.jepo import jepo
 from qtheory.estimators.logprob import logprob
 from qtheory.estimators.logprob_mean import logprob_mean
 from qtheory.estimators.maxrl import maxrl
+from qtheory.estimators.noise_q import noise_q
 from qtheory.estimators.paft import paft, paft_from_counts, resample
 from qtheory.estimators.pkpo import pkpo
 from qtheory.estimators.rb_pkpo import rb_pkpo
@@ -48,6 +49,7 @@ __all__ = [
     "logprob",
     "logprob_mean",
     "maxrl",
+    "noise_q",
     "paft",
     "paft_from_counts",
     "pkpo",

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from qtheory.estimators import best_q
+from qtheory.estimators import best_q, noise_q
 from qtrain.schema import StrictModel
 
 Shape = Literal["constant", "linear", "cosine", "step"]
@@ -45,18 +45,28 @@ class QSchedule(StrictModel):
     """How q changes, from the estimator's own to `end` at the last step.
 
     `step` with `end` 0 and an estimator of q = 1 is SFT-then-RLVR. `adaptive` takes `qtheory.estimators.best_q` (QC-5)
-    of the batch before, for a spread `rho` of the scores: one q for all prompts of a step.
+    of the batch before, for a spread `rho` of the scores: one q for all prompts of a step. `noise` takes
+    `qtheory.estimators.noise_q` (QC-9) of the batch before, for a share `e` of wrong labels. The mean P of a batch is
+    that of the labels in the data, at most 1 - e of a model that is always right, where the rule has come to q = 0.
     """
 
-    kind: Literal["constant", "linear", "cosine", "step", "adaptive"] = "constant"
+    kind: Literal["constant", "linear", "cosine", "step", "adaptive", "noise"] = "constant"
     end: float = Field(default=0.0, ge=0, le=1)
     at: int | None = Field(default=None, ge=2)
     rho: float | None = Field(default=None, ge=0)
+    e: float | None = Field(default=None, gt=0, lt=0.5)
+
+    @property
+    def reads_p(self) -> bool:
+        """Whether q follows the measured P, not the estimator's own q and the step."""
+        return self.kind in ("adaptive", "noise")
 
     @model_validator(mode="after")
     def _each_kind_has_its_keys(self) -> "QSchedule":
         if (self.kind == "adaptive") != (self.rho is not None):
             raise ValueError(f"kind={self.kind!r} and rho={self.rho}: rho belongs to kind='adaptive', which needs it")
+        if (self.kind == "noise") != (self.e is not None):
+            raise ValueError(f"kind={self.kind!r} and e={self.e}: e belongs to kind='noise', which needs it")
         _check_place(self.kind, self.at)
         return self
 
@@ -73,6 +83,9 @@ class QSchedule(StrictModel):
         if self.kind == "adaptive":
             assert self.rho is not None
             return float(best_q(min(log_p, 0.0), samples, self.rho))
+        if self.kind == "noise":
+            assert self.e is not None
+            return float(noise_q(min(log_p, 0.0), self.e))
         return _between(self.kind, q, self.end, step, steps, self.at)
 
 

@@ -278,7 +278,7 @@ class Config(StrictModel):
         if self.q.kind != "constant" and self.estimator.may_run:
             if "q" not in self.estimator.spec.parameters:
                 raise ValueError(f"q.kind={self.q.kind!r}: {self.estimator} has no parameter q; try garl:q=1, paft:q=1")
-            if self.q.kind != "adaptive":
+            if not self.q.reads_p:
                 self.estimator.with_q(self.q.end)
         for key, at in {"q.at": self.q.at, "optimizer.schedule.at": rate.at}.items():
             if at is not None and at > steps:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy
+from scipy.special import bernoulli
 
 import qtheory
 from figures.registry import FIGURES
@@ -29,12 +30,31 @@ from qtheory.claims.page import heading, overview
 from qtheory.claims.paper import prop_d_2, thm_5_1
 from qtheory.claims.support.reference import LatentModel, floats, gradient, loss
 from qtheory.claims.support.symbolic import vanishes
-from qtheory.escape import contamination_time, family, hard_time, log_sigmoid_time, sigmoid_time
+from qtheory.escape import (
+    EscapeLaw,
+    best_constant_q,
+    contamination_time,
+    escape_law,
+    family,
+    hard_time,
+    log_sigmoid_time,
+    noisy_time,
+    poisson_time,
+    sigmoid_time,
+)
 from qtheory.escape.adam import adam_time, critical_q
 from qtheory.escape.contamination import sigmoid_norm
 from qtheory.estimators.pool import others_power
 from qtheory.estimators.reweight import reweighted
-from qtheory.exact import Moments, baseline_multiplier, best_alpha, moments, reweighted_moments
+from qtheory.exact import (
+    Moments,
+    PoissonLimit,
+    baseline_multiplier,
+    best_alpha,
+    moments,
+    poisson_limit,
+    reweighted_moments,
+)
 from qtheory.exact.rewards import REWARDS, RewardMoments, reward_moments
 from qtheory.flow import Escape, Stepwise, Velocity, escape, follow, velocity
 from qtheory.models import FiniteTask, token_answers
@@ -63,7 +83,7 @@ PAPER_LABELS = [
     "Sec 6.1.1",
     "v2",
 ]
-OWN_LABELS = [*(f"QC-{number}" for number in (*range(1, 8), 11, 12, 13, 14)), "QC-R"]
+OWN_LABELS = [*(f"QC-{number}" for number in range(1, 15)), "QC-R"]
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
@@ -310,6 +330,26 @@ def of_the_models_own_draws(task: FiniteTask, log_mu: np.ndarray, q: float, samp
     return moments(task, q, samples)
 
 
+def with_empty_pools(successes: Any, q: Any, spread: Any = 0.0) -> PoissonLimit:
+    """A pool without a success counts as one of 1/M^(1-q)."""
+    right, held = poisson_limit(successes, q, spread), np.asarray(successes)
+    return dataclasses.replace(right, bias=right.bias - np.exp(-held) * held ** (np.asarray(q) - 1))
+
+
+class CvOfTheSum(EscapeLaw):
+    """CV^2 = (1 - r)/(1 + r) with r = e^(-2 kappa)."""
+
+    def cv(self) -> np.ndarray:
+        return np.sqrt(np.tanh(self.kappa))
+
+
+class LessTheFirstWait(EscapeLaw):
+    """The times counted from the first success on."""
+
+    def mean(self) -> np.ndarray:
+        return super().mean() - 1 / self.rate
+
+
 gain_ours = importlib.import_module("qtheory.estimators.garl_weighted")._gain
 
 log_q_ours, loss_ours, amplification_ours, escort_ours = (
@@ -384,6 +424,49 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ),
         ("QC-5", "qtheory.claims.support.alignment.moments", with_half_the_draws),
         ("QC-5", "qtheory.claims.support.alignment.best_q", lambda *given: 1 - estimators.best_q(*given)),
+        ("QC-8", "qtheory.claims.own.qc_8.escape_law", lambda p0, *given: escape_law(2 * p0, *given)),
+        ("QC-8", "qtheory.claims.own.qc_8.escape_law", lambda p0, q, *given: escape_law(p0, 1 - q, *given)),
+        (
+            "QC-8",
+            "qtheory.claims.own.qc_8.escape_law",
+            lambda p0, q, size, lr, norm=1.0: escape_law(p0, q, size, lr, norm**0.5),
+        ),
+        (
+            "QC-8",
+            "qtheory.claims.own.qc_8.escape_law",
+            lambda *given: CvOfTheSum((right := escape_law(*given)).rate, right.kappa),
+        ),
+        (
+            "QC-8",
+            "qtheory.claims.own.qc_8.escape_law",
+            lambda *given: LessTheFirstWait((right := escape_law(*given)).rate, right.kappa),
+        ),
+        ("QC-8", "qtheory.escape.jumps._BERNOULLI", bernoulli(14)[2::2] * [1, -1, 1, -1, 1, -1, 1]),
+        ("QC-8", "qtheory.escape.jumps._DIRECT", 1),
+        ("QC-9", "qtheory.claims.own.qc_9.noise_q", lambda log_p, e: estimators.noise_q(log_p, 0.98 * e)),
+        ("QC-9", "qtheory.claims.own.qc_9.noise_q", lambda log_p, e: estimators.noise_q(log_p, e) ** 1.1),
+        ("QC-9", "qtheory.claims.own.qc_9.noise_switch", lambda e: 1 / (1 + (e / (1 - e)) ** 0.51)),
+        (
+            "QC-9",
+            "qtheory.claims.own.qc_9.noisy_time",
+            lambda p0, d, e, q, norm=np.exp: noisy_time(p0, d, e, q, lambda log_p: np.sqrt(norm(log_p))),
+        ),
+        ("QC-9", "qtheory.claims.own.qc_9.noisy_time", lambda *given, **norm: 1.001 * noisy_time(*given, **norm)),
+        (
+            "QC-9",
+            "qtheory.claims.own.qc_9.noisy_time",
+            lambda p0, d, e, q, **norm: noisy_time(p0, d, e, 0.9 * q if isinstance(q, float) else q, **norm),
+        ),
+        ("QC-9", "qtheory.claims.own.qc_9.best_constant_q", lambda *given: 0.9 * best_constant_q(*given)),
+        ("QC-10", "qtheory.claims.own.qc_10.moments", with_half_the_draws),
+        ("QC-10", "qtheory.claims.own.qc_10.poisson_limit", with_empty_pools),
+        ("QC-10", "qtheory.claims.own.qc_10.poisson_limit", lambda held, q, *_rho: poisson_limit(held, q)),
+        (
+            "QC-10",
+            "qtheory.claims.own.qc_10.poisson_time",
+            lambda start, end, q: poisson_time(start, end, q) * (1 + 1e-3 * q),
+        ),
+        ("QC-10", "qtheory.claims.own.qc_10.hard_time", lambda p0, d, q, size: hard_time(p0, d, q**2, size)),
         ("QC-7", "qtheory.claims.own.qc_7.moments", with_half_the_draws),
         ("Eq 6", "qtheory.claims.paper.eq_6.velocity", with_q_squared),
         ("Thm 5.1", "qtheory.claims.paper.thm_5_1.velocity", with_q_squared),

@@ -38,6 +38,8 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "single positive": (0.0, -1.0, NAN, INF, [0.1, 0.2], *NO_NUMBERS),
     "non-negative": (-1.0, NAN, INF, *NO_NUMBERS),
     "single non-negative": (-1.0, NAN, INF, [0.1, 0.2], *NO_NUMBERS),
+    "minority": (0.0, 0.5, 0.7, -0.1, NAN, "0.1", None, True, [0.1], np.array([0.1])),
+    "transform": (-1.0, NAN, INF, *NO_NUMBERS),
     "fraction": (1.0, -0.1, NAN, [0.1, 0.2], *NO_NUMBERS),
     "negative": (0.0, 0.5, NAN, [-0.1, -0.2], *NO_NUMBERS),
     "targets": (0.0, 0.5, NAN, -9.0, [-0.5, -0.9], [[-0.9], [-0.5]], *NO_NUMBERS),
@@ -159,6 +161,10 @@ POOL = np.array([-1.0, -2.0])
 SIGMOID = {"p0": 1e-3, "delta": 0.5, "q": 0.5}
 LOG_SIGMOID = {"log_p0": -9.0, "delta": 0.5, "q": 0.5}
 LAW = {"prior": [0.5, 0.5], "relative": [0.5, 1.5]}
+COLD = {"q": 0.5, "samples": 4, "lr": 0.1, "score_norm": 1.0}
+COLD_KINDS = {"q": "order", "samples": "count", "lr": "positive", "score_norm": "positive"}
+NOISY = {"p0": 1e-3, "delta": 0.6, "flip_rate": 0.2, "norm": measured.constant_norm}
+NOISY_KINDS = {"p0": "starts", "delta": "single probability", "flip_rate": "minority", "norm": "norm"}
 ADAM = {"log_p0": -9.0, "delta": 0.5, "q": 0.5, "lr": 1e-3, "eps": 1e-8, "score_norm": 1.0}
 ADAM_KINDS = {
     "log_p0": "log probability",
@@ -220,6 +226,17 @@ TABLE = [
         {"prior": "distribution", "w": "weights", "q": "single order", "samples": "count"},
     ),
     Entry(
+        escape.jump, {k: v for k, v in COLD.items() if k != "p0"}, {k: v for k, v in COLD_KINDS.items() if k != "p0"}
+    ),
+    Entry(escape.escape_law, {**COLD, "p0": 1e-3}, {**COLD_KINDS, "p0": "probability"}),
+    Entry(escape.EscapeLaw, {"rate": 1e-3, "kappa": 0.5}, {"rate": "positive", "kappa": "positive"}),
+    Entry(escape.EscapeLaw(1.0, 0.5).log_laplace, {"s": 0.1}, {"s": "transform"}),
+    Entry(escape.EscapeLaw(1.0, 0.5).quantile, {"level": 0.1}, {"level": "probability"}),
+    *(
+        Entry(getattr(escape.EscapeLaw(1.0, 0.5), name), {"steps": 0.1}, {"steps": "non-negative"})
+        for name in ("log_density", "log_cdf", "log_survival")
+    ),
+    Entry(
         escape.equilibrium,
         {"flip_rate": 0.2, "q": 0.5},
         {"flip_rate": "single probability", "q": "single order"},
@@ -235,6 +252,9 @@ TABLE = [
             "norm": "norm",
         },
     ),
+    Entry(escape.noise_switch, {"flip_rate": 0.2}, {"flip_rate": "minority"}),
+    Entry(escape.noisy_time, {**NOISY, "q": 0.5}, {**NOISY_KINDS, "q": "single order"}),
+    Entry(escape.best_constant_q, NOISY, NOISY_KINDS),
     Entry(
         escape.local_exponents,
         {"log_p0": [0.0, 1.0, 2.0], "log_time": [3.0, 2.0, 1.0]},
@@ -390,6 +410,17 @@ TABLE = [
         {"task": EXAMPLE, "M": 3, "rescaled": False},
         {"task": "task", "M": "counts", "rescaled": "flag"},
     ),
+    Entry(
+        exact.poisson_limit,
+        {"successes": 2.0, "q": 0.5, "spread": 1.0},
+        {"successes": "positive", "q": "order", "spread": "non-negative"},
+    ),
+    Entry(
+        escape.poisson_time,
+        {"start": 0.5, "end": 2.0, "q": 0.5},
+        {"start": "positive", "end": "positive", "q": "order"},
+        says={"end": ("end", "start")},
+    ),
     Entry(exact.mean, MOMENTS, MOMENT_KINDS),
     Entry(exact.baseline_multiplier, MOMENTS, MOMENT_KINDS),
     Entry(
@@ -506,6 +537,7 @@ TABLE = [
         {"log_p": -1.0, "samples": 3, "rho": 1.0},
         {"log_p": "log P", "samples": "count", "rho": "spread"},
     ),
+    Entry(estimators.noise_q, {"log_p": -1.0, "flip_rate": 0.2}, {"log_p": "log P", "flip_rate": "minority"}),
     Entry(estimators.get, {"name": "garl"}, {"name": "estimator"}, says={"name": ("estimator",)}),
 ]
 UNCHECKED = {

@@ -48,7 +48,8 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "train.kl": (0, -1, NAN, "some"),
     "eval.every": (0, -1, HUGE),
     "eval.prompts": (0, -1, HUGE, 10**12),
-    "q.kind": ("cosin", 7, "adaptive", "step"),
+    "q.kind": ("cosin", 7, "adaptive", "step", "noise"),
+    "q.e": (0, 0.5, 0.6, -0.1, NAN, "some", [0.1], 0.1),
     "sinks": (["../x"], "wandbb", "wandb,trackioo", 7, [7], [None]),
     "data": ("../../etc", "/etc", "a\0b", 7, ["x"]),
 }  # fmt: skip

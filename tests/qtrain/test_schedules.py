@@ -49,6 +49,18 @@ def test_q_against_hand_worked_values() -> None:
     assert never == pytest.approx(1 / 3)
 
 
+def test_q_on_noisy_labels() -> None:
+    def value(p: float, e: float = 0.1) -> float:
+        log_p = math.log(p) if p else -math.inf
+        return QSchedule(kind="noise", e=e).value(0.5, 1, 9, log_p=log_p, samples=8)
+
+    # (1-e) P^-q - e n^-q is largest where (1-e) log(1/P) / (e log(1/n)) = (P/n)^q.
+    assert value(0.75) == pytest.approx(math.log(9 * math.log(4 / 3) / math.log(4)) / math.log(3))
+    assert [value(p) for p in (0.0, 1e-9, 0.5, 0.9, 1.0)] == [1, 1, 1, 0, 0]
+    assert QSchedule(kind="noise", e=0.1).value(0.5, 1, 9, log_p=1e-9, samples=8) == 0
+    assert value(0.75, 0.01) == 1
+
+
 @given(
     kind=st.sampled_from(["linear", "cosine"]),
     start=st.floats(0, 1),
@@ -82,6 +94,19 @@ def test_the_adaptive_rule_reads_the_batch_before(config: Config, task: Task, ba
     assert [row["q"] for row in rows] == pytest.approx([float(best_q(log_p, 6, 0.5)) for log_p in before])
 
 
+def test_the_rule_for_noise_reads_the_batch_before(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
+    """From a base of P near .1 q is 1, and the run that of q = 1, bit for bit, whatever the estimator's own q."""
+    config = config.with_values({"estimator": "garl:q=1", "optimizer.lr": 0.1})
+    train(config, task, base, tmp_path / "one")
+    noise = config.with_values({"estimator": "garl:q=.3", "q.kind": "noise", "q.e": 0.2})
+    result = train(noise, task, base, tmp_path / "noise")
+    one, rows = (read_jsonl(tmp_path / name / "metrics.jsonl") for name in ("one", "noise"))
+    before = [math.log(result["p0"])] + [row["log_p"] for row in rows[:-1]]
+    assert max(before) < math.log(0.5)
+    assert [row["q"] for row in rows] == [1.0] * len(rows)
+    assert [row["gradient_norm"] for row in rows] == [row["gradient_norm"] for row in one]
+
+
 def test_a_step_at_q_is_the_run_at_that_q(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
     """Until the step the run is that of q = 1, bit for bit; behind it the coefficients are those of q = 0."""
     config = config.with_values({"train.steps": 3, "estimator": "garl:q=1", "optimizer.lr": 0.1})
@@ -106,6 +131,10 @@ def test_a_step_at_q_is_the_run_at_that_q(config: Config, task: Task, base: Base
         ({"q.kind": "step"}, "at belongs to kind='step', which needs it"),
         ({"q.at": 2}, "at belongs to kind='step', which needs it"),
         ({"q.kind": "adaptive"}, "rho belongs to kind='adaptive', which needs it"),
+        ({"q.kind": "noise"}, "e belongs to kind='noise', which needs it"),
+        ({"q.kind": "adaptive", "q.rho": 1, "q.e": 0.1}, "e belongs to kind='noise', which needs it"),
+        ({"q.kind": "noise", "q.e": 0.5}, "q.e = 0.5: "),
+        ({"estimator": "grpo", "q.kind": "noise", "q.e": 0.1}, "q.kind='noise': grpo has no parameter q"),
         ({"q.kind": "linear", "q.rho": 1}, "rho belongs to kind='adaptive', which needs it"),
         ({"q.kind": "linear", "q.end": 1.5}, "q.end = 1.5: "),
         ({"q.kind": "step", "q.at": 4}, "q.at=4: there are only train.steps=3"),
