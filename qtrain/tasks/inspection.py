@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from qtheory.command.console import TextConsole
 from qtrain.errors import UserError
-from qtrain.scoring.number import the_number
+from qtrain.scoring.number import parse_number
 from qtrain.scoring.spans import normalised
 from qtrain.tasks import task_config
 from qtrain.tasks.data_sets import data_set
@@ -84,7 +84,7 @@ def answer_type(answer: str) -> str:
         return "empty"
     if normalised(answer) in ("yes", "no"):
         return "yes/no"
-    number = the_number(answer)
+    number = parse_number(answer)
     # A phrase that contains a number ("from 1986", "Boeing 747") is text.
     if number is None or not number.alone:
         return "text"
