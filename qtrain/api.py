@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from qtrain import comparison, load_run
 from qtrain.callbacks import Callback
 from qtrain.config import Config, check_estimator, read_config
-from qtrain.config.tables import checked
+from qtrain.config.tables import check_config
 from qtrain.errors import UserError
 from qtrain.policy.base import initial_policy
 from qtrain.policy.device import autocast
@@ -38,7 +38,7 @@ def load_config(source: str | Path | Mapping[str, Any], *overrides: str, allow_c
     if isinstance(source, Mapping):
         if overrides:
             raise UserError(f"override {overrides[0]!r}: a table has no overrides; put the value into it")
-        return checked(dict(source), "config")
+        return check_config(dict(source), "config")
     return read_config(Path(source), overrides, allow_code=allow_code)
 
 

@@ -1,4 +1,4 @@
-"""The one exception whose message is meant for the user: one line saying what, where and how to mend it."""
+"""The exception for bad input, and the nearest existing path for its message."""
 
 import difflib
 import itertools
@@ -7,13 +7,17 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """Bad input. The command line prints the message alone, without a traceback, and exits with status 2."""
+    """Bad input. Its message is one line that says what is wrong, where, and how to mend it.
+
+    The command line prints the message without a traceback and exits with status 2.
+    """
 
 
 def nearest_path(path: Path) -> Path | None:
-    """What lies here under nearly the name of a path that does not, for the end of an error line.
+    """Find an existing path whose name is close to a missing one, to suggest it in an error message.
 
-    Each part of it may be mistyped, and `~` may have come through a shell unread. None where nothing is near.
+    Any part of the path may be mistyped, and a `~` that the shell has not expanded is expanded here. None if no name
+    is close.
     """
     try:
         if (home := path.expanduser()) != path:
@@ -25,6 +29,6 @@ def nearest_path(path: Path) -> Path | None:
             return None
         names = [other.name for other in itertools.islice(folder.iterdir(), 5_000)]
         near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
-    except (OSError, RuntimeError, ValueError):  # no home, a loop of links, a null byte
+    except (OSError, RuntimeError, ValueError):  # no home folder, a loop of symbolic links, a null byte
         return None
     return folder / near[0] if near else None

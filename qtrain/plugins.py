@@ -1,8 +1,8 @@
-"""Load code that a configuration names: `module:object`, or a name that an installed package registers.
+"""Load the code that a configuration names, as `module:object` or by the name of an entry point.
 
-An installed package registers estimators and tasks by entry points of the groups below. `module:object` is imported as
-Python would import it in the present folder. Only the person who starts a run names code: a run folder that names some
-runs none of it when it is resumed, evaluated or exported, unless that is allowed explicitly (`--allow-code`).
+Installed packages register estimators and tasks as entry points of the groups below. `module:object` is imported as
+Python would import it in the current folder. Only the person who starts a run may name code: code named by a run folder
+is not run when the run is resumed, evaluated or exported, unless that is allowed explicitly (`--allow-code`).
 """
 
 import difflib
@@ -21,40 +21,40 @@ from qtheory.command.names import did_you_mean
 from qtrain.errors import UserError
 
 ESTIMATORS, TASKS = "qcontinuum.estimators", "qcontinuum.tasks"
-"""Groups of entry points."""
+"""Entry point groups."""
 
 _CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 class CodeRefused(UserError):
-    """A run folder names code, and nobody has allowed that it runs."""
+    """A run folder names code that the user has not allowed to run."""
 
 
 def is_code(name: str) -> bool:
-    """Whether a name has the form `module:object`."""
+    """True if a name has the form `module:object`."""
     return _CODE.fullmatch(name) is not None
 
 
 def refuse_code(key: str, name: str) -> CodeRefused:
-    """The error for code that must not run."""
+    """Make the error for code that is not allowed to run."""
     return CodeRefused(
         f"{key}={name!r}: code that a run folder names is not run; if you trust it, allow it with --allow-code"
     )
 
 
 def load(name: str, key: str) -> Any:
-    """Import what `module:object` names.
+    """Import an object by its `module:object` name.
 
     Args:
-        name: As in `mine:Larger`; the object may be an attribute of an attribute.
-        key: The setting that names it, for the error line.
+        name: For example `mine:Larger`. The object may be a nested attribute, as in `mine:tasks.Larger`.
+        key: The setting that holds the name, for the error message.
 
     Raises:
-        UserError: There is no such module or object, or the module cannot be imported. One line.
+        UserError: The module or the object does not exist, or the module cannot be imported.
     """
     module_name, _, path = name.partition(":")
-    # A console script does not look into the present folder, which is where users write their code. It comes last, so
-    # that no file there takes the place of an installed module.
+    # A console script does not search the current folder, where users keep their code. The folder is appended at the
+    # end, so that none of its files shadows an installed module.
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     where = f"{key}={name!r}"
@@ -77,20 +77,20 @@ def load(name: str, key: str) -> Any:
 
 
 def registered(group: str) -> dict[str, EntryPoint]:
-    """The entry points of a group by name."""
+    """List the entry points of a group by name."""
     return {point.name: point for point in entry_points(group=group)}
 
 
 @cache
 def load_registered(group: str, name: str) -> Any:
-    """Load what an installed package registers.
+    """Load the object that an installed package registers.
 
     Args:
         group: ESTIMATORS or TASKS.
-        name: One of its entry points.
+        name: Name of an entry point of that group.
 
     Raises:
-        UserError: It cannot be loaded.
+        UserError: The entry point cannot be loaded.
     """
     point = registered(group)[name]
     try:
@@ -101,7 +101,7 @@ def load_registered(group: str, name: str) -> Any:
 
 
 def source_hash(name: str) -> str:
-    """Sixteen hexadecimal digits that stand for the source of the module that `module:object` names, "" without any."""
+    """Hash the source of the module in a `module:object` name: 16 hexadecimal digits, or "" if there is no source."""
     try:
         source = inspect.getsource(sys.modules[name.partition(":")[0]])
     except (KeyError, OSError, TypeError):  # an entry point, a notebook
@@ -110,7 +110,7 @@ def source_hash(name: str) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """An exception of foreign code in one line: its type, message, and the file and line that raised it."""
+    """Describe an exception of a user's code in one line: type, message, and the file and line that raised it."""
     text = " ".join(str(error).split())[:300]
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError):

@@ -1,4 +1,4 @@
-"""The base of every table of a configuration."""
+"""The base class of every table of a configuration."""
 
 from typing import Any, Literal, get_args, get_origin
 
@@ -6,18 +6,18 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from qtheory.command.options import LARGEST
 
-MANY = 10**6
-"""What the prompts, samples or texts of a batch may be at most: lists are made of them."""
+MAX_BATCH = 10**6
+"""Upper bound on the prompts, samples or texts of a batch, since a list holds one item for each."""
 
 
 class StrictModel(BaseModel):
-    """Base of every table: unknown keys are refused, values are not changed afterwards."""
+    """Base of every table: unknown keys are refused, and values cannot be changed afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _numbers_that_can_be(cls, value: Any, info: ValidationInfo) -> Any:
+    def _check_number(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
             raise ValueError("a truth value is not possible here")
         if isinstance(value, int) and value > LARGEST:
@@ -26,12 +26,12 @@ class StrictModel(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _several_names_in_one_word(cls, value: Any, info: ValidationInfo) -> Any:
-        """`sinks=wandb` and `lora.targets=q_proj,v_proj` are what people type."""
+    def _split_names(cls, value: Any, info: ValidationInfo) -> Any:
+        """Accept names separated by commas, as in `lora.targets=q_proj,v_proj`, for a tuple."""
         kind = cls.model_fields[info.field_name or ""].annotation
         kinds = get_args(kind) if get_origin(kind) is not tuple else (kind,)
         if not isinstance(value, str) or tuple not in map(get_origin, kinds):
             return value
-        if any(value in get_args(one) for one in kinds if get_origin(one) is Literal):
+        if any(value in get_args(alternative) for alternative in kinds if get_origin(alternative) is Literal):
             return value
         return tuple(name for part in value.split(",") if (name := part.strip()))

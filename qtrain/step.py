@@ -54,7 +54,7 @@ def in_one_pass(
 
 
 def compute_gradient(parts: TrainerComponents, choice: EstimatorChoice, step: int) -> dict[str, float]:
-    """Task to gradient: one batch, its compute_gradient left in `.grad`.
+    """Task to gradient: one batch, its gradient estimate left in `.grad`.
 
     Args:
         parts: What the run works with.

@@ -1,4 +1,8 @@
-"""The settings of a run, and how they are read."""
+"""The settings of a run: tables, their checks, and the reading of configuration files.
+
+`tables` holds the table of a run and most of its sub-tables, `model`, `estimator` and `schedules` the others. `read`
+reads files and command-line overrides.
+"""
 
 from qtrain.config.estimator import EstimatorChoice
 from qtrain.config.model import AnyModelConfig, LoraConfig, ModelConfig, PretrainedConfig

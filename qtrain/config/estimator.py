@@ -1,4 +1,4 @@
-"""An estimator with its parameters as one word: `garl:q=.25`, `paft:q=.75,k=8`, `grpo`, `mine:clipped:q=.5`."""
+"""Parse an estimator with its parameters: `garl:q=.25`, `paft:q=.75,k=8`, `grpo`, `mine:clipped:q=.5`."""
 
 import inspect
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class EstimatorChoice:
     """An estimator and the keyword parameters to call it with.
 
     Attributes:
-        name: Its name in `qtheory.estimators.ESTIMATORS`, an entry point's, or `module:object`.
+        name: A name in `qtheory.estimators.ESTIMATORS`, the name of an entry point, or `module:object`.
         params: Sorted (keyword, value) pairs.
         code_allowed: Whether an estimator named as `module:object` may be imported.
     """
@@ -35,28 +35,29 @@ class EstimatorChoice:
         """Read `name[:key=value,...]`.
 
         Args:
-            text: The word.
-            code_allowed: Whether to import an estimator that is named as `module:object`. Without, its parameters are
-                kept as they are written, and nothing that needs the estimator itself is possible.
+            text: The estimator's specification.
+            code_allowed: Whether to import an estimator that is named as `module:object`. If not, its parameters stay
+                unparsed text, and every property that needs the estimator itself raises an error.
 
         Raises:
-            ValueError: Unknown estimator or parameter (the nearest name is given), or a value of the wrong type.
-            UserError: The module cannot be imported, or the object is no estimator.
+            ValueError: Unknown estimator or parameter (the message suggests the nearest name), or a value of the wrong
+                type.
+            UserError: The module cannot be imported, or the object is not an estimator.
         """
-        name, rest = _split(text.strip())
+        name, parameters = _split(text.strip())
         if plugins.is_code(name) and not code_allowed:
-            pairs = (pair.strip().partition("=") for pair in rest.split(",") if pair.strip())
+            pairs = (pair.strip().partition("=") for pair in parameters.split(",") if pair.strip())
             return cls(name, tuple(sorted((key, value) for key, _, value in pairs)), code_allowed=False)
         spec = find_estimator(name)
         given: dict[str, Any] = {}
-        for pair in filter(None, (part.strip() for part in rest.split(","))):
+        for pair in filter(None, (part.strip() for part in parameters.split(","))):
             key, equals, value = pair.partition("=")
             if key not in spec.parameters:
                 hint = did_you_mean(key, spec.parameters) if spec.parameters else "it takes none"
                 raise ValueError(f"estimator {name!r} has no parameter {key!r}; {hint}")
             if not equals:
                 raise ValueError(f"parameter {key!r} of {name!r} needs a value: {key}=...")
-            given[key] = _value(name, key, value, spec.parameters[key].type)
+            given[key] = _parse_value(name, key, value, spec.parameters[key].type)
         missing = [key for key, parameter in spec.parameters.items() if parameter.required and key not in given]
         if missing:
             example = "4" if spec.parameters[missing[0]].type is int else ".75"
@@ -69,26 +70,26 @@ class EstimatorChoice:
         return choice
 
     def _check_values(self) -> None:
-        """Call the estimator once on a pool of one, so that a bad value is refused before a run starts."""
+        """Call the estimator once on a group of one sample, so that a bad value is refused before a run starts."""
         zero, params, least = self._array([[0.0]]), dict(self.params), self.spec.least_m
         if least is not None and self.least_samples > 1:
-            params[least] = 1  # the parameter itself is checked; a pool of its size might not fit into memory
+            params[least] = 1  # the parameter itself is checked; a group of its size might not fit into memory
         choice = EstimatorChoice(self.name, tuple(params.items()))
         choice.coefficients(zero, zero, np.random.default_rng(0), score_norm_sq_BM=zero, answer_length_B=1)
 
     def _array(self, values: list[list[float]]) -> Any:
-        """Numbers to try the estimator on: numpy's for those of the package, torch's for a user's, as in training."""
+        """Make test input: numpy arrays for the package's estimators, torch tensors (as in training) for a user's."""
         if self.name in ESTIMATORS:
             return np.array(values)
-        import torch  # the report reads configurations without it
+        import torch  # imported late: the report reads configurations without torch
 
         return torch.tensor(values, dtype=torch.float64)
 
     def _check_results(self) -> None:
-        """Call a user's own estimator as the trainer will, and look at what it returns.
+        """Call a user's own estimator as the trainer will, and check what it returns.
 
         Raises:
-            UserError: It fails, or returns something else than two arrays of coefficients.
+            UserError: It fails, or does not return two tensors of coefficients of the input's shape.
         """
         import torch
 
@@ -110,7 +111,7 @@ class EstimatorChoice:
 
     @property
     def may_run(self) -> bool:
-        """Whether the estimator is at hand: registered, or code that may be imported."""
+        """True if the estimator can be called: it is registered, or it is code that may be imported."""
         return self.code_allowed or not plugins.is_code(self.name)
 
     @property
@@ -118,7 +119,7 @@ class EstimatorChoice:
         """The estimator itself.
 
         Raises:
-            CodeRefused: It is code that may not be imported.
+            CodeRefused: The estimator is code that may not be imported.
         """
         if not self.may_run:
             raise plugins.refuse_code("estimator", str(self))
@@ -126,14 +127,14 @@ class EstimatorChoice:
 
     @property
     def q(self) -> float | None:
-        """The q that this estimator stands for, None outside the continuum."""
+        """The estimator's place q on the continuum; None if it has none."""
         return self.spec.q_of(dict(self.params))
 
     def with_q(self, q: float) -> "EstimatorChoice":
-        """The same estimator at another q.
+        """The same estimator with another q.
 
         Raises:
-            ValueError: It has no parameter q, or not this value.
+            ValueError: It has no parameter q, or does not accept this value.
         """
         if "q" not in self.spec.parameters:
             raise ValueError(f"{self} has no parameter q")
@@ -143,7 +144,7 @@ class EstimatorChoice:
 
     @property
     def needs_reward(self) -> bool:
-        """Whether answers must be sampled."""
+        """True if the estimator reads rewards, so that answers must be sampled."""
         return self.spec.inputs == "reward"
 
     @property
@@ -153,26 +154,27 @@ class EstimatorChoice:
 
     @property
     def is_silent_alone(self) -> bool:
-        """Whether a group of one sample has no gradient, whatever its reward: there is nothing to compare it with."""
-        one, rng = self._array([[1.0]]), np.random.default_rng(0)
-        pairs = [
-            self.coefficients(-one, reward * one, rng, score_norm_sq_BM=one, answer_length_B=1) for reward in (0.0, 1.0)
-        ]
+        """True if a group of one sample, which has no other to compare with, has no gradient whatever its reward."""
+        one_BM, rng = self._array([[1.0]]), np.random.default_rng(0)
+        given = {"score_norm_sq_BM": one_BM, "answer_length_B": 1}
+        pairs = [self.coefficients(-one_BM, reward * one_BM, rng, **given) for reward in (0.0, 1.0)]
         return not any(np.any(part) for pair in pairs for part in pair)
 
     @property
     def scales_together(self) -> bool:
-        """Whether a common factor on all weights is a common factor on all coefficients."""
-        pool = self._array([[-1.0, -2.0, -4.0] * -(-self.least_samples // 3)])
-        given = {"score_norm_sq_BM": pool**0, "answer_length_B": 1}
+        """True if multiplying all weights by one factor multiplies all coefficients by one factor."""
+        log_w_BM = self._array([[-1.0, -2.0, -4.0] * -(-self.least_samples // 3)])
+        ones_BM = log_w_BM**0
+        given = {"score_norm_sq_BM": ones_BM, "answer_length_B": 1}
         plain, scaled = (
-            self.coefficients(log_w, pool**0, np.random.default_rng(0), **given).answer for log_w in (pool, pool - 1)
+            self.coefficients(shifted_BM, ones_BM, np.random.default_rng(0), **given).answer
+            for shifted_BM in (log_w_BM, log_w_BM - 1)
         )
         return bool(np.allclose(scaled * plain.max(), plain * scaled.max()))
 
     @property
     def needs_score_norm(self) -> bool:
-        """Whether the rationales' squared scores must be noted."""
+        """True if the estimator reads the squared norms of the rationales' scores."""
         return self.spec.needs_score_norm
 
     def coefficients(
@@ -184,7 +186,7 @@ class EstimatorChoice:
         score_norm_sq_BM: Any = None,
         answer_length_B: Any = None,
     ) -> Coefficients:
-        """Coefficients of every sample, (B, M) each, from whatever of these the estimator needs."""
+        """Call the estimator with those of the inputs, (B, M) each, that it needs; returns coefficients (B, M)."""
         keywords: dict[str, Any] = dict(self.params)
         if self.spec.stochastic:
             keywords["rng"] = rng
@@ -197,11 +199,11 @@ class EstimatorChoice:
     def __str__(self) -> str:
         if not self.params:
             return self.name
-        return f"{self.name}:" + ",".join(f"{key}={_text(value)}" for key, value in self.params)
+        return f"{self.name}:" + ",".join(f"{key}={_format_value(value)}" for key, value in self.params)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """In configurations it is that one word; the validation's context says whether it may name code."""
+        """Read and write the estimator as one string; the validation's context says whether it may name code."""
 
         def validate(value: Any, info: core_schema.ValidationInfo) -> "EstimatorChoice":
             if isinstance(value, cls):
@@ -214,25 +216,25 @@ class EstimatorChoice:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """The name and the parameters; a colon is also what divides a module from its object."""
-    first, _, rest = text.partition(":")
-    second, _, others = rest.partition(":")
-    if first not in _known() and "=" not in second and plugins.is_code(f"{first}:{second}"):
-        return f"{first}:{second}", others
-    return first, rest
+    """Split off the parameters; a name in the form `module:object` has a colon too."""
+    first, _, after_first = text.partition(":")
+    second, _, after_second = after_first.partition(":")
+    if first not in _known_names() and "=" not in second and plugins.is_code(f"{first}:{second}"):
+        return f"{first}:{second}", after_second
+    return first, after_first
 
 
-def _known() -> list[str]:
+def _known_names() -> list[str]:
     return [*ESTIMATORS, *plugins.registered(plugins.ESTIMATORS)]
 
 
 @cache
 def find_estimator(name: str) -> Estimator:
-    """The estimator of a name.
+    """Look up an estimator by name.
 
     Raises:
-        ValueError: There is none.
-        UserError: Code cannot be imported, or is no estimator.
+        ValueError: No estimator has this name.
+        UserError: The named code cannot be imported, or is not an estimator.
     """
     if name in ESTIMATORS:
         return ESTIMATORS[name]
@@ -240,11 +242,13 @@ def find_estimator(name: str) -> Estimator:
         return _as_estimator(name, plugins.load_registered(plugins.ESTIMATORS, name))
     if plugins.is_code(name):
         return _as_estimator(name, plugins.load(name, "estimator"))
-    raise ValueError(f"unknown estimator {name!r}; {did_you_mean(name, _known())}, or module:function of your own")
+    raise ValueError(
+        f"unknown estimator {name!r}; {did_you_mean(name, _known_names())}, or module:function of your own"
+    )
 
 
 def _as_estimator(name: str, value: Any) -> Estimator:
-    """An `Estimator`, or a function whose first argument is called `log_w` or `reward`."""
+    """Wrap a function, whose first argument must be called `log_w` or `reward`, as an `Estimator`."""
     if isinstance(value, Estimator):
         return value
     if not callable(value) or isinstance(value, type):
@@ -262,7 +266,7 @@ def _as_estimator(name: str, value: Any) -> Estimator:
         ) from None
 
 
-def _value(name: str, key: str, text: str, kind: type) -> Any:
+def _parse_value(name: str, key: str, text: str, kind: type) -> Any:
     readers = {bool: {"true": True, "false": False}.__getitem__, int: int, float: float, str: str}
     try:
         return readers[kind](text.strip())
@@ -270,5 +274,5 @@ def _value(name: str, key: str, text: str, kind: type) -> Any:
         raise ValueError(f"{name}:{key}={text}: a value of type {kind.__name__} is needed") from None
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Tables `[model]` and `[lora]`: random weights of given sizes or pretrained ones, and low-rank adapters on them."""
+"""Tables `[model]` and `[lora]`: a model with random or with pretrained weights, and low-rank adapters."""
 
 from typing import Literal
 
@@ -9,7 +9,18 @@ from qtrain.schema import StrictModel
 
 
 class ModelConfig(StrictModel):
-    """A Qwen3-architecture transformer with random weights (see `transformers.Qwen3Config`)."""
+    """Table `[model]` for random weights: the sizes of a transformer of the Qwen3 architecture.
+
+    Attributes:
+        hidden_size: Width of the residual stream.
+        intermediate_size: Width of the MLPs.
+        layers: Number of layers.
+        heads: Attention heads per layer.
+        key_value_heads: Heads of keys and values, a divisor of `heads`.
+        head_dim: Dimension of an attention head, even.
+        max_positions: Longest sequence, in tokens.
+        tied_embeddings: Share one matrix between the embeddings and the output layer.
+    """
 
     hidden_size: int = Field(default=64, ge=4)
     intermediate_size: int = Field(default=192, ge=4)
@@ -21,17 +32,21 @@ class ModelConfig(StrictModel):
     tied_embeddings: bool = False
 
     @model_validator(mode="after")
-    def _heads_share_keys_evenly(self) -> "ModelConfig":
+    def _check_heads(self) -> "ModelConfig":
         if self.heads % self.key_value_heads:
             raise ValueError(f"heads={self.heads}: a multiple of key_value_heads={self.key_value_heads} is needed")
         return self
 
 
 class PretrainedConfig(StrictModel):
-    """A pretrained causal language model: a folder that transformers can read, or its id on the hub.
+    """Table `[model]` for a pretrained causal language model.
 
-    `revision` is a branch, tag or commit of the hub's. Sizes come with the weights, the tokenizer too unless
-    `task.tokenizer` names another. Weights are safetensors, and no code of the folder or repository is run.
+    The sizes come with the weights, and so does the tokenizer, unless `task.tokenizer` names another. Weights are read
+    from safetensors, and code in the folder or repository is never run.
+
+    Attributes:
+        pretrained: A folder that transformers can read, or an id on the hub.
+        revision: A branch, tag or commit on the hub.
     """
 
     pretrained: str = Field(min_length=1)
@@ -42,10 +57,14 @@ AnyModelConfig = ModelConfig | PretrainedConfig
 
 
 class LoraConfig(StrictModel):
-    """Low-rank adapters (peft): W + (alpha/rank) B A on the layers named in `targets`; the base's weights stay frozen.
+    """Table `[lora]`: train low-rank adapters (peft), W + (alpha/rank) B A, and keep the base's weights frozen.
 
-    "all-linear" is every linear layer but the output matrix. There is no dropout: training and sampling are the same
-    function.
+    There is no dropout, so that training and sampling use the same function.
+
+    Attributes:
+        rank: Rank of A and B.
+        alpha: Scale of the adapters, which is divided by `rank`.
+        targets: Names of the adapted layers; "all-linear" is every linear layer but the output matrix.
     """
 
     rank: int = Field(default=16, ge=1)
@@ -54,10 +73,10 @@ class LoraConfig(StrictModel):
 
 
 def model_class(table: object) -> type[AnyModelConfig]:
-    """Which of the two a table `[model]` is.
+    """Choose the class that a table `[model]` is checked against.
 
     Raises:
-        UserError: It is no table.
+        UserError: The value is not a table.
     """
     if not isinstance(table, dict):
         raise UserError(f"model: a table is needed, not {type(table).__name__}")

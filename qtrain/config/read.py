@@ -1,4 +1,4 @@
-"""Reading a configuration: TOML or JSON, `key=value` overrides as they are typed in a shell, one line for a mistake."""
+"""Read a configuration from TOML or JSON, with `key=value` overrides as they are typed in a shell."""
 
 import datetime
 import json
@@ -9,11 +9,11 @@ from typing import Any
 
 from qtheory.estimators import ESTIMATORS
 from qtrain.config.estimator import EstimatorChoice
-from qtrain.config.tables import Config, checked, set_dotted
+from qtrain.config.tables import Config, check_config, set_dotted
 from qtrain.errors import UserError, nearest_path
 
 SHIPPED = Path(__file__).parents[1] / "configs"
-"""Configurations that come with the package."""
+"""Folder of the configurations that come with the package."""
 
 
 def read_config(path: Path, overrides: tuple[str, ...] = (), *, allow_code: bool = False) -> Config:
@@ -21,16 +21,16 @@ def read_config(path: Path, overrides: tuple[str, ...] = (), *, allow_code: bool
 
     Args:
         path: The file.
-        overrides: `key=value` strings with dotted keys. The value is read as TOML; what is none is text, white space
-            at its ends included, in which \n, \t and \r (and nothing else) are what they stand for.
-        allow_code: Whether code that a JSON file names as module:object may run. That of a TOML file always may: JSON
-            is what run folders hold, and who evaluates somebody's run has not chosen its code.
+        overrides: `key=value` strings with dotted keys. The value is read as TOML. A value that is not TOML is text:
+            white space at its ends is kept, and the escapes \n, \t and \r (and no others) are replaced.
+        allow_code: Whether code that a JSON file names as module:object may run. Code named by a TOML file always
+            may. Run folders hold JSON, and whoever evaluates another person's run has not chosen its code.
 
     Raises:
-        UserError: One line naming the file, the key, what is wrong and the nearest valid name.
+        UserError: One line that names the file, the key, the mistake and the nearest valid name.
     """
     try:
-        # Some editors open a file with a byte-order mark.
+        # Some editors put a byte-order mark at the start of a file.
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         near = nearest_path(path)
@@ -43,7 +43,7 @@ def read_config(path: Path, overrides: tuple[str, ...] = (), *, allow_code: bool
     kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
     try:
         table = json.loads(text) if kind == "JSON" else tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError alone: a number of thousands of digits
+    except (ValueError, RecursionError) as error:  # a bare ValueError: a number of thousands of digits
         raise UserError(f"{path}: not valid {kind}: {error}") from None
     if not isinstance(table, dict):
         raise UserError(f"{path}: a table of settings is needed, not a {type(table).__name__}")
@@ -52,36 +52,36 @@ def read_config(path: Path, overrides: tuple[str, ...] = (), *, allow_code: bool
         if not equals or not key:
             raise UserError(f"override {override!r}: write key=value, for example optimizer.lr=1e-3")
         set_dotted(table, key.strip(), _value(value))
-    return checked(table, str(path), code_allowed=allow_code or kind == "TOML")
+    return check_config(table, str(path), code_allowed=allow_code or kind == "TOML")
 
 
 def _value(text: str) -> Any:
-    """What a value typed in a shell means: TOML, or else the text itself with its line breaks and tabs read."""
+    """Parse a value typed in a shell: as TOML, or else as text with escaped line breaks and tabs."""
     if text.strip().lower() in {"none", "null"}:
         return None
     number = text.strip()
-    # TOML wants a digit before the point; `.75` is what people type.
+    # TOML needs a digit before the point, but people type `.75`.
     try:
         table = tomllib.loads(f"v = {'0' + number if number.startswith('.') else number}")
     except tomllib.TOMLDecodeError:
         table = {}
     except (ValueError, RecursionError) as error:
         raise UserError(f"override with the value {text[:20]!r}...: not valid TOML: {error}") from None
-    # Text of several lines may define more than v, and no key takes a date: a folder may be named by one.
+    # Text of several lines may define more keys than v. No setting is a date, but a folder's name may look like one.
     if list(table) == ["v"] and not isinstance(table["v"], datetime.date | datetime.time):
         return table["v"]
-    return _ESCAPES.sub(lambda found: _ESCAPED[found[0]], text)
+    return _ESCAPES.sub(lambda match: _ESCAPED[match[0]], text)
 
 
 _ESCAPED = {r"\n": "\n", r"\t": "\t", r"\r": "\r"}
 _ESCAPES = re.compile(r"(?<!\\)\\[ntr]")
-"""Shells hand them over as two characters. There are no others, so that regular expressions stay what they are."""
+"""Escapes that a shell passes on as two characters. No others are replaced, so that regular expressions are kept."""
 
 
 def _configurations_in(folder: Path) -> str:
-    """How to go on where a folder was given."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".toml", ".json"})
-    first = next((path for path in found if path.name == "config.json"), found[0] if found else None)
+    """A hint at the configurations in a folder that was given instead of a file."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".toml", ".json"})
+    first = next((path for path in paths if path.name == "config.json"), paths[0] if paths else None)
     return f"did you mean {str(first)!r}?" if first else f"give a file; shipped ones: {_shipped()}"
 
 
@@ -90,7 +90,11 @@ def _shipped() -> str:
 
 
 def check_estimator(text: str) -> EstimatorChoice:
-    """Read an estimator from the command line (`garl:q=.25`)."""
+    """Read an estimator from the command line (`garl:q=.25`).
+
+    Raises:
+        UserError: It is not a known estimator with valid parameters.
+    """
     try:
         return EstimatorChoice.parse(text)
     except ValueError as error:

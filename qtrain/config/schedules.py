@@ -1,4 +1,4 @@
-"""Schedules over training: of the learning rate, and of q within an estimator's family."""
+"""Schedules of the learning rate and of q over the steps of a run."""
 
 import math
 from typing import Literal
@@ -12,10 +12,13 @@ Shape = Literal["constant", "linear", "cosine", "step"]
 
 
 class RateSchedule(StrictModel):
-    """How the learning rate changes, from `optimizer.lr` to `end` times that at the last step.
+    """Table `[optimizer.schedule]`: the learning rate goes from `optimizer.lr` to `end` times that at the last step.
 
-    `linear` and `cosine` move on at every step; `step` changes at step `at`, all at once. The first `warmup` steps rise
-    linearly from lr/warmup to lr, whatever the kind.
+    Attributes:
+        kind: `linear` and `cosine` change the rate at every step; `step` changes it once, at step `at`.
+        warmup: Number of first steps over which the rate rises linearly from lr/warmup to lr, for every kind.
+        end: Final learning rate as a fraction of `optimizer.lr`.
+        at: The step of the change, for the kind `step` alone.
     """
 
     kind: Shape = "constant"
@@ -24,17 +27,17 @@ class RateSchedule(StrictModel):
     at: int | None = Field(default=None, ge=2)
 
     @model_validator(mode="after")
-    def _at_with_step(self) -> "RateSchedule":
-        _check_place(self.kind, self.at)
+    def _check_at(self) -> "RateSchedule":
+        _check_step_of_change(self.kind, self.at)
         return self
 
     def value(self, lr: float, step: int, steps: int) -> float:
         """The learning rate of a step.
 
         Args:
-            lr: The highest one.
-            step: 1 to steps.
-            steps: Length of training.
+            lr: The highest learning rate.
+            step: 1 to `steps`.
+            steps: Number of training steps.
         """
         if step <= self.warmup:
             return lr * (step / self.warmup)
@@ -42,12 +45,18 @@ class RateSchedule(StrictModel):
 
 
 class QSchedule(StrictModel):
-    """How q changes, from the estimator's own to `end` at the last step.
+    """Table `[q]`: q goes from the estimator's own value to `end` at the last step.
 
-    `step` with `end` 0 and an estimator of q = 1 is SFT-then-RLVR. `adaptive` takes `qtheory.estimators.best_q` (QC-5)
-    of the batch before, for a spread `rho` of the scores: one q for all prompts of a step. `noise` takes
-    `qtheory.estimators.noise_q` (QC-9) of the batch before, for a share `e` of wrong labels. The mean P of a batch is
-    that of the labels in the data, at most 1 - e of a model that is always right, where the rule has come to q = 0.
+    Attributes:
+        kind: `linear` and `cosine` change q at every step; `step` changes it once, at step `at`, so that `end` 0 after
+            an estimator with q = 1 is SFT-then-RLVR. `adaptive` takes `qtheory.estimators.best_q` (QC-5) of the
+            previous batch, one q for all prompts of a step. `noise` takes `qtheory.estimators.noise_q` (QC-9) of the
+            previous batch; its mean P is that of the labels in the data, at most 1 - e for a model that is always
+            right, where the rule has reached q = 0.
+        end: q at the last step.
+        at: The step of the change, for the kind `step` alone.
+        rho: Spread of the scores that `best_q` assumes, for the kind `adaptive` alone.
+        e: Share of wrong labels, for the kind `noise` alone.
     """
 
     kind: Literal["constant", "linear", "cosine", "step", "adaptive", "noise"] = "constant"
@@ -62,23 +71,23 @@ class QSchedule(StrictModel):
         return self.kind in ("adaptive", "noise")
 
     @model_validator(mode="after")
-    def _each_kind_has_its_keys(self) -> "QSchedule":
+    def _check_keys(self) -> "QSchedule":
         if (self.kind == "adaptive") != (self.rho is not None):
             raise ValueError(f"kind={self.kind!r} and rho={self.rho}: rho belongs to kind='adaptive', which needs it")
         if (self.kind == "noise") != (self.e is not None):
             raise ValueError(f"kind={self.kind!r} and e={self.e}: e belongs to kind='noise', which needs it")
-        _check_place(self.kind, self.at)
+        _check_step_of_change(self.kind, self.at)
         return self
 
     def value(self, q: float, step: int, steps: int, *, log_p: float, samples: int) -> float:
         """The q of a step.
 
         Args:
-            q: The estimator's own.
-            step: 1 to steps.
-            steps: Length of training.
-            log_p: Log of the mean P of the batch before, in nats.
-            samples: M.
+            q: The estimator's own q.
+            step: 1 to `steps`.
+            steps: Number of training steps.
+            log_p: Log of the previous batch's mean P, in nats.
+            samples: M, samples per prompt.
         """
         if self.kind == "adaptive":
             assert self.rho is not None
@@ -102,10 +111,10 @@ def _between(kind: Shape, start: float, end: float, step: int, steps: int, at: i
     share = (step - 1) / max(1, steps - 1)
     if kind == "cosine":
         share = (1 - math.cos(math.pi * share)) / 2
-    # In this form both ends are met exactly.
+    # This form is exact at both ends.
     return start * (1 - share) + end * share
 
 
-def _check_place(kind: str, at: int | None) -> None:
+def _check_step_of_change(kind: str, at: int | None) -> None:
     if (kind == "step") != (at is not None):
         raise ValueError(f"kind={kind!r} and at={at}: at belongs to kind='step', which needs it")

@@ -1,4 +1,4 @@
-"""The settings of a run: one table a subject, checked by pydantic, and the conditions that tie them together."""
+"""The settings of a run as pydantic models, one per table, and the checks across tables."""
 
 import hashlib
 import json
@@ -22,45 +22,67 @@ from qtrain.config.model import AnyModelConfig, LoraConfig, ModelConfig, Pretrai
 from qtrain.config.schedules import QSchedule, RateSchedule
 from qtrain.errors import UserError
 from qtrain.plugins import is_code
-from qtrain.schema import MANY, StrictModel
+from qtrain.schema import MAX_BATCH, StrictModel
 from qtrain.tasks import TaskConfig, task_config
 
 
 class PretrainConfig(StrictModel):
-    """Cross-entropy on the task's demonstrations (AdamW, warm-up, cosine), then p0 moved to the wanted value."""
+    """Table `[pretrain]`: cross-entropy on the task's demonstrations (AdamW, warm-up, cosine decay), then p0 is set.
+
+    Attributes:
+        steps: Optimizer steps; 0 pre-trains nothing.
+        batch: Demonstrations per step.
+        lr: Highest learning rate.
+        seed: Seeds the initial weights and the demonstrations.
+        p0: Success probability that the base is moved to after pre-training; None leaves it as it is.
+    """
 
     steps: int = Field(default=1600, ge=0)
-    batch: int = Field(default=128, ge=1, le=MANY)
+    batch: int = Field(default=128, ge=1, le=MAX_BATCH)
     lr: float = Field(default=3e-3, gt=0)
     seed: int = Field(default=0, ge=0)
     p0: float | None = Field(default=None, gt=0, lt=1)
 
 
 class VllmConfig(StrictModel):
-    """Of the engine vllm alone: the type it computes in, and the most memory for its KV cache (GiB)."""
+    """Table `[rollout.vllm]`, for the engine vllm alone.
+
+    Attributes:
+        dtype: Type of its weights and activations.
+        cache_gib: Most memory for its KV cache, in GiB.
+    """
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     cache_gib: float = Field(default=8.0, gt=0)
 
 
 class RolloutConfig(StrictModel):
-    """Prompts per step (B), rationales per prompt (M), token budgets, and how tokens are sampled.
+    """Table `[rollout]`: prompts and rationales of a step, token budgets, the engine, and how tokens are sampled.
 
-    `rationale_budget` counts sampled tokens, END_THINK included; once it is spent END_THINK is forced.
-    `answer_budget` bounds sampled answers, END included. 0, the default of both, takes what suits the task, or the
-    model and its records (see `qtrain.prepare`). `engine` samples and scores (see `qtrain.rollout`).
-    `temperature`, `top_p` and `top_k` other than 1, 1 and none sample from another distribution than the model's:
-    estimators on weights refuse them unless `force_sampling` is set.
-    The engine `transformers` keeps the keys and values of all rows of a step, or of an evaluation's 64 prompts, in at
-    most `cache_gib` GiB (by default a share of the memory that is free) and goes through fewer at a time where they do
-    not fit; `prompts_at_once` bounds their number besides. Neither changes what is sampled. (vLLM bounds its cache
-    itself.)
+    Attributes:
+        prompts: B, prompts per step.
+        prompts_at_once: Most prompts that the engine transformers samples at a time, in addition to the limit by
+            `cache_gib`; None sets no limit. It does not change what is sampled.
+        cache_gib: Most memory for the KV cache of the engine transformers, in GiB; by default a share of the free
+            memory. If the rows of a step, or of 64 prompts of an evaluation, do not fit, they are sampled in several
+            parts, which does not change what is sampled. For vLLM see `vllm.cache_gib`.
+        samples: M, rationales per prompt.
+        rationale_budget: Most sampled tokens of a rationale, END_THINK included; when it is spent, END_THINK is forced.
+            0 chooses a budget that suits the task, or the model and its records (see `qtrain.prepare`).
+        answer_budget: Most tokens of a sampled answer, END included; 0 chooses one, as for `rationale_budget`.
+        engine: The engine that samples and scores (see `qtrain.rollout`).
+        temperature: Sampling temperature. Values other than 1 sample from another distribution than the model's, as do
+            the next two settings; estimators on weights refuse that unless `force_sampling` is set.
+        top_p: Sample from the smallest set of tokens whose probabilities sum to at least this; 1 keeps all.
+        top_k: Sample from this number of the most probable tokens; None keeps all.
+        force_sampling: Allow these sampling settings with estimators on weights.
+        vllm: Settings of the engine vllm.
     """
 
-    prompts: int = Field(default=16, ge=1, le=MANY)
+    prompts: int = Field(default=16, ge=1, le=MAX_BATCH)
     prompts_at_once: int | None = Field(default=None, ge=1)
     cache_gib: float | None = Field(default=None, gt=0)
-    samples: int = Field(default=16, ge=1, le=MANY)
+    samples: int = Field(default=16, ge=1, le=MAX_BATCH)
     rationale_budget: int = Field(default=0, ge=0)
     answer_budget: int = Field(default=0, ge=0)
     engine: Literal["transformers", "vllm"] = "transformers"
@@ -71,24 +93,28 @@ class RolloutConfig(StrictModel):
     vllm: VllmConfig = VllmConfig()
 
     def on_policy(self, samples: int) -> "RolloutConfig":
-        """The same budgets with so many samples from the model itself: for measurements, whose P is the model's."""
-        kept = {name: getattr(self, name) for name in _BOUNDS}
-        return RolloutConfig(samples=samples, **kept)
+        """The same budgets and limits, with `samples` drawn from the model's own distribution, to measure its P."""
+        return RolloutConfig(samples=samples, **{name: getattr(self, name) for name in _BOUNDS})
 
     def off_policy_setting(self) -> str | None:
-        """The first sampling setting that leaves the model's own distribution, as `key=value`."""
-        changed = [key for key, plain in _FROM_THE_MODEL.items() if getattr(self, key) != plain]
+        """The first setting that samples from another distribution than the model's, as `key=value`, or None."""
+        changed = [key for key, neutral in _ON_POLICY.items() if getattr(self, key) != neutral]
         return f"rollout.{changed[0]}={getattr(self, changed[0]):g}" if changed else None
 
 
 _BOUNDS = ("rationale_budget", "answer_budget", "prompts_at_once", "cache_gib")
-_FROM_THE_MODEL = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
+_ON_POLICY = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
 
 
 class OptimizerConfig(StrictModel):
-    """Plain SGD or AdamW without weight decay; `clip` bounds the gradient's norm where it is given.
+    """Table `[optimizer]`: plain SGD, or AdamW without weight decay.
 
-    `schedule` says how `lr` changes.
+    Attributes:
+        name: sgd or adamw.
+        lr: Learning rate before the schedule.
+        eps: AdamW's epsilon.
+        clip: Largest norm of the gradient; None does not clip.
+        schedule: How the learning rate changes over the steps.
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -99,28 +125,36 @@ class OptimizerConfig(StrictModel):
 
 
 class TrainConfig(StrictModel):
-    """Length and seed of training.
+    """Table `[train]`: length of training, checkpoints, and how the gradient is computed.
 
-    `stop_at_p` ends it once the batch's mean P exceeds that value. `relative_weights` puts the weights in units of the
-    batch's largest one before the estimator sees them: one common factor on all coefficients (QC-6).
-
-    `checkpoint_every` so many steps the run writes all that `--resume` needs, and after each evaluation that is the
-    best so far (maj@k); the last `keep` checkpoints and the best one stay. `final_checkpoint` writes one at the end
-    too, so that a finished run can go on to more `steps`. A step without a finite gradient is skipped; `skip_limit` of
-    them in a row end the run. `micro_batch_tokens` bounds the tokens of one forward and backward pass,
-    a prompt counted once for all its rows (beside a prompt of more than half of it, rows still have half); it does not
-    change the result. A batch that cannot be longer is run forward once, and its log w are those of that pass (see
-    `qtrain.step.in_one_pass`). `gradient_checkpointing` computes activations twice instead of keeping them. `dtype`
-    bfloat16 is autocast: weights, logits and log-probabilities stay in float32. `kl` is the weight of
-    KL(p(z|x) || the base's). `device` auto is the GPU where there is one.
+    Attributes:
+        steps: Training steps.
+        seed: Seeds the examples of each step, sampling, the estimator and new adapters.
+        stop_at_p: End training after the first step whose batch has a mean P above this value.
+        relative_weights: Divide the weights by the largest of the batch before the estimator reads them, which puts one
+            common factor on all coefficients (QC-6).
+        checkpoint_every: Write a checkpoint, which holds all that `--resume` needs, after this number of steps, and
+            after each evaluation that is the best so far by maj@k. None writes none of these.
+        keep: Number of latest checkpoints to keep, besides the best one.
+        final_checkpoint: Also write a checkpoint at the end, so that a finished run can be resumed with more `steps`.
+        skip_limit: End the run after this number of consecutive steps without a finite gradient. Such steps are
+            skipped.
+        micro_batch_tokens: Most tokens of a micro-batch, one forward and backward pass; None sets no limit. A prompt
+            counts once for all its rows, and rows after a prompt longer than half the limit may still take half. The
+            limit does not change the result. If the longest possible batch fits into one pass, the log w of that pass
+            are used, and the engine does not score (see `qtrain.step`).
+        gradient_checkpointing: Recompute activations in the backward pass instead of keeping them in memory.
+        dtype: bfloat16 is autocast: weights, logits and log-probabilities stay in float32.
+        kl: Weight of the penalty KL(p(z|x) || p_base(z|x)); None leaves it out.
+        device: auto is the GPU if there is one.
     """
 
     @model_validator(mode="before")
     @classmethod
-    def _without_what_callbacks_do_now(cls, table: Any) -> Any:
-        """Run folders of older versions have two more keys, nearly always null."""
-        gone = {"score_norm_nats", "baseline_gain_every"}
-        return {key: value for key, value in table.items() if key not in gone} if isinstance(table, dict) else table
+    def _drop_former_keys(cls, table: Any) -> Any:
+        """Accept run folders of older versions, which have two more keys; callbacks do their work now."""
+        former = {"score_norm_nats", "baseline_gain_every"}
+        return {key: value for key, value in table.items() if key not in former} if isinstance(table, dict) else table
 
     steps: int = Field(default=300, ge=1)
     seed: int = Field(default=0, ge=0)
@@ -138,19 +172,38 @@ class TrainConfig(StrictModel):
 
 
 class EvalConfig(StrictModel):
-    """Held-out prompts (of each kind) and samples a prompt, every so many steps and at both ends."""
+    """Table `[eval]`: evaluation on held-out prompts, before the first step, after the last one and in between.
+
+    Attributes:
+        every: Steps between evaluations.
+        prompts: Held-out prompts, for each group of examples.
+        samples: Sampled answers per prompt, the k of maj@k.
+    """
 
     every: int = Field(default=25, ge=1)
-    prompts: int = Field(default=64, ge=1, le=MANY)
-    samples: int = Field(default=16, ge=1, le=MANY)
+    prompts: int = Field(default=64, ge=1, le=MAX_BATCH)
+    samples: int = Field(default=16, ge=1, le=MAX_BATCH)
 
 
 class Config(StrictModel):
-    """Everything that decides a run.
+    """All settings of a run.
 
-    `title` heads its section of a report (by default `name`). `data` is where the records of a task that reads any lie.
-    `q` says how the estimator's q changes. `sinks` get each step's metrics besides the run folder. `lora` trains
-    adapters in place of all weights. `callbacks` are `qtrain.Callback` classes of your own, as module:Class.
+    Attributes:
+        name: Short name, in lower case.
+        title: Heading of the run's section in a report; by default `name`.
+        data: File or folder of the records, for tasks that read records.
+        estimator: The gradient estimator and its parameters, for example "garl:q=.75".
+        task: The task and its settings.
+        model: Sizes of a model with random weights, or a pretrained model.
+        lora: Train low-rank adapters instead of all weights.
+        pretrain: Pre-training of a model with random weights.
+        rollout: Sampling of rationales and answers.
+        optimizer: The optimizer and its learning rate.
+        train: Length of training, checkpoints, and how the gradient is computed.
+        eval: When and on what the model is evaluated.
+        q: How the estimator's q changes over the steps.
+        sinks: Where metrics are sent in addition to the run folder.
+        callbacks: Your own `qtrain.Callback` classes, each as module:Class.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
@@ -172,8 +225,8 @@ class Config(StrictModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_a_pretrained_model(cls, table: Any) -> Any:
-        """Its tokenizer is the task's default, and there is nothing to pre-train."""
+    def _fill_in_for_pretrained_model(cls, table: Any) -> Any:
+        """With a pretrained model, take its tokenizer for the task and skip pre-training, unless they are set."""
         model = table.get("model") if isinstance(table, dict) else None
         if not isinstance(model, dict) or "pretrained" not in model:
             return table
@@ -181,14 +234,14 @@ class Config(StrictModel):
         if isinstance(table.setdefault("pretrain", {}), dict):
             table["pretrain"] = {"steps": 0} | table["pretrain"]
         if isinstance(table.get("task"), dict) and table["task"].get("tokenizer") is None:
-            shared = {"tokenizer": model["pretrained"], "tokenizer_revision": model.get("revision")}
-            table["task"] = table["task"] | shared
+            tokenizer = {"tokenizer": model["pretrained"], "tokenizer_revision": model.get("revision")}
+            table["task"] = table["task"] | tokenizer
         return table
 
     @model_validator(mode="before")
     @classmethod
-    def _with_the_budgets_of_its_task(cls, table: Any) -> Any:
-        """Where lengths do not depend on records."""
+    def _fill_in_budgets(cls, table: Any) -> Any:
+        """Take budgets of 0 from the task, if it knows them without reading records."""
         rollout = table.get("rollout", {}) if isinstance(table, dict) else None
         if isinstance(rollout, RolloutConfig):
             rollout = rollout.model_dump()
@@ -197,7 +250,7 @@ class Config(StrictModel):
         try:
             budgets = task_config(table["task"]).budgets()
         except (UserError, ValidationError):
-            return table  # the table's own validator says it
+            return table  # the task's own validator reports the error
         if budgets is None:
             return table
         names = ("rationale_budget", "answer_budget")
@@ -206,17 +259,17 @@ class Config(StrictModel):
 
     @field_validator("model", mode="before")
     @classmethod
-    def _model(cls, table: object) -> AnyModelConfig:
+    def _check_model(cls, table: object) -> AnyModelConfig:
         return model_config(table)
 
     @field_validator("task", mode="before")
     @classmethod
-    def _task(cls, table: object, info: ValidationInfo) -> TaskConfig:
+    def _check_task(cls, table: object, info: ValidationInfo) -> TaskConfig:
         return task_config(table, code_allowed=_allows_code(info))
 
     @field_validator("callbacks")
     @classmethod
-    def _callbacks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_callbacks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if not is_code(name):
                 raise ValueError(f"{name!r}: name a callback as module:Class")
@@ -229,11 +282,11 @@ class Config(StrictModel):
 
     @property
     def code_allowed(self) -> bool:
-        """Whether what it names as module:object may be imported."""
+        """True if objects that the settings name as module:object may be imported."""
         return self._code_allowed
 
     @model_validator(mode="after")
-    def _pretrained_models_are_not_pre_trained(self) -> "Config":
+    def _check_pretrained(self) -> "Config":
         if isinstance(self.model, PretrainedConfig) and (self.pretrain.steps or self.pretrain.p0 is not None):
             key = "p0" if self.pretrain.p0 is not None else "steps"
             raise ValueError(f"pretrain.{key}: model.pretrained has its weights already; leave it out")
@@ -242,7 +295,7 @@ class Config(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _groups_that_can_be_compared(self) -> "Config":
+    def _check_group_size(self) -> "Config":
         if not self.estimator.may_run:
             return self
         if self.rollout.samples < (least := self.estimator.least_samples):
@@ -258,7 +311,7 @@ class Config(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _weights_where_they_are_used(self) -> "Config":
+    def _check_relative_weights(self) -> "Config":
         if not self.estimator.may_run:
             return self
         if self.train.relative_weights and self.estimator.needs_reward:
@@ -273,7 +326,7 @@ class Config(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _schedules_that_fit(self) -> "Config":
+    def _check_schedules(self) -> "Config":
         steps, rate = self.train.steps, self.optimizer.schedule
         if self.q.kind != "constant" and self.estimator.may_run:
             if "q" not in self.estimator.spec.parameters:
@@ -290,7 +343,7 @@ class Config(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _sampling_that_the_estimator_stands(self) -> "Config":
+    def _check_sampling(self) -> "Config":
         setting = self.rollout.off_policy_setting()
         if not self.estimator.may_run:
             return self
@@ -303,29 +356,37 @@ class Config(StrictModel):
             raise ValueError(f"{setting}: train.stop_at_p reads the P of a batch, which is then not the model's")
         if self.rollout.engine == "vllm" and self.estimator.needs_score_norm:
             raise ValueError(
-                f"rollout.engine='vllm': {self.estimator} reads the whole distribution behind each token, which vLLM "
+                f"rollout.engine='vllm': {self.estimator} needs the full distribution at each token, which vLLM "
                 f"does not give; use rollout.engine=transformers"
             )
         return self
 
     def with_values(self, values: dict[str, Any], *, where: str = "overrides") -> "Config":
-        """A copy with dotted keys replaced ({"optimizer.lr": 0.1}), checked as a whole again."""
+        """A copy with dotted keys replaced ({"optimizer.lr": 0.1}), checked again.
+
+        Args:
+            values: New values by dotted key.
+            where: Source of the values, for the error message.
+
+        Raises:
+            UserError: The result is not a valid configuration.
+        """
         table = self.as_table()
         for key, value in values.items():
             set_dotted(table, key, value)
-        return checked(table, where, code_allowed=self.code_allowed)
+        return check_config(table, where, code_allowed=self.code_allowed)
 
     def without_code(self) -> "Config":
-        """The same settings, of which nothing that is named as module:object may be imported."""
-        return checked(self.as_table(), "config", code_allowed=False)
+        """The same settings, with permission to import objects named as module:object withdrawn."""
+        return check_config(self.as_table(), "config", code_allowed=False)
 
     def as_table(self) -> dict[str, Any]:
-        """Plain JSON values; `Config.model_validate` reads them back."""
+        """The settings as plain JSON values, which `Config.model_validate` reads back."""
         return self.model_dump(mode="json")
 
 
 def config_hash(table: dict[str, Any]) -> str:
-    """Twelve hex digits that stand for a table of plain JSON values."""
+    """Hash a table of plain JSON values to 12 hexadecimal digits."""
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -333,16 +394,16 @@ def _allows_code(info: ValidationInfo) -> bool:
     return (info.context or {}).get("code_allowed", True)
 
 
-def checked(table: dict[str, Any], where: str, *, code_allowed: bool = True) -> Config:
+def check_config(table: dict[str, Any], where: str, *, code_allowed: bool = True) -> Config:
     """Check a table of settings.
 
     Args:
-        table: Plain values.
-        where: Where they come from, for the error line.
-        code_allowed: Whether what they name as module:object may be imported.
+        table: Plain JSON or TOML values.
+        where: Source of the values, for the error message.
+        code_allowed: Whether objects that the settings name as module:object may be imported.
 
     Raises:
-        UserError: One line naming the key, what is wrong and the nearest valid name.
+        UserError: One line that names the key, the mistake and the nearest valid name.
     """
     try:
         return Config.model_validate(table, context={"code_allowed": code_allowed})
@@ -363,7 +424,7 @@ def _one_line(error: ValidationError, table: dict[str, Any]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] in {"string_type", "path_type"} and isinstance(first["input"], int | float):
         message += f"; text needs quotes, in a shell '{key}=\"{first['input']}\"'"
-    # What two keys together break has no place of its own, and names both.
+    # The message of a check across keys names the keys itself.
     return f"{key} = {reprlib.repr(first['input'])}: {message}" if key else message
 
 
@@ -375,16 +436,16 @@ def _valid_keys(place: list[str], table: dict[str, Any]) -> list[str]:
     model: Any = Config
     for part in place:
         kinds = model.model_fields[part].annotation
-        # Of `Table | None` the table.
-        model = next(one for one in get_args(kinds) or (kinds,) if one is not type(None))
+        # Of `Table | None` take the table.
+        model = next(kind for kind in get_args(kinds) or (kinds,) if kind is not type(None))
     return list(model.model_fields)
 
 
 def set_dotted(table: dict[str, Any], key: str, value: Any) -> None:
-    """Put a value into a table of tables under a dotted key.
+    """Set a value in nested tables by its dotted key.
 
     Raises:
-        UserError: A part of the key names a value.
+        UserError: A part of the key before the last names a value, not a table.
     """
     *parents, last = key.split(".")
     for parent in parents:

@@ -1,6 +1,8 @@
 """Scores of an answer against gold answers: the paper's substring rule, normalised EM and F1, FinQA's numbers.
 
-Training rewards are exact match of the tokens (`qtrain.rollout.rollouts`); `qtrain.scoring.groups` has p@k and maj@k.
+`text` holds the substring rule, `spans` EM and F1, `numeric` FinQA's scores (built on `number` and `plain`), and
+`groups` p@k and maj@k over the samples of a prompt. Training rewards are not computed here: they are exact match of the
+tokens (`qtrain.rollout.rollouts`).
 """
 
 from qtrain.scoring.numeric import numeric_scores, numerically_equal

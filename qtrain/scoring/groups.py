@@ -1,4 +1,4 @@
-"""Scores of n sampled answers a prompt: p@1, unbiased p@k, maj@k with ties shared."""
+"""Scores over the n sampled answers of a prompt: unbiased p@k, and maj@k with ties shared."""
 
 from collections.abc import Sequence
 from math import comb
@@ -7,10 +7,10 @@ from qtrain.scoring.text import canonical
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
-    """Chance that k answers drawn without replacement from n hold a correct one (Chen et al. 2021, unbiased).
+    """Probability that k answers drawn without replacement from n include a correct one (unbiased, Chen et al. 2021).
 
     Raises:
-        ValueError: k > n, or counts out of range.
+        ValueError: k or `correct` is out of range.
     """
     if not 1 <= k <= n or not 0 <= correct <= n:
         raise ValueError(f"pass_at_k: n={n}, correct={correct}, k={k}: need 1 <= k <= n and 0 <= correct <= n")
@@ -18,12 +18,12 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
 
 
 def majority(answers: Sequence[str], correct: Sequence[bool]) -> float:
-    r"""maj@n: the share of correct answers among those that most samples agree on, averaged over tied answers.
+    r"""maj@n: 1 if the most frequent answer is correct, else 0, averaged over the answers tied for most frequent.
 
     Args:
-        answers: n answers. Equal normal forms (`qtrain.scoring.text.canonical`) are votes for one answer, so that
-            "42", "42 " and "\n42" are three of them.
-        correct: n flags. Where an answer's voters differ in theirs, it counts by its share of correct ones.
+        answers: n answers. Answers with the same normal form (`qtrain.scoring.text.canonical`) count as one, so that
+            "42", "42 " and "\n42" are three votes for it.
+        correct: n flags. If equal answers have different flags, the answer scores the share of correct flags.
     """
     flags: dict[str, list[bool]] = {}
     for answer, flag in zip(answers, correct, strict=True):

@@ -1,11 +1,10 @@
-r"""Read the one number that a text names: sign, digits, power of ten and unit, in the notations of reports and models.
+r"""Parse the single number in a text: sign, digits, power of ten and unit, in the notations of reports and models.
 
-The text is made plain first (`qtrain.scoring.plain`). Its first run of digits is read together with what is written
-directly before it (minus sign, bracket, currency) and after it (power of ten, bracket, unit). If there is any other run
-of digits, the text holds several numbers and names none; only a bracket that repeats the number, as in `-93 ( 93 )`, is
-allowed.
+The text is normalised first (`qtrain.scoring.plain`). Its first run of digits is read together with the signs directly
+before it (minus sign, bracket, currency) and after it (power of ten, bracket, unit). A text with another run of digits
+holds several numbers and is rejected, except for a bracket that repeats the number, as in `-93 ( 93 )`.
 
-No pattern goes back over more than a few dozen characters, so the time is linear in the length of the text.
+No pattern backtracks over more than a few dozen characters, so the time is linear in the length of the text.
 """
 
 import re
@@ -17,10 +16,10 @@ from typing import Literal
 from qtrain.scoring.plain import plain
 
 LONGEST = 40
-"""Characters of the longest number that is read; no report has longer ones."""
+"""Characters of the longest number that is parsed; reports have no longer ones."""
 
 LONGEST_EXPONENT = 3
-"""Digits of the longest power of ten that is read: larger powers would only cost memory."""
+"""Digits of the longest exponent of ten that is parsed; larger powers would only cost memory."""
 
 SCALES = {
     Fraction(10**2): ("hundred", "hundreds"),
@@ -64,7 +63,7 @@ CURRENCIES = {
     "yen": frozenset({"JPY"}),
     "¥": frozenset({"JPY", "CNY"}),
 }
-"""What a symbol, code or word for money may stand for, in lower case."""
+"""The currencies that a symbol, code or word for money may mean, by its lower-case form."""
 
 THINGS = frozenset(
     (
@@ -77,7 +76,7 @@ THINGS = frozenset(
         *("barrel", "ton", "tonne", "gallon", "acre", "mile", "foot", "feet", "square"),
     )
 )
-"""Nouns that are counted and do not change the number, in the singular: `5 shares` names 5."""
+"""Counted nouns, in the singular, which do not change the number: `5 shares` is 5."""
 
 PLAIN_WORDS = frozenset(
     (
@@ -86,7 +85,7 @@ PLAIN_WORDS = frozenset(
         *("rounded", "approximately", "approx", "estimated", "total"),
     )
 )
-"""Words that may follow a number without being its unit."""
+"""Words that may follow a number but are not its unit."""
 
 _NUMBER_WORDS = frozenset(
     (
@@ -109,9 +108,9 @@ class Unit:
     """The unit of a number.
 
     Attributes:
-        factor: Of the scale word, percent sign or the like; None without one.
-        ratio: Whether it is the unit of a ratio (%, basis points, times), not a scale word.
-        things: What is counted, if the text says so: codes of currencies, a noun, or an unknown unit.
+        factor: Factor of the scale word, percent sign or similar; None if there is none.
+        ratio: Whether it is the unit of a ratio (%, basis points, times) and not a scale word.
+        things: The counted thing, if the text names it: currency codes, a noun, or an unknown unit.
         known: False for a word that is neither a unit, nor a counted noun, nor one of `PLAIN_WORDS`.
     """
 
@@ -122,7 +121,7 @@ class Unit:
 
     @property
     def dimension(self) -> Literal["ratio", "amount"] | None:
-        """Of a ratio, of an amount (scaled, of money or of things), or None if nothing is written."""
+        """Ratio, amount (scaled, of money or of things), or None if the text has no unit."""
         if self.ratio:
             return "ratio"
         return None if self.factor is None and not self.things else "amount"
@@ -130,13 +129,13 @@ class Unit:
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it is written.
+    """A parsed number.
 
     Attributes:
-        value: Its value without the unit.
-        decimals: The place of its last digit: `value` is a multiple of 10^-decimals.
-        unit: Its unit.
-        alone: Whether the text has no other words.
+        value: The value without the unit.
+        decimals: Decimal place of the last digit: `value` is a multiple of 10^-decimals.
+        unit: The unit.
+        alone: Whether the text has no words besides the number and its unit.
     """
 
     value: Fraction
@@ -146,11 +145,11 @@ class Number:
 
     @property
     def total(self) -> Fraction:
-        """The value with its unit."""
+        """The value times the factor of its unit."""
         return self.value * (1 if self.unit.factor is None else self.unit.factor)
 
 
-_RUN = re.compile(r"(?<![\w.,])\.?\d[\d.,]*+")  # digits that do not belong to a name such as Q3
+_RUN = re.compile(r"(?<![\w.,])\.?\d[\d.,]*+")  # digits that are not part of a name such as Q3
 _DIGITS = re.compile(r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+")
 _RAISED = r"[ ]?(?:\^|\*\*)[ ]?(?:\([ ]?(?P<inner>[-+]?[ ]?\d++)[ ]?\)|(?P<power>[-+]?[ ]?\d++))(?![.,]?\d)"
 _TEN_TO_THE = re.compile(_RAISED)
@@ -179,11 +178,11 @@ _OPEN_END = re.compile(r"-(?![^\W_])|_")
 _ASIDE = re.compile(r"[ ]?\([ ]?(?:in[ ])?([^()]{1,40}+)\)")
 _CLOSE = re.compile(r"[ ]?\)")
 _REACH = 64
-"""Characters before a number in which its sign, currency and heading are looked for."""
+"""Number of characters before a number that are searched for its sign, currency and heading."""
 
 
-def the_number(text: str) -> Number | None:
-    """The one number that a text names, or None if it names none or several."""
+def parse_number(text: str) -> Number | None:
+    """Parse the single number in a text; None if it has no number or several."""
     return _read(_GLUED_CODE.sub(r"\1 ", plain(text)))
 
 
@@ -191,20 +190,20 @@ def _read(text: str) -> Number | None:
     run = _RUN.search(text)
     if run is None or len(run[0]) > 2 * LONGEST:
         return None
-    lead = _lead(text, run.start())
-    written = _written(text, run.start(), run[0].rstrip(".,"))
-    if lead is None or written is None:
+    lead = _read_lead(text, run.start())
+    digits = _read_digits(text, run.start(), run[0].rstrip(".,"))
+    if lead is None or digits is None:
         return None
-    value, decimals, end = written
-    unit, unit_end, closed = _unit(text, end, bracket=lead.bracket)
+    value, decimals, end = digits
+    unit, unit_end, closed = _read_unit(text, end, bracket=lead.bracket)
     # An accountant's bracket closes directly after the number and its unit. 5- and 5_000 have no agreed meaning.
     if lead.bracket != closed or _OPEN_END.match(text, unit_end):
         return None
     if unit.factor is None:
-        unit = _unit_before(text[: lead.begin], lead, unit)
+        unit = _read_leading_unit(text[: lead.begin], lead, unit)
     if not unit.things:
         unit = replace(unit, things=lead.things)
-    negative = lead.minus or (lead.bracket and not lead.plus and not lead.format_diagnosis)
+    negative = lead.minus or (lead.bracket and not lead.plus and not lead.spelled_out)
     number = Number(-value if negative else value, decimals, unit, alone=False)
     if (aside := _ASIDE.match(text, unit_end)) and _RUN.search(aside[1]):
         if not _repeats(aside[1], number):
@@ -216,8 +215,8 @@ def _read(text: str) -> Number | None:
     return replace(number, alone=not any(char.isalpha() for part in around for char in part))
 
 
-def _written(text: str, start: int, digits: str) -> tuple[Fraction, int, int] | None:
-    """Value, decimals and end of the digits at a place with their power of ten, or None if they are no number."""
+def _read_digits(text: str, start: int, digits: str) -> tuple[Fraction, int, int] | None:
+    """Value, decimals and end of the digits at `start` with their power of ten; None if they are not a number."""
     end = start + len(digits)
     if not _DIGITS.fullmatch(digits) or len(digits := digits.replace(",", "")) > LONGEST:
         return None
@@ -234,29 +233,29 @@ def _written(text: str, start: int, digits: str) -> tuple[Fraction, int, int] | 
 
 @dataclass(frozen=True)
 class _Lead:
-    """What is written directly before a number.
+    """The signs directly before a number.
 
     Attributes:
-        begin: Where it begins.
-        minus: A minus sign.
-        plus: A plus sign.
-        bracket: A bracket.
-        format_diagnosis: Whether the number in words precedes the bracket, as in `three (3)`.
-        percent: A percent sign.
-        things: Currency.
+        begin: Position of the first of them.
+        minus: Whether there is a minus sign.
+        plus: Whether there is a plus sign.
+        bracket: Whether there is an opening bracket.
+        spelled_out: Whether the number in words precedes the bracket, as in `three (3)`.
+        percent: Whether there is a percent sign.
+        things: The currency, if there is one.
     """
 
     begin: int
     minus: bool
     plus: bool
     bracket: bool
-    format_diagnosis: bool
+    spelled_out: bool
     percent: bool
     things: frozenset[str]
 
 
-def _lead(text: str, start: int) -> _Lead | None:
-    """What is written directly before the number at a place; None if it leaves open which number is meant."""
+def _read_lead(text: str, start: int) -> _Lead | None:
+    """Read the signs directly before the number at `start`; None if they make the number ambiguous."""
     left = text[max(0, start - _REACH) : start]
     begin = start - len(left)
     parts: list[tuple[str, str]] = []
@@ -278,22 +277,22 @@ def _lead(text: str, start: int) -> _Lead | None:
         minus="minus" in kinds,
         plus="plus" in kinds,
         bracket="bracket" in kinds,
-        format_diagnosis=not _NUMBER_WORDS.isdisjoint(words),
+        spelled_out=not _NUMBER_WORDS.isdisjoint(words),
         percent="percent" in kinds,
         things=money[0] if money else frozenset(),
     )
 
 
-def _unit_before(left: str, lead: _Lead, unit: Unit) -> Unit:
-    """The unit of a number that has it before itself: `%5`, `in millions: 5`."""
+def _read_leading_unit(left: str, lead: _Lead, unit: Unit) -> Unit:
+    """Read a unit that precedes its number: `%5`, `in millions: 5`."""
     if lead.percent:
         return replace(unit, factor=_RATIO_OF["%"], ratio=True)
     heading = _HEADING.search(left[-_REACH:])
     return unit if heading is None else replace(unit, factor=_SCALE_OF[(heading[1] or heading[2]).lower()])
 
 
-def _unit(text: str, end: int, *, bracket: bool) -> tuple[Unit, int, bool]:
-    """The unit after a number, where it ends, and whether the number's bracket closes there."""
+def _read_unit(text: str, end: int, *, bracket: bool) -> tuple[Unit, int, bool]:
+    """Read the unit after a number; returns the unit, its end, and whether the number's bracket closes there."""
     unit, closed = Unit(), False
     for _ in range(4):
         if bracket and not closed and (close := _CLOSE.match(text, end)):
@@ -301,14 +300,14 @@ def _unit(text: str, end: int, *, bracket: bool) -> tuple[Unit, int, bool]:
         word = None if unit.ratio else _NEXT.match(text, end)
         if word is None:
             break
-        unit, word_end = _with_word(unit, word)
+        unit, word_end = _extend_unit(unit, word)
         if word_end is None:
             break
         end = word_end
     if bracket or unit.factor is not None or not unit.known:
         return unit, end, closed
     if (aside := _ASIDE.match(text, end)) and not _RUN.search(aside[1]):
-        inner, inner_end, _ = _unit(aside[1], 0, bracket=True)
+        inner, inner_end, _ = _read_unit(aside[1], 0, bracket=True)
         words = re.findall(r"[^\W_]+", aside[1].lower())
         # A bracket holds the unit, the number in words, a single unknown word (taken for a unit), or a remark.
         if inner_end or (len(words) == 1 and words[0] not in _NUMBER_WORDS):
@@ -316,12 +315,12 @@ def _unit(text: str, end: int, *, bracket: bool) -> tuple[Unit, int, bool]:
     return unit, end, closed
 
 
-def _with_word(unit: Unit, match: re.Match[str]) -> tuple[Unit, int | None]:
-    """The unit with a word that follows it, and where the word ends; None if it is not part of the unit."""
+def _extend_unit(unit: Unit, match: re.Match[str]) -> tuple[Unit, int | None]:
+    """Extend a unit by the word after it; returns the unit and the word's end, None if the word is not part of it."""
     gap, word = match["gap"], match["word"].replace(".", "").lower()
     second = (match["second"] or "").lower()
     for name, end in ((f"{word} {second}", match.end()), (word, match.end("word"))):
-        # 10-K is a form, and t is a ton.
+        # 10-K is the name of a form, and t is a ton.
         if (gap == "-" and len(name) < 3) or match["word"] == "t":
             continue
         if name in _SCALE_OF:
@@ -342,7 +341,7 @@ def _with_word(unit: Unit, match: re.Match[str]) -> tuple[Unit, int | None]:
 
 
 def _repeats(aside: str, number: Number) -> bool:
-    """Whether a bracket holds the number again, with its sign or without."""
+    """True if a bracket repeats the number, with or without its sign."""
     again = _read(aside)
     return (
         again is not None

@@ -1,21 +1,21 @@
-r"""Bring a text into the one form in which its number is read: ASCII digits and signs, no LaTeX, tags or emphasis.
+r"""Normalise a text before its number is parsed: ASCII digits and signs, no LaTeX, tags or emphasis.
 
-Every regular expression looks at a bounded number of characters or consumes them without going back, so the time is
-linear in the length of the text.
+Every regular expression either looks at a bounded number of characters or consumes them without backtracking, so the
+time is linear in the length of the text.
 """
 
 import re
 import unicodedata
 
 OTHER_DASHES = "\u00ad\u02d7\u2043\u2052\u207b\u208b\u2212\u2796"
-"""Minus signs and dashes outside Unicode's class of dash punctuation (Pd); text from PDF files has the soft hyphen."""
+"""Minus signs and dashes outside the Unicode category Pd; the soft hyphen occurs in text from PDF files."""
 
 WAVES = "\u301c\u3030\u30a0"
-"""Dash punctuation that is no minus sign."""
+"""Characters of the category Pd that are not minus signs."""
 
 
 class _Characters(dict[int, str]):
-    """The plain form of each character, for `str.translate`; worked out when a character is first met."""
+    """The plain form of each character, for `str.translate`; computed at a character's first use."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -25,10 +25,10 @@ class _Characters(dict[int, str]):
         elif category == "Nd":
             form = str(unicodedata.decimal(char))
         elif category == "Cf":
-            form = ""  # zero-width characters and marks of direction
+            form = ""  # zero-width characters and direction marks
         else:
             form = unicodedata.normalize("NFKC", char)
-            # The compatible forms of "½" or "①" would merge with the digits before them: 5½ is not 51/2.
+            # The NFKC forms of "½" or "①" would merge with the digits before them: 5½ is not 51/2.
             if any(map(str.isnumeric, form)):
                 form = char
         self[code] = form
@@ -40,7 +40,7 @@ _CHARACTERS = _Characters(
 )
 _SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴-⁹]++")
 
-# Spaces that keep groups of digits together, and the same in LaTeX.
+# Spaces that separate groups of digits, also in LaTeX.
 _GROUPS = re.compile(r"(?<=\d)(?:[\u00a0\u2007\u2009\u202f]|\\,|\{,\})(?=\d{3}(?!\d))")
 
 _MATHS = re.compile(r"(?<!\\)\$\$?((?:[^$\\\n]|\\.)++)(?<!\\)\$\$?")
@@ -50,7 +50,7 @@ _COMMANDS = {"times": "×", "cdot": "×", "pm": "±", "mp": "∓", "sqrt": "√"
 _MARKUP = re.compile(
     r"""\\++(?:(?P<command>[A-Za-z]++)
               |(?P<symbol>[%$\#&])
-              |(?s:.)|\Z)                        # \( \[ \; and the like
+              |(?s:.)|\Z)                        # \( \[ \; and similar
         |</?[A-Za-z][^<>\n]{0,40}+>              # tags
         |(?<![\d*])\*\*|\*\*(?![ ]?[-+\d])       # emphasis, not a power
         |__|(?<!\w)_|_(?!\w)|[{}`]
@@ -61,7 +61,7 @@ _BLANKS = re.compile(r"[^\S\n]++")
 
 
 def plain(text: str) -> str:
-    """A text with ASCII digits, any dash as "-", superscripts as "^3", single blanks, and no markup."""
+    """Normalise a text to ASCII digits, "-" for any dash, "^3" for superscripts, single blanks, and no markup."""
     text = _GROUPS.sub(",", text)
     if not text.isascii():
         text = _SUPERSCRIPT.sub(lambda digits: "^" + unicodedata.normalize("NFKC", digits[0]), text)

@@ -1,7 +1,7 @@
 """Normalised exact match and token F1, as the official evaluations of HotPotQA and MuSiQue define them.
 
-Normalised: NFC (which the official code leaves to the data), lower case, without ASCII punctuation, without the words
-a, an and the, white space to single spaces.
+Normalisation: NFC (which the official code leaves to the data), lower case, no ASCII punctuation, no articles (a, an,
+the), single spaces.
 F1: harmonic mean of precision and recall over the normalised words, counted with multiplicity.
 """
 
@@ -15,24 +15,24 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 CLOSED = frozenset({"yes", "no", "noanswer"})
-"""HotPotQA's answers that are a choice, not a span: F1 gives no part marks where one of two unequal texts is such."""
+"""HotPotQA's answers that are choices, not spans: if one of two unequal texts is among them, F1 is 0."""
 
 
 def normalised(text: str) -> str:
-    """A text as the official evaluations compare it.
+    """Normalise a text as the official evaluations do.
 
-    Punctuation goes before the articles do, so that "a.m." becomes "am" and "the-end" becomes "theend".
+    Punctuation is removed before the articles, so that "a.m." becomes "am" and "the-end" becomes "theend".
     """
     return " ".join(_ARTICLES.sub(" ", canonical(text).lower().translate(_NO_PUNCTUATION)).split())
 
 
 def exact_match(answer: str, gold: str) -> float:
-    """1 where the normalised texts are equal, else 0."""
+    """1 if the normalised texts are equal, else 0."""
     return float(normalised(answer) == normalised(gold))
 
 
 def token_f1(answer: str, gold: str) -> float:
-    """F1 of the normalised words; where one side has none, 1 if both have none, else 0."""
+    """F1 of the normalised words. If a text has no words, F1 is 1 if both have none, else 0."""
     answer_words, gold_words = normalised(answer).split(), normalised(gold).split()
     if not answer_words or not gold_words:
         return float(answer_words == gold_words)
@@ -42,9 +42,9 @@ def token_f1(answer: str, gold: str) -> float:
 
 
 def hotpotqa_scores(answer: str, golds: tuple[str, ...]) -> dict[str, float]:
-    """HotPotQA's `em` and `f1` against its one gold answer (the first; it has no aliases).
+    """HotPotQA's scores `em` and `f1` against the first gold answer, the only one in HotPotQA.
 
-    As officially, F1 is 0 where both texts are empty after normalisation.
+    As in the official evaluation, F1 is 0 if both texts are empty after normalisation.
     """
     gold = golds[0]
     given, wanted = normalised(answer), normalised(gold)
@@ -56,7 +56,7 @@ def hotpotqa_scores(answer: str, golds: tuple[str, ...]) -> dict[str, float]:
 
 
 def span_scores(answer: str, golds: tuple[str, ...]) -> dict[str, float]:
-    """MuSiQue's `em` and `f1`, also for your own pairs: each the best over the gold answer and its aliases."""
+    """MuSiQue's scores `em` and `f1`, also used for your own pairs: the maxima over the gold answer and its aliases."""
     return {
         "em": max(exact_match(answer, gold) for gold in golds),
         "f1": max(token_f1(answer, gold) for gold in golds),

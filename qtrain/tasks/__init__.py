@@ -1,4 +1,9 @@
-"""The tasks by name, and tasks of a user's own."""
+"""Tasks: prompts and gold answers, looked up by name or imported from a user's code.
+
+`base` defines the interface. `qa` is the task on records of questions: `rows` reads files, `finqa`, `hotpotqa`,
+`musique` and `pairs` describe the data sets, `load` reads records from files or the hub, `examples` and `prompts` turn
+them into examples, `splits` divides them, and `inspection` prints them. The testbed's tasks are in `qtrain.testbed`.
+"""
 
 import importlib
 import inspect
@@ -18,35 +23,46 @@ __all__ = ["TASKS", "Demonstration", "Example", "Task", "TaskConfig", "make_task
 
 
 class TaskEntry(NamedTuple):
-    """Where a task's configuration and the task itself are defined, as `module:object`."""
+    """A task that comes with the package.
+
+    Attributes:
+        config: Class of the table `[task]`, as `module:object`.
+        build: Class of the task, as `module:object`.
+        reads_data: Whether the task reads records.
+    """
 
     config: str
     build: str
     reads_data: bool
 
 
-def _on_records(config: str) -> TaskEntry:
+def _qa_entry(config: str) -> TaskEntry:
     return TaskEntry(f"qtrain.tasks.qa_config:{config}", "qtrain.tasks.qa:QATask", reads_data=True)
 
 
-def _of_the_testbed(module: str, name: str) -> TaskEntry:
+def _testbed_entry(module: str, name: str) -> TaskEntry:
     return TaskEntry(f"qtrain.testbed.{module}:{name}Config", f"qtrain.testbed.{module}:{name}", reads_data=False)
 
 
 TASKS: dict[str, TaskEntry] = {
-    "digit_sum": _of_the_testbed("digit_sum", "DigitSum"),
-    "multi_hop": _of_the_testbed("multi_hop", "MultiHop"),
-    "random_words": _of_the_testbed("random_words", "RandomWords"),
-    "finqa": _on_records("FinQAConfig"),
-    "hotpotqa": _on_records("HotPotQAConfig"),
-    "musique": _on_records("MuSiQueConfig"),
-    "pairs": _on_records("PairsConfig"),
+    "digit_sum": _testbed_entry("digit_sum", "DigitSum"),
+    "multi_hop": _testbed_entry("multi_hop", "MultiHop"),
+    "random_words": _testbed_entry("random_words", "RandomWords"),
+    "finqa": _qa_entry("FinQAConfig"),
+    "hotpotqa": _qa_entry("HotPotQAConfig"),
+    "musique": _qa_entry("MuSiQueConfig"),
+    "pairs": _qa_entry("PairsConfig"),
 }
-"""Tasks that come with the package; each is imported when it is used."""
+"""The package's tasks by name; each is imported when it is used."""
 
 
 class OwnTaskConfig(TaskConfig, frozen=True, extra="allow"):  # pyright: ignore[reportGeneralTypeIssues] - as TaskConfig
-    """Table `[task]` of a user's own task: every key but these is an argument of the task's constructor."""
+    """Table `[task]` of a user's own task; all other keys are arguments of the task's constructor.
+
+    Attributes:
+        tokenizer: Folder or hub id of the tokenizer; by default that of a pretrained model, or else a byte tokenizer.
+        tokenizer_revision: A branch, tag or commit on the hub.
+    """
 
     tokenizer: Path | None = None
     tokenizer_revision: str | None = None
@@ -60,7 +76,7 @@ class OwnTaskConfig(TaskConfig, frozen=True, extra="allow"):  # pyright: ignore[
 
     @property
     def code_allowed(self) -> bool:
-        """Whether the module that it names may be imported."""
+        """True if the module that the table names may be imported."""
         return self._code_allowed
 
 
@@ -69,11 +85,11 @@ def make_task(config: TaskConfig, data: Path | None, limits: RowLimits = NO_LIMI
 
     Args:
         config: The table `[task]`.
-        data: The configuration's `data`: where the records lie, for the tasks that read any.
-        limits: What their rows must fit into (see `qtrain.prepare`).
+        data: The configuration's `data`: file or folder of the records, for tasks that read records.
+        limits: Limits on the length of a row, for tasks that read records (see `qtrain.prepare`).
 
     Raises:
-        UserError: `data` is given where it is not needed, missing where it is, or not what the task reads; or a user's
+        UserError: `data` is given to a task without records, is missing, or is not in the task's format; or a user's
             own task cannot be imported or built.
     """
     reads_data = not isinstance(config, OwnTaskConfig) and TASKS[config.name].reads_data
@@ -81,12 +97,12 @@ def make_task(config: TaskConfig, data: Path | None, limits: RowLimits = NO_LIMI
         raise UserError(f"data={str(data)!r}: task {config.name!r} makes its own examples; remove the key")
     if isinstance(config, OwnTaskConfig):
         return _make_own(config)
-    build = _imported(TASKS[config.name].build)
+    build = _import_object(TASKS[config.name].build)
     return build(config, data, limits) if reads_data else build(config)
 
 
-def _imported(name: str) -> Any:
-    """An object of this package by its `module:object`."""
+def _import_object(name: str) -> Any:
+    """Import an object of this package by its `module:object`."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
@@ -130,24 +146,24 @@ def _make_own(config: OwnTaskConfig) -> Task:
 
 
 def task_config(table: object, *, code_allowed: bool = True) -> TaskConfig:
-    """Check the table `[task]` against the class of the task that it names.
+    """Check the table `[task]` against the settings of the task that it names.
 
     Args:
         table: The table.
         code_allowed: Whether a task that is named as `module:object` may be imported later.
 
     Raises:
-        UserError: It is no table, or names no task.
+        UserError: The value is not a table, or does not name a task.
     """
     if isinstance(table, TaskConfig):
         return table
-    own = plugins.registered(plugins.TASKS)
-    known = [*TASKS, *own]
+    registered = plugins.registered(plugins.TASKS)
+    known = [*TASKS, *registered]
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise UserError(f"task: a table with a `name` is needed; tasks are {', '.join(known)}")
     name = table["name"]
     if name in TASKS:
-        return _imported(TASKS[name].config).model_validate(table)
-    if name in own or plugins.is_code(name):
+        return _import_object(TASKS[name].config).model_validate(table)
+    if name in registered or plugins.is_code(name):
         return OwnTaskConfig.model_validate(table, context={"code_allowed": code_allowed})
     raise UserError(f"task.name: unknown task {name!r}; {did_you_mean(name, known)}, or module:Class of your own")

@@ -1,4 +1,4 @@
-"""The interface of a task: prompts and gold answers for training and evaluation, and what counts as a success."""
+"""The interface of a task: examples for training and evaluation, and the success criterion."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from qtrain.scoring.text import exact
 
 THINK, END_THINK, END, PAD = "<think>", "</think>", "<|end|>", "<|pad|>"
 SPECIAL_TOKENS = (PAD, THINK, END_THINK, END)
-"""Special tokens: every prompt ends in THINK, every rationale in END_THINK, every answer in END."""
+"""Special tokens: every prompt ends with THINK, every rationale with END_THINK, every answer with END."""
 
 
 class TaskConfig(StrictModel, frozen=True):  # pyright: ignore[reportGeneralTypeIssues] - tables are frozen by their settings
@@ -24,7 +24,7 @@ class TaskConfig(StrictModel, frozen=True):  # pyright: ignore[reportGeneralType
     name: str
 
     def budgets(self) -> tuple[int, int] | None:
-        """Rationale and answer budgets (tokens) with room for every right one; None where the records decide."""
+        """Rationale and answer budgets (tokens) that hold every correct text; None if they depend on the records."""
         return None
 
 
@@ -33,12 +33,13 @@ class Example:
     """A supervised pair (x*, y*).
 
     Attributes:
-        id: Stable name of the record.
+        id: Name of the example, the same in every run.
         prompt: x*, the text up to and including THINK.
         answer: y*, the gold answer without END.
-        group: A part of the task that is reported by itself: its metrics carry the name as their ending (`p_at_1_easy`
-            for "easy"). Success, p0 and escape without an ending are those of the examples without a group.
-        aliases: Other answers that a task's own metrics accept; training and success know y* alone.
+        group: Name of a part of the task that is reported separately, which its metrics have as a suffix
+            (`p_at_1_easy` for "easy"). Success, p0 and escape without a suffix are those of the examples without a
+            group.
+        aliases: Other answers that a task's own metrics accept; training and `success` use y* alone.
     """
 
     id: str
@@ -48,14 +49,14 @@ class Example:
     aliases: tuple[str, ...] = ()
 
     def digest(self) -> str:
-        """16 hexadecimal digits that stand for the example's texts."""
+        """Hash the example's texts to 16 hexadecimal digits."""
         texts = json.dumps([self.id, self.prompt, self.answer, *self.aliases])
         return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """A complete text for pre-training: the loss falls on `completion` alone."""
+    """A complete text for pre-training; the loss is on the tokens of `completion` alone."""
 
     prompt: str
     completion: str
@@ -64,12 +65,12 @@ class Demonstration:
 class Task:
     """Base class of tasks: a source of examples with its tokenizer.
 
-    A task of your own overrides `batch` and `held_out`, sets `tokenizer`, and is named in a configuration as
-    `task.name = "module:Class"`. The other keys of the table `[task]` are the arguments of its constructor; an argument
-    named `tokenizer` gets that of `task.tokenizer`, by default the pretrained model's.
+    A task of your own overrides `batch` and `held_out` and sets `tokenizer`. A configuration names it as
+    `task.name = "module:Class"`; the other keys of the table `[task]` are the arguments of its constructor. An argument
+    called `tokenizer` receives the tokenizer that `task.tokenizer` names, by default that of the pretrained model.
 
     Attributes:
-        tokenizer: Encodes prompts and answers, and decodes what is sampled.
+        tokenizer: Encodes prompts and answers, and decodes sampled tokens.
     """
 
     tokenizer: PreTrainedTokenizerFast
@@ -79,14 +80,14 @@ class Task:
         raise NotImplementedError
 
     def held_out(self, n: int) -> list[Example]:
-        """The first n held-out examples of each group, in a fixed order; never drawn by `batch`."""
+        """The first n held-out examples of each group, in a fixed order. `batch` never draws them."""
         raise NotImplementedError
 
     def demonstrations(self, n: int, rng: np.random.Generator) -> list[Demonstration]:
-        """Draw n texts to pre-train a model with random weights on.
+        """Draw n texts for pre-training a model with random weights.
 
         Raises:
-            UserError: The task has none.
+            UserError: The task has no demonstrations.
         """
         raise UserError(
             f"pretrain.steps: {type(self).__name__} has no demonstrations to pre-train on; set pretrain.steps=0, or "
@@ -94,24 +95,24 @@ class Task:
         )
 
     def success(self, example: Example, answer: str) -> bool:
-        """Whether a sampled answer counts in evaluation, by default if it is the gold answer."""
+        """True if a sampled answer counts as correct in evaluation; by default if it equals the gold answer."""
         return exact(answer, example.answer)
 
     def dataset_metrics(self, example: Example, answer: str) -> dict[str, float]:
-        """Further metrics of a sampled answer, each in [0, 1]; evaluation reports their means under these names."""
+        """Further metrics of a sampled answer, each in [0, 1]; evaluation reports their means by name."""
         return {}
 
     def dataset_report(self) -> dict[str, Any]:
-        """What a run writes to data.json about the records it uses, as JSON values."""
+        """JSON values about the records in use, which a run writes to data.json."""
         return {}
 
     def dataset_lines(self) -> list[str]:
-        """The same in short for the terminal."""
+        """A summary of `dataset_report` for the terminal, line by line."""
         return []
 
 
 def with_special_tokens(core: Tokenizer) -> PreTrainedTokenizerFast:
-    """The tokenizer that transformers knows, over a core whose vocabulary holds the special tokens."""
+    """Wrap a tokenizer whose vocabulary holds the special tokens for use with transformers."""
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token=PAD,

@@ -1,7 +1,8 @@
-"""The data sets by name: how their files and records look, and what is done with them before training.
+"""The registry of data sets.
 
-A file's rows (`rows.py`) become question records (`records.py`) by the data set's models (one file each); `check.py`
-counts, `sample.py` splits and sub-samples. To add one: a file with a DataSet, and its entry in DATA_SETS.
+A data set's file defines pydantic models of its rows, which turn them (`rows.py`) into question records (`records.py`).
+To add a data set, write a file with a `DataSet`, enter it in `DATA_SETS`, and add its table to `qa_config.py` and its
+name to `qtrain.tasks.TASKS`.
 """
 
 from qtheory.command.names import did_you_mean
@@ -14,14 +15,14 @@ from qtrain.tasks.records import DataSet
 
 __all__ = ["DATA_SETS", "data_set"]
 
-DATA_SETS: dict[str, DataSet] = {one.name: one for one in (FINQA, HOTPOTQA, MUSIQUE, PAIRS)}
+DATA_SETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (FINQA, HOTPOTQA, MUSIQUE, PAIRS)}
 
 
 def data_set(name: str) -> DataSet:
-    """Look a data set up.
+    """Look up a data set by name.
 
     Raises:
-        UserError: There is none of that name.
+        UserError: No data set has this name.
     """
     if name not in DATA_SETS:
         raise UserError(f"unknown data set {name!r}; {did_you_mean(name, DATA_SETS)}")

@@ -1,4 +1,4 @@
-"""From a question record to an example, or to the reason why it is left out."""
+"""Build examples from question records, or state why a record is left out."""
 
 from typing import NamedTuple
 
@@ -13,17 +13,17 @@ from qtrain.tasks.records import Record
 from qtrain.tasks.tokenizer import reserved_tokens, token_count, without_special_tokens
 
 TOO_LONG = ("longer than rollout.answer_budget", "longer than max_prompt_tokens", "longer than the model's positions")
-"""How the reasons end that `task.long_answers` and `task.long_prompts` are about."""
+"""Endings of the reasons that `task.long_answers` and `task.long_prompts` govern."""
 
 
 class Draft(NamedTuple):
-    """A record whose answer has been measured; its prompt waits for the budgets.
+    """A record with its answer measured. Its prompt is built later, when the budgets are known.
 
     Attributes:
         record: The record.
         answer: y*, without END.
         answer_tokens: Length of y*, END included.
-        reason: Which filter leaves the record out, whatever the budgets; "" for none.
+        reason: The filter that leaves the record out whatever the budgets are; "" for none.
     """
 
     record: Record
@@ -33,15 +33,15 @@ class Draft(NamedTuple):
 
 
 class BuildResult(NamedTuple):
-    """An example, or why there is none.
+    """An example, or the reason why the record is left out.
 
     Attributes:
-        example: None where a filter left the record out.
-        reason: Which filter.
-        prompt_tokens: Length of the whole prompt, before it is cut.
+        example: The example; None if a filter left the record out.
+        reason: The filter that left it out; "" for none.
+        prompt_tokens: Length of the whole prompt, before any cut.
         answer_tokens: Length of y*, END included.
-        cut: Whether the example's prompt lost its beginning.
-        unreachable: Whether the example's y* is longer than the answer budget: no sampled answer can be it.
+        cut: Whether the beginning of the example's context was cut off.
+        unreachable: Whether y* is longer than the answer budget, so that no sampled answer can equal it.
     """
 
     example: Example | None
@@ -53,11 +53,11 @@ class BuildResult(NamedTuple):
 
 
 class ExampleBuilder:
-    """Puts records of one data set before the model, and filters them.
+    """Filters the records of one data set and turns them into examples.
 
     Args:
         config: The table `[task]`.
-        tokenizer: Built from `config`.
+        tokenizer: The tokenizer that `config` names.
     """
 
     def __init__(self, config: QAConfig, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -66,7 +66,7 @@ class ExampleBuilder:
         self.reserved = reserved_tokens(tokenizer)
 
     def draft(self, record: Record) -> Draft:
-        """Measure a record's answer."""
+        """Measure a record's answer, and apply the filters that need no budgets."""
         config = self.config
         answer = config.answer_prefix + self._clean(record.answer)
         tokens = token_count(self.tokenizer, answer) + 1
@@ -80,10 +80,10 @@ class ExampleBuilder:
         return Draft(record, answer, tokens, reason)
 
     def build(self, draft: Draft, limits: RowLimits) -> BuildResult:
-        """Build a record's example within these limits, whose budgets are resolved.
+        """Build a record's example within the limits, whose budgets must be resolved.
 
         Raises:
-            UserError: The tokenizer's chat template does not show the question as it is.
+            UserError: The tokenizer's chat template does not show the question unchanged.
         """
         config, record = self.config, draft.record
         room = limits.prompt_room(draft.answer_tokens)
@@ -94,7 +94,7 @@ class ExampleBuilder:
         context = self._clean(f"{record.context}\n") if record.context else ""
         prompt, tokens = fit(
             self.tokenizer,
-            lambda kept: render(config.variant, self.tokenizer, self.template, kept, question),
+            lambda shortened: render(config.variant, self.tokenizer, self.template, shortened, question),
             context,
             limit,
         )
@@ -114,7 +114,7 @@ class ExampleBuilder:
         return BuildResult(example, "", tokens, draft.answer_tokens, cut, unreachable)
 
     def refuses(self, reason: str) -> bool:
-        """Whether a record that this reason leaves out is to be refused (see `long_answers`, `long_prompts`)."""
+        """True if a record left out for this reason ends the run (see `long_answers`, `long_prompts`)."""
         setting = self.config.long_answers if reason.startswith("answer") else self.config.long_prompts
         return setting == "fail" and reason.endswith(TOO_LONG)
 

@@ -1,4 +1,4 @@
-"""FinQA (Chen et al. 2021): questions about a page of a financial report, text and table."""
+"""FinQA (Chen et al. 2021): questions about a page of a financial report with text and a table."""
 
 from collections.abc import Mapping
 
@@ -17,17 +17,17 @@ When you have finished reasoning, write the answer alone: a number (with % if it
 
 
 class _Page(Layout):
-    """What both layouts share."""
+    """The fields that both layouts share."""
 
     id: str = Field(min_length=1)
     pre_text: list[str]
     post_text: list[str]
     table: list[list[str]]
 
-    def of(self, question: str, answer: str) -> Record:
-        """The record: text before the table, its rows, text after it, one line each."""
+    def make_record(self, question: str, answer: str) -> Record:
+        """Make a record whose context is the text before the table, the table's rows, and the text after it."""
         rows = [" | ".join(row) for row in self.table]
-        # An id is the page's name, "-" and a number.
+        # An id consists of the page's name, "-" and a number.
         page, _, number = self.id.rpartition("-")
         return Record(
             self.id, "\n".join([*self.pre_text, *rows, *self.post_text]), question, answer, page=page or number
@@ -49,22 +49,22 @@ class Official(_Page):
 
     def record(self) -> Record:
         """The row as a question record."""
-        return self.of(self.qa.question, self.qa.answer)
+        return self.make_record(self.qa.question, self.qa.answer)
 
 
 class Hub(_Page):
-    """A row of the hub's copy, where the fields of `qa` stand beside the others."""
+    """A row of the hub's copy, which has the fields of `qa` at the top level."""
 
     question: str = Field(min_length=1)
     answer: str
 
     def record(self) -> Record:
         """The row as a question record."""
-        return self.of(self.question, self.answer)
+        return self.make_record(self.question, self.answer)
 
 
 def layout(row: Mapping[str, object]) -> type[Layout]:
-    """The hub's rows have `question` at the top."""
+    """Choose the layout of a row: the hub's rows have `question` at the top level."""
     return Hub if "question" in row and "qa" not in row else Official
 
 

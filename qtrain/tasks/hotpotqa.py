@@ -1,4 +1,4 @@
-"""HotPotQA (Yang et al. 2018), distractor setting: two-hop questions over ten paragraphs, of which two matter."""
+"""HotPotQA (Yang et al. 2018), distractor setting: two-hop questions over ten paragraphs, two of them relevant."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -19,16 +19,16 @@ When you have finished reasoning, write the answer alone: a name, a date, a numb
 
 
 class _Question(Layout):
-    """What both layouts share."""
+    """The fields that both layouts share."""
 
     question: str = Field(min_length=1)
     answer: str
     type: str = ""
 
-    def of(self, name: str, paragraphs: list[tuple[str, list[str]]]) -> Record:
-        """The record: one line a paragraph, its title in front."""
+    def make_record(self, id_: str, paragraphs: list[tuple[str, list[str]]]) -> Record:
+        """Make a record whose context has one line per paragraph: its title, then its sentences."""
         lines = [f"{title}: {' '.join(sentences)}" for title, sentences in paragraphs]
-        return Record(name, "\n".join(lines), self.question, self.answer, kind=self.type)
+        return Record(id_, "\n".join(lines), self.question, self.answer, kind=self.type)
 
 
 class Official(_Question):
@@ -39,18 +39,18 @@ class Official(_Question):
 
     def record(self) -> Record:
         """The row as a question record."""
-        return self.of(self.id, self.context)
+        return self.make_record(self.id, self.context)
 
 
 class Paragraphs(BaseModel):
-    """Field `context` of the hub's layout: titles, and the sentences of each."""
+    """Field `context` of the hub's layout: the titles, and a list of sentences for each."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
     title: list[str] = Field(min_length=1)
     sentences: list[list[str]]
 
     @model_validator(mode="after")
-    def _same_length(self) -> Self:
+    def _check_lengths(self) -> Self:
         if len(self.title) != len(self.sentences):
             raise ValueError(f"{len(self.title)} titles and {len(self.sentences)} lists of sentences")
         return self
@@ -64,11 +64,11 @@ class Hub(_Question):
 
     def record(self) -> Record:
         """The row as a question record."""
-        return self.of(self.id, list(zip(self.context.title, self.context.sentences, strict=True)))
+        return self.make_record(self.id, list(zip(self.context.title, self.context.sentences, strict=True)))
 
 
 def layout(row: Mapping[str, object]) -> type[Layout]:
-    """The hub's rows have a table of columns for `context`, and name the id without a dash."""
+    """Choose the layout of a row: the hub's rows have columns in `context`, and `id` instead of `_id`."""
     return Hub if isinstance(row.get("context"), dict) or ("id" in row and "_id" not in row) else Official
 
 

@@ -1,4 +1,4 @@
-"""What a file holds: counts of its records, types of answers and questions, lengths in tokens."""
+"""Implement `qtrain data check` and `qtrain data show`: count a file's records, and print its examples."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from qtheory.command.console import TextConsole
 from qtrain.errors import UserError
-from qtrain.scoring.number import the_number
+from qtrain.scoring.number import parse_number
 from qtrain.scoring.spans import normalised
 from qtrain.tasks import task_config
 from qtrain.tasks.data_sets import data_set
@@ -28,13 +28,13 @@ PERCENTILES = {"min": 0, "median": 50, "p95": 95, "max": 100}
 
 @dataclass
 class Findings:
-    """What `check_file` found.
+    """Statistics of a file, collected by `check_file`.
 
     Attributes:
-        stats: Records, kept, dropped, malformed.
-        answer_types: Well-formed records by `answer_type`.
-        question_types: By the data set's own types, where it has any.
-        prompt_tokens: Length of each well-formed record's prompt before any cut.
+        stats: Counts of records: kept, dropped, malformed.
+        answer_types: Counts of well-formed records by `answer_type`.
+        question_types: Counts of well-formed records by the data set's own types of questions, if it has any.
+        prompt_tokens: Length of each well-formed record's prompt, before any cut.
         answer_tokens: Length of each y*, END included.
     """
 
@@ -56,14 +56,14 @@ class Findings:
 
 
 def check_file(path: Path, config: QAConfig) -> Findings:
-    """Read a whole file as training would.
+    """Read a whole file as training would, and collect statistics.
 
     Args:
         path: A file in the official or the hub's layout.
-        config: The data set, how records are put, the filters, and what is done about malformed records.
+        config: The data set, the form of its prompts, the filters, and the treatment of malformed records.
 
     Raises:
-        UserError: It cannot be read, or is not this data set's.
+        UserError: The file cannot be read, or is not in the data set's layout.
     """
     findings = Findings()
     builder = ExampleBuilder(config, load_tokenizer(config.tokenizer))
@@ -79,13 +79,13 @@ def check_file(path: Path, config: QAConfig) -> Findings:
 
 
 def answer_type(answer: str) -> str:
-    """The kind of text that an answer is: empty, yes/no, percentage, number (with its unit or currency) or text."""
+    """Classify an answer as empty, yes/no, percentage, number (perhaps with a unit or currency) or text."""
     if not answer:
         return "empty"
     if normalised(answer) in ("yes", "no"):
         return "yes/no"
-    number = the_number(answer)
-    # A number in a phrase ("from 1986", "Boeing 747") does not make it one.
+    number = parse_number(answer)
+    # A phrase that contains a number ("from 1986", "Boeing 747") is text.
     if number is None or not number.alone:
         return "text"
     return "percentage" if number.unit.ratio and number.total != number.value else "number"
@@ -99,11 +99,11 @@ def percentiles(lengths: list[int]) -> dict[str, int]:
 
 out_console = TextConsole(soft_wrap=True)
 
-NO_LIMIT = 10**9
-"""Tokens that no prompt has."""
+UNLIMITED = 10**9
+"""A prompt length, in tokens, that no prompt exceeds."""
 
 EXCERPT = 400
-"""Characters shown of each end of a long prompt."""
+"""Characters that are shown of each end of a long prompt."""
 
 
 def check_command(
@@ -117,20 +117,20 @@ def check_command(
     on_bad_record: OnBadRecord = "skip",
     as_json: bool = False,
 ) -> None:
-    """Count what a file holds, and print it.
+    """Check a file and print its statistics.
 
     Args:
         name: The data set.
         path: A file in the official or the hub's layout.
-        variant: How records are put, for the prompts' lengths.
-        tokenizer: Folder of a pretrained tokenizer; by default one token a byte.
+        variant: Form of the prompts whose lengths are counted.
+        tokenizer: Folder of a pretrained tokenizer; by default each byte is a token.
         max_prompt_tokens: The task's setting; None takes its default.
-        max_answer_tokens: Likewise.
-        on_bad_record: skip counts malformed records; fail refuses the first.
+        max_answer_tokens: The task's setting; None takes its default.
+        on_bad_record: skip counts malformed records; fail stops at the first.
         as_json: Print one JSON object.
 
     Raises:
-        UserError: The file cannot be read, is not this data set's, or a setting is out of range.
+        UserError: The file cannot be read, is not in the data set's layout, or a setting is out of range.
     """
     config = _config(
         name,
@@ -166,15 +166,15 @@ def show_command(
     Args:
         name: The data set.
         path: A file, or the folder of the official files; by default data/NAME.
-        split: Which of the official files, where `path` is a folder.
-        n: How many.
+        split: The official file to read, if `path` is a folder.
+        n: Number of examples.
         variant: cold or warm; None shows both.
         tokenizer: Folder of a pretrained tokenizer, whose chat template the warm prompt then uses.
-        max_prompt_tokens: The task's setting; None does not cut.
-        full: Show long prompts whole, not only their ends.
+        max_prompt_tokens: The task's setting; None does not cut prompts.
+        full: Show long prompts whole, instead of their beginnings and ends.
 
     Raises:
-        UserError: The file cannot be read, is not this data set's, or a setting is out of range.
+        UserError: The file cannot be read, is not in the data set's layout, or a setting is out of range.
     """
     if n < 1:
         raise UserError(f"--n {n}: at least 1 is needed")
@@ -184,7 +184,7 @@ def show_command(
     source = file_source(_file(name, folder, split))
     variants: tuple[Variant, ...] = ("cold", "warm") if variant is None else (variant,)
     loaded = load_tokenizer(tokenizer)
-    limit = NO_LIMIT if max_prompt_tokens is None else max_prompt_tokens
+    limit = UNLIMITED if max_prompt_tokens is None else max_prompt_tokens
     builders = [
         ExampleBuilder(_config(name, variant=kind, tokenizer=tokenizer, max_prompt_tokens=limit), loaded)
         for kind in variants
@@ -205,8 +205,8 @@ def show_command(
 
 
 def printable(text: str) -> str:
-    """A text without control characters other than line breaks: a record must not write to the terminal's state."""
-    return "".join(one if one.isprintable() or one == "\n" else "\N{REPLACEMENT CHARACTER}" for one in text)
+    """Replace control characters other than line breaks, so that a record cannot change the terminal's state."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _config(name: str, **settings: object) -> QAConfig:
@@ -223,7 +223,7 @@ def _config(name: str, **settings: object) -> QAConfig:
 
 
 def _file(name: str, path: Path, split: Split) -> Path:
-    """The file to show: `path` itself, or the split's official file in it."""
+    """The file to show: `path` itself, or if it is a folder the split's official file in it."""
     if not is_folder(path):
         return path
     files = data_set(name).files
@@ -233,7 +233,7 @@ def _file(name: str, path: Path, split: Split) -> Path:
 
 
 def _lines(findings: Findings, config: QAConfig) -> list[str]:
-    """The findings as lines of two columns."""
+    """Format the findings as lines of two columns."""
     table, stats = findings.as_table(), findings.stats
     lines = [f"{'records':<16} {stats.records}", f"{'kept':<16} {stats.kept}"]
     lines.append(f"{'  cut to fit':<16} {stats.cut}   (longer than {config.max_prompt_tokens} tokens)")

@@ -1,4 +1,4 @@
-"""The records of a file or of a split on the hub, with the malformed ones counted or refused."""
+"""Load records from a file or from a split on the hub, and count or refuse malformed ones."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,16 +18,16 @@ OnBadRecord = Literal["fail", "skip"]
 
 
 SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
-"""The hub's name of each split."""
+"""The hub's name for each split."""
 
 
 @dataclass(frozen=True)
 class HubSource:
-    """Where on the hub.
+    """A data set on the hub.
 
     Attributes:
-        id: Repository of the data set, OWNER/NAME, or a local folder that `datasets` can read.
-        subset: Its configuration ("distractor"), where it has several.
+        id: Repository, OWNER/NAME, or a local folder that `datasets` can read.
+        subset: Name of its configuration, such as "distractor", if it has several.
         revision: A branch, tag or commit.
     """
 
@@ -36,26 +36,27 @@ class HubSource:
     revision: str | None = None
 
     def rows(self, split: Split) -> Iterator[JsonRow]:
-        """Download a split, or find it in the library's cache, and read it row by row.
+        """Download a split, or take it from the library's cache, and read it row by row.
 
         Raises:
-            UserError: One line: it cannot be reached, or is not what was asked for.
+            UserError: The data set cannot be reached, or has no such split, subset or revision.
         """
         where = f"task.hub={self.id!r}, split {SPLITS[split]!r}"
         place = find_repository("task.hub", self.id, self.revision, DATA_SET)
-        # The import takes seconds, and reading files does not need it.
+        # Imported late: it takes seconds, and reading files does not need it.
         from datasets import config as settings
         from datasets import load_dataset
 
         try:
             with _offline(settings, place.why is not None):
                 rows = load_dataset(self.id, self.subset, split=SPLITS[split], revision=self.revision)
-        except Exception as error:  # the library and its backends raise classes of their own
+        except Exception as error:  # the library and its backends raise many classes
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             reason = f"cannot be loaded: {reason}"
             if place.why is not None:
-                nothing = isinstance(error, ConnectionError | FileNotFoundError)
-                reason = f"no such folder here, and {place.why}; its local cache {'has no copy' if nothing else reason}"
+                not_cached = isinstance(error, ConnectionError | FileNotFoundError)
+                cache = "has no copy" if not_cached else reason
+                reason = f"no such folder here, and {place.why}; its local cache {cache}"
             raise UserError(f"{where}: {reason}; give the official files by data=PATH instead") from None
         if place.why is not None:
             if not self._is_cached_as(rows):
@@ -65,7 +66,7 @@ class HubSource:
             yield JsonRow(f"row {index} (counted from 0)", row)
 
     def _is_cached_as(self, rows: Any) -> bool:
-        """Whether rows from the library's cache, which looks at no revision, are those of the one that is wanted."""
+        """True if rows from the library's cache, which ignores revisions, are of the wanted revision."""
         if self.revision is None:
             return True
         card = try_to_load_from_cache(self.id, DATA_SET.probe, repo_type=DATA_SET.type, revision=self.revision)
@@ -75,7 +76,7 @@ class HubSource:
 
 @contextmanager
 def _offline(settings: Any, offline: bool) -> Iterator[None]:
-    """Keep `datasets` from waiting for a hub that has just not answered."""
+    """Keep `datasets` from waiting for a hub that has just failed to answer."""
     before = settings.HF_HUB_OFFLINE
     settings.HF_HUB_OFFLINE = before or offline
     try:
@@ -85,24 +86,32 @@ def _offline(settings: Any, offline: bool) -> Iterator[None]:
 
 
 class Source(NamedTuple):
-    """Where rows come from: its name in messages, and what reads it from the start."""
+    """A source of rows.
+
+    Attributes:
+        name: Its name in messages.
+        rows: Called without arguments, reads the rows from the beginning.
+    """
 
     name: str
     rows: Callable[[], Iterator[JsonRow | BadRecord]]
 
 
 def file_source(path: Path) -> Source:
-    """A file in the official or the hub's layout."""
+    """The source for a file in the official or the hub's layout."""
     return Source(str(path), lambda: read_rows(path))
 
 
 def hub_source(hub: HubSource, split: Split) -> Source:
-    """A split on the hub."""
+    """The source for a split on the hub."""
     return Source(f"{hub.id} ({split})", lambda: hub.rows(split))
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder. One that cannot be looked at is none: reading it as a file says why in one line."""
+    """True if a path is a folder.
+
+    An inaccessible path counts as a file, since reading it then reports the reason in one line.
+    """
     try:
         return path.is_dir()
     except OSError:
@@ -110,21 +119,21 @@ def is_folder(path: Path) -> bool:
 
 
 def load(source: Source, data_set: DataSet, stats: LoadStats, on_bad_record: OnBadRecord) -> Iterator[Record]:
-    """The records in the data set's layout, one by one.
+    """Load the records of a source one by one.
 
     Args:
-        source: Where they come from.
-        data_set: What they must be.
-        stats: Malformed records are counted here.
-        on_bad_record: fail refuses the first malformed record; skip goes on.
+        source: The rows.
+        data_set: The data set whose layout they must have.
+        stats: Receives the counts of malformed records.
+        on_bad_record: fail stops at the first malformed record; skip counts it and continues.
 
     Raises:
-        UserError: One line: the source cannot be read, holds no record of the data set, or holds a malformed one.
+        UserError: The source cannot be read, holds no record of the data set, or holds a malformed record under `fail`.
     """
-    good = False
+    any_valid = False
     for record in read_records(source.rows(), data_set):
         if isinstance(record, Record):
-            good = True
+            any_valid = True
             yield record
             continue
         stats.note_malformed(record)
@@ -133,7 +142,7 @@ def load(source: Source, data_set: DataSet, stats: LoadStats, on_bad_record: OnB
                 f"{source.name}: {record.where} is not in {data_set.title}'s layout: {record.reason}"
                 f"{_hint(source, data_set)}; mend it, or leave such records out with on_bad_record=skip"
             )
-    if good:
+    if any_valid:
         return
     if not stats.malformed_records:
         raise UserError(f"{source.name}: holds no records")
@@ -145,7 +154,7 @@ def load(source: Source, data_set: DataSet, stats: LoadStats, on_bad_record: OnB
 
 
 def _hint(source: Source, data_set: DataSet) -> str:
-    """Which data set the source's first row is a record of, where it is another one."""
+    """Name the other data set whose layout the source's first row has, if there is one."""
     row = next(source.rows(), None)
     names = [
         other.title

@@ -1,6 +1,6 @@
 """MuSiQue (Trivedi et al. 2022): questions of two to four hops over twenty paragraphs.
 
-The hub's copy has the official rows.
+The rows of the hub's copy have the layout of the official files.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ When you have finished reasoning, write the answer alone: a name, a date, a numb
 
 
 class Paragraph(BaseModel):
-    """One of the paragraphs."""
+    """An item of the field `paragraphs`."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
     title: str
@@ -39,10 +39,10 @@ class Official(Layout):
     answerable: StrictBool = True
 
     def record(self) -> Record:
-        """The row as a question record; its kind is the number of hops, which its id begins with."""
+        """The row as a question record, whose kind is the number of hops at the beginning of the id."""
         return Record(
             self.id,
-            "\n".join(f"{one.title}: {one.paragraph_text}" for one in self.paragraphs),
+            "\n".join(f"{paragraph.title}: {paragraph.paragraph_text}" for paragraph in self.paragraphs),
             self.question,
             self.answer,
             aliases=tuple(self.answer_aliases),
@@ -52,7 +52,7 @@ class Official(Layout):
 
 
 def layout(row: Mapping[str, object]) -> type[Layout]:  # noqa: ARG001
-    """There is one."""
+    """Choose the layout of a row: there is only one."""
     return Official
 
 

@@ -1,4 +1,4 @@
-"""Your own pairs: a question, its answer, and the text that answers it where there is one; one JSON object a line."""
+"""Your own pairs: JSON lines with a question, its answer and optionally a context."""
 
 import hashlib
 import json
@@ -24,9 +24,9 @@ Text = Annotated[str, BeforeValidator(_number_as_text)]
 
 
 class Pair(Layout):
-    """A line; other keys are refused, so that a mistyped one is not lost in silence.
+    """A line of the file. Other keys are refused, so that a mistyped key is not silently ignored.
 
-    Numbers are taken as their JSON text, null as a key that is left out, and a null answer as an empty one.
+    A number is read as its JSON text, null as a missing key, and a null answer as an empty answer.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,27 +39,27 @@ class Pair(Layout):
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_left_out(cls, row: dict[str, object]) -> dict[str, object]:
+    def _drop_nulls(cls, row: dict[str, object]) -> dict[str, object]:
         texts = {key: value for key, value in row.items() if value is not None}
         return {"answer": ""} | texts if "answer" in row else texts
 
     def record(self) -> Record:
-        """The row as a question record. Without an id a hash of its texts is its id.
+        """The row as a question record; if it has no id, a hash of its texts is the id.
 
-        Records of one question and context lie on the same side of a split.
+        Records with the same question and context are on the same side of a split.
         """
         page = _digest(self.context, self.question)
-        name = self.id or _digest(self.context, self.question, self.answer, *self.aliases)
-        return Record(name, self.context, self.question, self.answer, aliases=tuple(self.aliases), page=page)
+        id_ = self.id or _digest(self.context, self.question, self.answer, *self.aliases)
+        return Record(id_, self.context, self.question, self.answer, aliases=tuple(self.aliases), page=page)
 
 
 def _digest(*texts: str) -> str:
-    """16 hexadecimal digits: two of a billion records share them with a probability of 3 %."""
+    """Hash texts to 16 hexadecimal digits: among a billion records, two share a hash with a probability of 3 %."""
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
 
 def layout(row: Mapping[str, object]) -> type[Layout]:  # noqa: ARG001
-    """There is one."""
+    """Choose the layout of a row: there is only one."""
     return Pair
 
 

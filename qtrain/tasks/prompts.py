@@ -1,8 +1,8 @@
-"""How a record is put before the model, cold or warm, and how a long one is cut to fit.
+"""Render the prompt of a record, cold or warm, and cut long prompts to fit.
 
-cold   context, question, <think>                                  no task description, no format instruction
-warm   the data set's template around both, as the user's turn of the tokenizer's chat template with thinking on
-       (as plain text where the tokenizer has none), <think>
+cold   context, question, <think>   without a task description or format instruction
+warm   the data set's template with context and question, as the user's turn of the tokenizer's chat template with
+       thinking on (as plain text if the tokenizer has no chat template), <think>
 """
 
 from collections.abc import Callable
@@ -18,18 +18,18 @@ Variant = Literal["cold", "warm"]
 
 
 def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, context: str, question: str) -> str:
-    """The prompt, up to and including THINK.
+    """Render a prompt, up to and including THINK.
 
     Args:
-        variant: Cold or warm.
-        tokenizer: Its chat template is used, where it has one.
+        variant: cold or warm.
+        tokenizer: Its chat template is used for warm prompts, if it has one.
         template: The data set's warm template.
-        context: The context, each line ended by a line break.
+        context: The context; each line ends with a line break.
         question: The question.
 
     Raises:
-        UserError: The tokenizer's chat template fails on one user's turn, does not show it as it is, or closes the
-            thought that it should leave open.
+        UserError: The tokenizer's chat template fails on a single user's turn, does not show it unchanged, or closes
+            the thought that it should leave open.
     """
     if variant == "cold":
         return context + question + THINK
@@ -42,10 +42,10 @@ def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, 
                 [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=True
             )
         )
-    except Exception as error:  # whatever the operations in a template raise, MemoryError and RecursionError too
+    except Exception as error:  # a template may raise anything, MemoryError and RecursionError included
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"task.tokenizer: its chat template fails: {reason}") from None
-    before, shown, after = chat.rpartition(text.strip())  # templates may trim a turn
+    before, shown, after = chat.rpartition(text.strip())  # a template may strip the turn
     if not shown:
         raise UserError(
             f"task.tokenizer: its chat template does not show the user's turn as it is: {_ends(text)} becomes "
@@ -56,30 +56,30 @@ def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, 
             f"task.tokenizer: its chat template closes the thought before the model has begun it: the prompt ends in "
             f"{_ends(after)}; set task.variant=cold, or give a template that leaves thinking on"
         )
-    # Some templates open the thinking themselves, some leave it to the model.
+    # Some templates open the thought themselves, others leave that to the model.
     return f"{before}{shown}{after.rstrip()}" if after.rstrip().endswith(THINK) else f"{chat}{THINK}"
 
 
 def _ends(text: str) -> str:
-    """A text's first and last characters, as they would be written in Python."""
+    """The first and last characters of a text, in quotes and with escapes."""
     return repr(text if len(text) <= 60 else f"{text[:30]}...{text[-30:]}")
 
 
 def fit(
-    tokenizer: PreTrainedTokenizerFast, put: Callable[[str], str], context: str, limit: int
+    tokenizer: PreTrainedTokenizerFast, render_context: Callable[[str], str], context: str, limit: int
 ) -> tuple[str | None, int]:
     """Cut a context from the left, in whole characters, until its prompt has at most `limit` tokens.
 
     Args:
-        tokenizer: Counts tokens.
-        put: From a context to its prompt.
+        tokenizer: Counts the tokens.
+        render_context: Renders the prompt for a context.
         context: The whole context.
-        limit: Tokens.
+        limit: Most tokens of the prompt.
 
     Returns:
-        The prompt, None where it is too long without any context; and the whole prompt's tokens before the cut.
+        The prompt, or None if it is too long even without context; and the length of the whole prompt, in tokens.
     """
-    prompt = put(context)
+    prompt = render_context(context)
     whole = tokens = token_count(tokenizer, prompt)
     if tokens <= limit:
         return prompt, whole
@@ -90,7 +90,7 @@ def fit(
             return None, whole
         cut += tokens - limit
         while cut < len(starts) and starts[cut] == starts[cut - 1]:
-            cut += 1  # inside a character, which goes as a whole
-        prompt = put(context[starts[cut] :] if cut < len(starts) else "")
+            cut += 1  # a token inside a character, which is cut as a whole
+        prompt = render_context(context[starts[cut] :] if cut < len(starts) else "")
         tokens = token_count(tokenizer, prompt)
     return prompt, whole

@@ -1,4 +1,4 @@
-"""Questions over a given text: FinQA, HotPotQA, MuSiQue or your own pairs, from files or from the hub.
+"""The task on question records: FinQA, HotPotQA, MuSiQue or your own pairs, from files or from the hub.
 
 prompt  context and question, cold or warm (`qtrain.tasks.prompts`), <think>   answer  the gold answer
 """
@@ -22,12 +22,12 @@ from qtrain.tasks.tokenizer import load_tokenizer
 
 
 class QATask(Task):
-    """The task over an official split, a single file, or the hub.
+    """Questions with a context, read from the official files, from a single file or from the hub.
 
     Attributes:
-        load_stats: Counts of loaded records, by the name of the file or split they came from.
-        limits: What every row fits into, budgets resolved.
-        longest_answer: Tokens of the longest y* that no other filter leaves out, END included.
+        load_stats: Counts of loaded records, by the name of their file or split.
+        limits: Limits that every row fits into, with resolved budgets.
+        longest_answer: Length in tokens, END included, of the longest y* among the records that no other filter drops.
     """
 
     def __init__(self, config: QAConfig, data: Path | None, limits: RowLimits = NO_LIMITS) -> None:
@@ -35,13 +35,14 @@ class QATask(Task):
 
         Args:
             config: The table `[task]`.
-            data: A folder with the official files (training and `held_out_split`), or one file in the official
-                or the hub's layout. Of one file, 1 page in 8 is held out by a hash (of the id, where the data set
-                has no pages), so that all questions about a page lie on the same side. None reads the hub.
-            limits: What a row must fit into. Budgets of 0 are chosen from the records, see `limits` afterwards.
+            data: A folder with the official files (training and `held_out_split`), or a single file in the official
+                or the hub's layout. 1 page in 8 of a single file is held out, chosen by a hash of its name (of the
+                record's id, if the data set has no pages), so that all questions about a page are on the same side.
+                None reads the hub.
+            limits: Limits on a row. Budgets of 0 are chosen from the records; the attribute `limits` has the result.
 
         Raises:
-            UserError: A source is missing or not what it should be, or one side has no records.
+            UserError: A source is missing or in a wrong format, or one side has no records.
         """
         self.config, self.data_set = config, data_set(config.name)
         self.tokenizer = load_tokenizer(config.tokenizer, config.tokenizer_revision)
@@ -52,24 +53,24 @@ class QATask(Task):
         else:
             sources = [file_source(data)]
         drafts = [self._drafts(builder, source) for source in sources]
-        usable = [draft.answer_tokens for of_source in drafts for draft in of_source if not draft.reason]
+        usable = [draft.answer_tokens for source_drafts in drafts for draft in source_drafts if not draft.reason]
         self.longest_answer = max(usable, default=1)
         self.limits = limits.resolved(self.longest_answer)
-        read = [self._examples(builder, source, of_source) for source, of_source in zip(sources, drafts, strict=True)]
-        del drafts  # contexts before they were cut
-        if len(read) == 2:
-            train, held_out = read
+        examples = [self._examples(builder, *pair) for pair in zip(sources, drafts, strict=True)]
+        del drafts  # frees the contexts as they were before the cut
+        if len(examples) == 2:
+            train, held_out = examples
         else:
-            train = [(page, example) for page, example in read[0] if not is_held_out(page)]
-            held_out = [(page, example) for page, example in read[0] if is_held_out(page)]
+            train = [(page, example) for page, example in examples[0] if not is_held_out(page)]
+            held_out = [(page, example) for page, example in examples[0] if is_held_out(page)]
         if config.held_out_half is not None:
             held_out = [(page, example) for page, example in held_out if half_of(page) == config.held_out_half]
         where = str(data or config.hub)
         self._check_apart(train, held_out, where)
-        # Two streams of randomness, so that the size of one side does not move the other.
+        # Each side has a random stream for itself, so that the size of one does not change the sample of the other.
         self._train, self._held_out = (
-            self._side([example for _, example in examples], size, seed, side, where)
-            for seed, (side, examples, size) in enumerate(
+            self._side([example for _, example in side_examples], size, seed, side, where)
+            for seed, (side, side_examples, size) in enumerate(
                 [("train", train, config.train_size), ("held_out", held_out, config.held_out_size)]
             )
         )
@@ -79,7 +80,7 @@ class QATask(Task):
         return [self._train[index] for index in rng.integers(len(self._train), size=n)]
 
     def held_out(self, n: int) -> list[Example]:
-        """The first n held-out examples in the file's order, or all of them where there are fewer."""
+        """The first n held-out examples in the file's order, or all of them if there are fewer."""
         return self._held_out[:n]
 
     def success(self, example: Example, answer: str) -> bool:
@@ -98,16 +99,16 @@ class QATask(Task):
         return example.answer.removeprefix(self.config.answer_prefix)
 
     def _as_decoded(self, text: str) -> str:
-        """A text as the tokenizer gives it back, which is all that a model can write: some lower case, for example."""
+        """Encode and decode a text: a model can only write texts as its tokenizer decodes them (in lower case, say)."""
         tokens = self.tokenizer.encode(text, add_special_tokens=False)
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def record_ids(self) -> dict[str, list[str]]:
-        """Ids of the records in use, `train` and `held_out`, in the file's order."""
+        """Ids of the records in use on the sides `train` and `held_out`, in the file's order."""
         return {side: [example.id for example in examples] for side, examples in self._sides().items()}
 
     def dataset_report(self) -> dict[str, Any]:
-        """What the filters did, by source; how many records each side uses, their ids, and a hash of each record."""
+        """Counts of the filters by source, and the number, ids and hashes of the records that each side uses."""
         sides = self._sides()
         return {
             "sources": {name: stats.as_table() for name, stats in self.load_stats.items()},
@@ -117,7 +118,7 @@ class QATask(Task):
         }
 
     def dataset_lines(self) -> list[str]:
-        """One line a source, one for what is used, and a warning for answers that cannot be sampled."""
+        """A line for each source, a line for the records in use, and a warning for answers that cannot be sampled."""
         lines = [f"{name}: {stats}" for name, stats in self.load_stats.items()]
         lines.append("used: " + ", ".join(f"{len(examples)} {side}" for side, examples in self._sides().items()))
         unreachable = sum(stats.unreachable for stats in self.load_stats.values())
@@ -143,12 +144,12 @@ class QATask(Task):
         return hub_source(HubSource(self.config.hub, self.config.hub_subset, self.config.hub_revision), split)
 
     def _drafts(self, builder: ExampleBuilder, source: Source) -> list[Draft]:
-        """The source's records, their answers measured."""
+        """Load a source's records and measure their answers."""
         stats = self.load_stats[source.name] = LoadStats()
         return [builder.draft(record) for record in load(source, self.data_set, stats, self.config.on_bad_record)]
 
     def _examples(self, builder: ExampleBuilder, source: Source, drafts: list[Draft]) -> list[tuple[str, Example]]:
-        """The source's examples, each with what must stay on one side of a split."""
+        """Build a source's examples, each with the page (or id) that must stay on one side of a split."""
         stats, examples = self.load_stats[source.name], []
         for draft in drafts:
             built = builder.build(draft, self.limits)
@@ -167,7 +168,7 @@ class QATask(Task):
         """Refuse records that are in both splits.
 
         Raises:
-            UserError: The first of them.
+            UserError: The message names the first such record.
         """
         shared = {example.id for _, example in train} & {example.id for _, example in held_out}
         if self.data_set.by_question:
@@ -177,10 +178,10 @@ class QATask(Task):
 
     def _side(self, examples: list[Example], size: int | None, seed: int, side: str, where: str) -> list[Example]:
         if not examples:
-            why = "; ".join(map(str, self.load_stats.values()))
-            mend = "give more records, or another file"
+            counts = "; ".join(map(str, self.load_stats.values()))
+            remedy = "give more records, or another file"
             if any(stats.unreachable for stats in self.load_stats.values()):
-                mend = f"the longest answer has {self.longest_answer} tokens: raise rollout.answer_budget"
-            raise UserError(f"{where}: no {side.replace('_', '-')} records ({why}); {mend}")
+                remedy = f"the longest answer has {self.longest_answer} tokens: raise rollout.answer_budget"
+            raise UserError(f"{where}: no {side.replace('_', '-')} records ({counts}); {remedy}")
         rng = np.random.default_rng([self.config.split_seed, seed])
         return sub_sample(examples, size, rng, f"task.{side}_size")

@@ -1,4 +1,4 @@
-"""Table `[task]` of the tasks on question records: how they are put, which are left out, where they come from."""
+"""Table `[task]` of the tasks on question records: the form of prompts, filters, splits and sources."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,30 +16,32 @@ class QAConfig(TaskConfig, frozen=True):
 
     Attributes:
         variant: cold shows the input alone; warm adds a task description and the answer's format.
-        tokenizer: Folder of a pretrained tokenizer or its id on the hub; by default that of `model.pretrained`, without
-            which one token is a byte.
-        tokenizer_revision: Its branch, tag or commit on the hub.
-        answer_prefix: What the model writes between END_THINK and the answer: part of y*. Qwen3's are two line breaks,
-            "\n\n" in TOML and in a shell task.answer_prefix="\n\n" (bash); white space counts.
-        max_prompt_tokens: Longest prompt, THINK included. Where the model's positions leave less room beside the
-            budgets, that room is the limit.
-        long_prompts: cut takes the beginning of a longer one's context away (for FinQA the text before the table
-            goes first), so that the question stays whole; drop leaves the record out; fail refuses the first. A record
-            whose question alone is too long is left out, or under fail refused.
-        max_answer_tokens: Longest y*, END included; longer ones are left out. None sets no limit.
-        long_answers: Of records whose y* is longer than `rollout.answer_budget`, so that no sampled answer can be it:
-            drop leaves them out, keep trains and evaluates on them all the same, fail refuses the first.
-        empty_answers: Whether records without a gold answer are kept. Their y* is END alone.
+        tokenizer: Folder of a pretrained tokenizer or its id on the hub; by default that of `model.pretrained`, or
+            without a pretrained model a byte tokenizer.
+        tokenizer_revision: A branch, tag or commit of the tokenizer on the hub.
+        answer_prefix: Text that the model writes between END_THINK and the answer; it is part of y*. For Qwen3 it is
+            two line breaks, "\n\n" in TOML and task.answer_prefix="\n\n" in a shell (bash); white space counts.
+        max_prompt_tokens: Longest prompt, THINK included. If the model's positions leave less room after the budgets,
+            that room is the limit.
+        long_prompts: Treatment of longer prompts. cut removes the beginning of the context (for FinQA the text before
+            the table goes first) and keeps the question whole; drop leaves the record out; fail stops at the first
+            one. A record whose question alone is too long is left out under cut and drop.
+        max_answer_tokens: Longest y*, END included; records with a longer one are left out. None sets no limit.
+        long_answers: Treatment of records whose y* is longer than `rollout.answer_budget`, so that no sampled answer
+            can equal it. drop leaves them out; keep trains and evaluates on them nevertheless; fail stops at the first
+            one.
+        empty_answers: Keep records with an empty gold answer, whose y* is END alone.
         on_bad_record: fail stops at the first record that is not in the data set's layout; skip counts it.
-        train_size: Training records, drawn by `split_seed`; None takes all.
-        held_out_size: Held-out records, likewise.
-        split_seed: Seeds both.
-        held_out_split: The split to evaluate on, of the official files or of the hub.
-        held_out_half: Evaluate on one half of it alone, by a hash of the page or id: validation to choose a
-            checkpoint, test to report it, where the official split with answers is one. None takes both.
-        hub: Repository on the hub, read where no data=PATH is given.
-        hub_subset: Its configuration, where it has several.
-        hub_revision: Its branch, tag or commit.
+        train_size: Number of training records, drawn with `split_seed`; None takes all.
+        held_out_size: Number of held-out records, drawn with `split_seed`; None takes all.
+        split_seed: Seeds the draws of `train_size` and `held_out_size`.
+        held_out_split: The split of the official files or of the hub to evaluate on.
+        held_out_half: Evaluate on one half of the held-out records alone, divided by a hash of the page or id. For data
+            sets with a single official split besides training, use validation to choose a checkpoint and test to
+            report it. None takes both halves.
+        hub: Repository on the hub, read if no data=PATH is given.
+        hub_subset: Name of the repository's configuration, if it has several.
+        hub_revision: A branch, tag or commit of the repository.
     """
 
     name: str

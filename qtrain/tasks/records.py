@@ -1,4 +1,4 @@
-"""What a question record is, whatever data set it comes from, and how a row is checked against a data set's layouts."""
+"""Question records, the description of a data set, and the check of a row against the data set's layout."""
 
 import re
 from collections import Counter
@@ -15,16 +15,16 @@ Split = Literal["train", "dev", "test"]
 
 @dataclass(frozen=True)
 class Record:
-    """A question with the text that answers it.
+    """A question with the text that answers it, from any data set.
 
     Attributes:
-        id: The data set's own name of it.
-        context: The text, one line a sentence, table row or paragraph.
+        id: The record's id in the data set.
+        context: The text, one line per sentence, table row or paragraph.
         question: The question.
         answer: The gold answer; it may be empty.
         aliases: Other answers that the official scores accept.
-        kind: The data set's own word for the type of question, where it has one.
-        page: What it shares with the records that must lie on the same side of a split; "" where with none.
+        kind: The data set's own type of the question; "" if it has none.
+        page: Name shared by the records that must be on the same side of a split; "" if there are no others.
         answerable: Whether the context answers the question.
     """
 
@@ -39,7 +39,7 @@ class Record:
 
 
 class Layout(BaseModel):
-    """Base of the models of rows: the fields that are used, checked; others are allowed and not read."""
+    """Base of the models of rows: fields in use are checked, and other fields are ignored."""
 
     model_config = ConfigDict(str_strip_whitespace=True, extra="ignore")
 
@@ -58,16 +58,17 @@ class Scores(Protocol):
 
 @dataclass(frozen=True)
 class DataSet:
-    """What distinguishes a data set from another.
+    """Description of a data set.
 
     Attributes:
-        name: As in commands and configurations.
-        title: As in its paper.
+        name: Name in commands and configurations.
+        title: Name in its paper.
         files: Official file of each split that has answers.
-        layout: The model of a row, by its content.
-        warm: The warm start's prompt, with the fields `{context}` (which ends in a line break) and `{question}`.
+        layout: Chooses the model of a row by the row's content.
+        warm: Prompt template of the warm start, with the fields `{context}` (which ends in a line break) and
+            `{question}`.
         scores: The official scores.
-        by_question: Whether a record's page is its question and context, which must not be in two splits.
+        by_question: Whether a record's page is a hash of its question and context, which must not be in two splits.
     """
 
     name: str
@@ -93,10 +94,10 @@ def parse(row: JsonRow | BadRecord, data_set: DataSet) -> Record | BadRecord:
 
 
 def read_records(rows: Iterator[JsonRow | BadRecord], data_set: DataSet) -> Iterator[Record | BadRecord]:
-    """Check every row, and that no id comes twice: an id stands for a record in what a run writes down.
+    """Check every row, and refuse an id that comes twice, since a run identifies records by their ids.
 
-    Records that the context does not answer are left out by a filter anyway, and share ids with answerable ones in
-    MuSiQue-Full: their ids are not compared.
+    The ids of unanswerable records are not compared: a filter leaves these records out, and in MuSiQue-Full they share
+    ids with answerable ones.
     """
     seen: dict[str, tuple[str, Record]] = {}
     for row in rows:
@@ -110,7 +111,7 @@ def read_records(rows: Iterator[JsonRow | BadRecord], data_set: DataSet) -> Iter
 
 
 def reason_class(reason: str) -> str:
-    """A reason without what differs from record to record: numbers become "*"."""
+    """Replace the numbers in a reason, which differ between records, by "*"."""
     return re.sub(r"\d+", "*", reason)
 
 
@@ -125,15 +126,15 @@ SHOWN = 5
 
 @dataclass
 class LoadStats:
-    """Counts of records.
+    """Counts of loaded records.
 
     Attributes:
-        kept: Those that become examples.
-        dropped: Those that a filter left out, by reason.
-        malformed: Those that are not in the data set's layout, by reason without its numbers.
-        malformed_records: Each of them, with its place.
-        cut: Of those kept, how many prompts lost their beginning.
-        unreachable: Well-formed ones whose y* is longer than the answer budget, kept or not.
+        kept: Records that became examples.
+        dropped: Records that a filter left out, by reason.
+        malformed: Records that are not in the data set's layout, by reason with numbers replaced.
+        malformed_records: Each malformed record with its position in the file.
+        cut: Kept records whose context was cut.
+        unreachable: Well-formed records, kept or dropped, whose y* is longer than the answer budget.
     """
 
     kept: int = 0
@@ -145,11 +146,11 @@ class LoadStats:
 
     @property
     def records(self) -> int:
-        """All of them."""
+        """All records that were read."""
         return self.kept + self.dropped.total() + self.malformed.total()
 
     def note(self, reason: str, *, cut: bool = False, unreachable: bool = False) -> None:
-        """Count a well-formed record: kept, or dropped for a reason."""
+        """Count a well-formed record as kept or, if there is a reason, as dropped."""
         self.unreachable += unreachable
         if reason:
             self.dropped[reason] += 1

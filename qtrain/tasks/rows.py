@@ -1,7 +1,7 @@
-"""Rows of a JSON array or of JSON lines, one at a time: what lies in the file, and what cannot be read as a row.
+"""Read the rows of a JSON array or of JSON lines one at a time, and report rows that cannot be read.
 
-The form is found by the file's first character. JSON lines lose one row to a broken line. An array that breaks has no
-next row to go on from, so that it ends the reading whatever the settings. A row's bytes must be UTF-8.
+The file's first character decides between the two formats. In JSON lines, a broken line costs one row. After a syntax
+error in an array the next row cannot be located, so that it ends the reading whatever the settings. Rows must be UTF-8.
 """
 
 import json
@@ -15,20 +15,20 @@ CHUNK = 1 << 20
 """Characters read at a time."""
 
 LONGEST = 1 << 26
-"""Characters of the longest row of an array. Without a bound, one lost quote would take the file into memory."""
+"""Characters of the longest row of an array. Without a limit, a missing quote would read the whole file into memory."""
 
 WHITESPACE = " \t\r\n"
 
 
 class JsonRow(NamedTuple):
-    """A JSON value, and where it stands ("line 3", "record 3 (counted from 0)")."""
+    """A JSON value and its position in the file ("line 3", "record 3 (counted from 0)")."""
 
     where: str
     value: object
 
 
 class BadRecord(NamedTuple):
-    """A row that is no record: where it stands, and why."""
+    """A row that is not a valid record: its position in the file, and the reason."""
 
     where: str
     reason: str
@@ -38,10 +38,10 @@ def read_rows(path: Path) -> Iterator[JsonRow | BadRecord]:
     """Read a file row by row.
 
     Raises:
-        UserError: One line naming the file: it is missing, unreadable or empty, or its array breaks.
+        UserError: The file is missing, unreadable or empty, or its array has a syntax error.
     """
     try:
-        # Bytes that are not UTF-8 come through as lone surrogates, so that the row they stand in can be named.
+        # Bytes that are not UTF-8 become lone surrogates, so that the message can name their row.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
             first = _first_character(file)
             if not first:
@@ -66,13 +66,13 @@ def _lines(file: TextIO) -> Iterator[JsonRow | BadRecord]:
         where = f"line {number}"
         if not line.strip(WHITESPACE):
             continue
-        if byte := _no_utf8(line):
-            yield BadRecord(where, byte)
+        if reason := _utf8_error(line):
+            yield BadRecord(where, reason)
             continue
         try:
             row: JsonRow | BadRecord = JsonRow(where, json.loads(line))
         except (ValueError, RecursionError) as error:
-            row = BadRecord(where, f"not JSON: {_why(error)}")
+            row = BadRecord(where, f"not JSON: {_json_error(error)}")
         yield row
 
 
@@ -87,27 +87,28 @@ def _array(path: Path, file: TextIO) -> Iterator[JsonRow | BadRecord]:
                 window.skip(",")
             where = f"record {index} (counted from 0)"
             value, text = window.value()
-            byte = _no_utf8(text)
-            yield BadRecord(where, byte) if byte else JsonRow(where, value)
+            reason = _utf8_error(text)
+            yield BadRecord(where, reason) if reason else JsonRow(where, value)
             index += 1
         window.skip("]")
-        where = "behind the array"
+        where = "after the array"
         window.skip("")
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{path}: {where}: not JSON: {_why(error)}; what follows cannot be read: mend the file or fetch it again"
+            f"{path}: {where}: not JSON: {_json_error(error)}; what follows cannot be read: mend the file or fetch "
+            f"it again"
         ) from None
 
 
 class _Window:
-    """The part of an array that is in memory."""
+    """The part of an array that is in memory, and the current position in it."""
 
     def __init__(self, file: TextIO) -> None:
         self.file, self.text, self.at = file, "", 0
         self.decoder = json.JSONDecoder()
 
     def next(self) -> str:
-        """The next character that is no white space, left where it is; nothing at the file's end."""
+        """Peek at the next character that is not white space; "" at the end of the file."""
         while True:
             while self.at < len(self.text) and self.text[self.at] in WHITESPACE:
                 self.at += 1
@@ -117,24 +118,24 @@ class _Window:
                 return ""
 
     def skip(self, wanted: str) -> None:
-        """Go over the next character, which must be `wanted` ("" is the file's end)."""
-        found = self.next()
-        if found != wanted:
-            raise ValueError(f"{_named(wanted)} is needed, not {_named(found)}")
+        """Move past the next character, which must be `wanted` ("" is the end of the file)."""
+        character = self.next()
+        if character != wanted:
+            raise ValueError(f"{_named(wanted)} is needed, not {_named(character)}")
         self.at += len(wanted)
 
     def value(self) -> tuple[object, str]:
-        """Go over the next value: what it is, and its text."""
+        """Move past the next value; returns the value and its text."""
         self.next()
         while True:
             try:
                 value, end = self.decoder.raw_decode(self.text, self.at)
             except ValueError:
-                # Broken, or cut off by the window's end: only more of the file can tell.
+                # Either a syntax error or a value cut off at the window's end; only more of the file can tell.
                 if not self._more():
                     raise
                 continue
-            # A number may go on behind what looks like its end: "1" of "1e+5", whose next part begins with two signs.
+            # A number may continue after the window's end: of "1e+5" cut to "1e+", the decoder reads the 1 alone.
             if len(self.text) - end < 3 and self._more():
                 continue
             text = self.text[self.at : end]
@@ -142,10 +143,10 @@ class _Window:
             return value, text
 
     def _more(self) -> bool:
-        """Read on, and forget what has been gone over; whether there was more."""
-        kept = len(self.text) - self.at
-        # As much again as is kept: a long row is looked at a few times, not once a chunk.
-        chunk = self.file.read(max(CHUNK, kept)) if kept <= LONGEST else ""
+        """Read another part of the file and drop the text before the position; False at the end of the file."""
+        pending = len(self.text) - self.at
+        # At least doubles the pending text, so that a long row is parsed a few times and not once per chunk.
+        chunk = self.file.read(max(CHUNK, pending)) if pending <= LONGEST else ""
         if not chunk:
             return False
         self.text, self.at = self.text[self.at :] + chunk, 0
@@ -156,8 +157,8 @@ def _named(character: str) -> str:
     return ascii(character) if character else "the end of the file"
 
 
-def _no_utf8(text: str) -> str | None:
-    """The first byte that is not UTF-8, in words."""
+def _utf8_error(text: str) -> str | None:
+    """Describe the first byte that is not UTF-8; None if there is none."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -165,7 +166,7 @@ def _no_utf8(text: str) -> str | None:
     return None
 
 
-def _why(error: ValueError | RecursionError) -> str:
+def _json_error(error: ValueError | RecursionError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at its character {error.pos}"
     return "nested too deep" if isinstance(error, RecursionError) else str(error)

@@ -1,4 +1,4 @@
-"""A task's tokenizer: one token a byte, or that of a pretrained model in a folder or on the hub."""
+"""Load a task's tokenizer, the byte tokenizer or a pretrained model's, and protect its control tokens."""
 
 import re
 from collections.abc import Iterable
@@ -13,26 +13,26 @@ from qtrain.tasks.base import END_THINK, SPECIAL_TOKENS, THINK, with_special_tok
 
 
 def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrainedTokenizerFast:
-    """The byte tokenizer, or the `tokenizer.json` of a folder or of a model on the hub, whose code is not run.
+    """Load the byte tokenizer, or the `tokenizer.json` of a folder or of a model on the hub. No code of it is run.
 
     Args:
-        folder: A folder, or what is no folder here: an id on the hub. None is the byte tokenizer.
-        revision: A branch, tag or commit of the hub's.
+        folder: A folder, or if no such folder exists an id on the hub. None is the byte tokenizer.
+        revision: A branch, tag or commit on the hub.
 
     Raises:
-        UserError: There is none, or one without THINK, END_THINK, an end and a padding token.
+        UserError: There is no tokenizer, or it lacks THINK, END_THINK, an end token or a padding token.
     """
     if folder is None:
         return byte_tokenizer()
-    # The library would try older formats where tokenizer.json is missing, some of them pickles read by other packages.
+    # If tokenizer.json is missing, the library would try older formats, some of which other packages unpickle.
     local = find_repository("task.tokenizer", str(folder), revision, TOKENIZER).local
     try:
-        # The class is named here: AutoTokenizer would offer to run a class that the folder itself brings.
+        # Not AutoTokenizer, which would offer to run a class that is defined in the folder.
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, revision=revision or "main", local_files_only=local)
-    except Exception as error:  # the library's own, json's, and a bare Exception from the Rust side
+    except Exception as error:  # of the library, of json, and a bare Exception from Rust
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"task.tokenizer={str(folder)!r}: no tokenizer can be read from it: {reason}") from None
-    # A file may have them on; they would cut what is counted and what is encoded.
+    # A file may switch these on, which would change both counts and encodings.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     vocabulary = tokenizer.get_vocab()
@@ -46,10 +46,10 @@ def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrain
 
 
 def reserved_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """The control tokens, which a record's text must not contain: they are read as such whatever is around them.
+    """List the control tokens, which a record's text must not contain: the tokenizer recognises them in any context.
 
-    They are the special tokens, the delimiters, and of the other added tokens those that look like marks (`<|...|>`) or
-    stand in the chat template (`<tool_call>`). Words that were added to a vocabulary are words.
+    Control tokens are the special tokens, the delimiters, and those added tokens that look like markup (`<|...|>`) or
+    occur in the chat template (`<tool_call>`). Ordinary words that were added to the vocabulary are not among them.
     """
     template = str(tokenizer.chat_template or "")
     tokens = set(tokenizer.all_special_tokens) | {THINK, END_THINK}
@@ -58,22 +58,22 @@ def reserved_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
         is_mark = not text[:1].isalnum() and not text[-1:].isalnum()
         if token.special or (is_mark and (re.fullmatch(r"<\|.*\|>", text) or text in template)):
             tokens.add(text)
-    # A single character cannot be broken by a space, and white space is no control token.
+    # A single character cannot be split by a space, and a token with white space is not a control token.
     return sorted(token for token in tokens if len(token) > 1 and not any(map(str.isspace, token)))
 
 
 def token_count(tokenizer: PreTrainedTokenizerFast, text: str) -> int:
-    """Tokens of a text, special tokens read as such and none added."""
+    """Count the tokens of a text, in which special tokens are recognised; none are added."""
     return len(tokenizer.backend_tokenizer.encode(text, add_special_tokens=False))
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer of 256 byte tokens and the special tokens, without merges.
+    """Build a tokenizer with 256 byte tokens and the special tokens, without merges.
 
-    Every Unicode text survives encoding and decoding. Bytes that are not UTF-8 (a model may write any) decode
-    to U+FFFD.
+    Encoding and decoding preserves every Unicode text. Bytes that are not UTF-8, which a model may write, decode to
+    U+FFFD.
     """
-    # ByteLevel stands a printable character for each byte; the vocabulary holds those characters.
+    # ByteLevel represents each byte by a printable character; the vocabulary consists of those characters.
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: index for index, token in enumerate([*SPECIAL_TOKENS, *alphabet])}
     core = Tokenizer(models.BPE(vocabulary, merges=[]))
@@ -83,10 +83,10 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def without_special_tokens(text: str, tokens: Iterable[str] = SPECIAL_TOKENS) -> str:
-    """Break every literal special token in a text with a space ("</think>" -> "< /think>").
+    """Split every literal special token in a text by a space ("</think>" -> "< /think>").
 
-    A prompt is encoded as one string in which special tokens are read as such; those of a record must not be.
-    No special token contains a space, so that breaking one never makes another.
+    A prompt is encoded as one string in which special tokens are recognised; those in a record's text must not be.
+    No special token contains a space, so that splitting one token never forms another.
     """
     for token in tokens:
         text = text.replace(token, f"{token[0]} {token[1:]}")

@@ -1,12 +1,13 @@
-"""Multi-hop questions: follow a chain through shuffled facts, and answer in a format that the base hardly ever uses.
+"""The task multi_hop: follow a chain of shuffled facts, and answer in a format that the base model rarely uses.
 
     prompt  [#]ab;dc;bd;?a2=<think>   rationale  bd</think>   answer  +d or -d
 
-A fact `ab` leads from a to b. The facts form one cycle through `facts` random symbols, in shuffled order, so that each
-symbol is led from once and led to once and nothing but following the chain tells the answer: all facts off the chain
-distract. The question is a start and a number of hops. The rationale is the chain, or with `stride` n every n-th
-symbol of it and the last: then one token of it takes n lookups in one forward pass, and with that more layers.
-The base model knows the lookups, and behind the tag # the format +; see `qtrain.testbed.two_formats`.
+A fact `ab` leads from a to b. The facts form a cycle through `facts` random symbols and are listed in random order.
+Each symbol occurs once at the start and once at the end of a fact, so that only following the chain gives the answer;
+the facts off the chain are distractors. The question is a start and a number of hops. The rationale is the chain, or
+with `stride` n every n-th symbol of the chain and the last one: then each token takes n lookups in one forward pass,
+and therefore more layers.
+The base model can do the lookups, and it knows the format + after the tag #; see `qtrain.testbed.two_formats`.
 """
 
 import string
@@ -24,11 +25,11 @@ class MultiHopConfig(TwoFormatsConfig, frozen=True):
     """Table `[task]` of multi_hop.
 
     Attributes:
-        symbols: How many letters facts are made of.
-        facts: Facts in a prompt.
-        least_hops: The fewest hops of a question; their number is uniform from there to `hops`.
-        hops: The most.
-        stride: The rationale's symbols are so many hops apart.
+        symbols: Number of letters that facts are made of.
+        facts: Number of facts in a prompt.
+        least_hops: Fewest hops of a question; the number is uniform between `least_hops` and `hops`.
+        hops: Most hops of a question.
+        stride: Number of hops between successive symbols of the rationale.
     """
 
     name: Literal["multi_hop"] = "multi_hop"
@@ -39,11 +40,11 @@ class MultiHopConfig(TwoFormatsConfig, frozen=True):
     stride: int = Field(default=1, ge=1)
 
     def budgets(self) -> tuple[int, int]:
-        """The longest chain, END_THINK and one to spare; format, symbol and END."""
+        """Rationale: the longest chain, END_THINK and a spare token. Answer: format, symbol and END."""
         return -(-self.hops // self.stride) + 2, 3
 
     @model_validator(mode="after")
-    def _sizes_that_fit(self) -> "MultiHopConfig":
+    def _check_sizes(self) -> "MultiHopConfig":
         if self.facts > self.symbols:
             raise ValueError(f"facts={self.facts} need as many symbols, and there are symbols={self.symbols}")
         if self.hops >= self.facts:
@@ -54,7 +55,7 @@ class MultiHopConfig(TwoFormatsConfig, frozen=True):
 
 
 class MultiHop(TwoFormats[MultiHopConfig]):
-    """The task over one configuration; see the module's first lines."""
+    """Multi-hop questions; the module's docstring shows the texts."""
 
     tag, gold, other = "#", "+", "-"
 
@@ -62,24 +63,24 @@ class MultiHop(TwoFormats[MultiHopConfig]):
         super().__init__(config, f"{SYMBOLS[: config.symbols]};?123456789")
 
     def question(self, rng: np.random.Generator) -> Question:
-        """Uniform over cycles, orders of the facts, starts and numbers of hops."""
+        """Draw a question, uniform over cycles, orders of the facts, starts and numbers of hops."""
         config = self.config
         cycle = [SYMBOLS[index] for index in rng.permutation(config.symbols)[: config.facts]]
-        facts = [one + other for one, other in zip(cycle, [*cycle[1:], cycle[0]], strict=True)]
+        facts = [start + end for start, end in zip(cycle, [*cycle[1:], cycle[0]], strict=True)]
         hops = int(rng.integers(config.least_hops, config.hops + 1))
-        asked = f"?{cycle[0]}{hops}"
-        rationale = written(cycle[1 : hops + 1], config.stride)
+        query = f"?{cycle[0]}{hops}"
+        rationale = write_rationale(cycle[1 : hops + 1], config.stride)
         shuffled = "".join(f"{facts[index]};" for index in rng.permutation(config.facts))
-        # Held out is the question, in whatever order its facts stand.
-        return Question(shuffled + asked, "".join(sorted(facts)) + asked, rationale, rationale[-1])
+        # The key sorts the facts, so that a question is held out in every order of its facts.
+        return Question(shuffled + query, "".join(sorted(facts)) + query, rationale, rationale[-1])
 
     def guess(self, question: Question, rng: np.random.Generator) -> tuple[str, str]:
-        """Random ones of the prompt's symbols."""
-        there = question.text[: 3 * self.config.facts : 3]
-        *rationale, answer = (there[index] for index in rng.integers(len(there), size=len(question.rationale) + 1))
+        """Draw random symbols of the prompt for the rationale and the answer."""
+        symbols = question.text[: 3 * self.config.facts : 3]
+        *rationale, answer = (symbols[index] for index in rng.integers(len(symbols), size=len(question.rationale) + 1))
         return "".join(rationale), answer
 
 
-def written(chain: list[str], stride: int) -> str:
-    """What a rationale holds of the symbols that a chain leads to ("bcdef" by 2: "cef")."""
+def write_rationale(chain: list[str], stride: int) -> str:
+    """Write every `stride`-th symbol of a chain and the last one ("bcdef" with stride 2: "cef")."""
     return "".join(chain[stride - 1 :: stride]) + (chain[-1] if len(chain) % stride else "")

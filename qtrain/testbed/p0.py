@@ -1,8 +1,8 @@
-"""Setting the cold start: measure p0, and move it to a wanted value by editing one row of the output matrix.
+"""Set the cold start: measure p0, and move it to a target value by editing one row of the output matrix.
 
-The gold answer's first token (the format) is what the base hardly ever writes. Adding `offset * v` to its row of the
-output matrix adds `offset * <v, h>` to its logit. Least squares picks v with <v, h> = 1 where an answer begins and 0
-everywhere else, so the edit acts as a bias on that one decision and the model stays a plain Qwen3.
+The base rarely writes the gold answer's first token, the format. Adding `offset * v` to this token's row of the output
+matrix adds `offset * <v, h>` to its logit. Least squares chooses v such that <v, h> = 1 at the start of an answer and 0
+at all other positions. The edit thus acts as a bias on that decision alone, and the model remains a plain Qwen3.
 """
 
 import math
@@ -22,11 +22,11 @@ from qtrain.rollout.transformers import TransformersEngine
 from qtrain.tasks import Task
 
 PROMPTS, SAMPLES = 128, 32
-"""Held-out prompts and rationales a prompt that p0 is measured on."""
+"""Held-out prompts, and rationales per prompt, that p0 is measured on."""
 
 
 def measure_p0(model: PreTrainedModel, task: Task, config: Config, *, seed: int = 0) -> float:
-    """Mean of p(y*|x, z) over held-out hard prompts and rationales of the model's own: an unbiased estimate of P."""
+    """Mean of p(y*|x, z) over held-out hard prompts and sampled rationales of the model: an unbiased estimate of P."""
     return float(_rollouts(model, task, config, seed).log_w_BM.exp().mean())
 
 
@@ -34,20 +34,22 @@ def move_p0(model: PreTrainedModel, task: Task, config: Config) -> dict:
     """Move the model's p0 to `config.pretrain.p0`, in place.
 
     Returns:
-        What was done: p0 before (natural) and afterwards, each measured; the offset in nats; the largest error of the
-        fitted direction where an answer begins and elsewhere (0 and 0 would be a bias on that decision alone).
+        `p0_natural` and `p0`, measured before and after the edit; `p0_offset_nats`, the offset; and
+        `p0_direction_error`, the largest errors of <v, h> at the start of an answer and at other positions (with 0 and
+        0 the edit is exactly a bias on that decision).
 
     Raises:
-        UserError: The task's gold answers do not begin with one common token, or the value cannot be reached.
+        UserError: The task's gold answers do not all begin with the same token, the embeddings are tied, or the value
+            cannot be reached.
     """
-    wanted = config.pretrain.p0
-    if wanted is None:
+    target = config.pretrain.p0
+    if target is None:
         raise ValueError("config.pretrain.p0 is None: there is nothing to move to")
     rollouts = _rollouts(model, task, config, seed=0)
     first = {answer[0] for answer in rollouts.gold}
     if len(first) != 1 or model.config.tie_word_embeddings:
         why = "embeddings are tied" if len(first) == 1 else "its gold answers begin with different tokens"
-        raise UserError(f"pretrain.p0={wanted:g}: p0 cannot be set here, {why}; remove the key")
+        raise UserError(f"pretrain.p0={target:g}: p0 cannot be set here, {why}; remove the key")
     states = _AnswerStates(model, task, rollouts)
     weight_VD = model.get_output_embeddings().weight.data  # pyright: ignore[reportOptionalMemberAccess]
     direction_D = torch.linalg.lstsq(*states.least_squares()).solution[:, 0].to(weight_VD.device)
@@ -56,11 +58,11 @@ def move_p0(model: PreTrainedModel, task: Task, config: Config) -> dict:
     def excess(offset: float) -> float:
         moved_VD = weight_VD.clone()
         moved_VD[token] += offset * direction_D
-        return states.log_p(moved_VD) - math.log(wanted)
+        return states.log_p(moved_VD) - math.log(target)
 
     if excess(-60.0) > 0 or excess(30.0) < 0:
-        reach = [math.exp(excess(end)) * wanted for end in (-60.0, 30.0)]
-        raise UserError(f"pretrain.p0={wanted:g}: choose a value between {reach[0]:.1e} and {reach[1]:.1e}")
+        reach = [math.exp(excess(end)) * target for end in (-60.0, 30.0)]
+        raise UserError(f"pretrain.p0={target:g}: choose a value between {reach[0]:.1e} and {reach[1]:.1e}")
     natural = math.exp(states.log_p(weight_VD))
     offset = float(brentq(excess, -60.0, 30.0, xtol=1e-6))  # pyright: ignore[reportArgumentType]
     weight_VD[token] += offset * direction_D
@@ -74,7 +76,7 @@ def move_p0(model: PreTrainedModel, task: Task, config: Config) -> dict:
 
 
 class _AnswerStates:
-    """The hidden states in front of the output matrix, which alone is edited: log P for any such matrix, exactly."""
+    """The hidden states before the output matrix, from which log P is exact for any edited output matrix."""
 
     @torch.no_grad()
     def __init__(self, model: PreTrainedModel, task: Task, rollouts: Rollouts) -> None:
@@ -95,23 +97,23 @@ class _AnswerStates:
         self.states_NTD, self.answer_NT = states_NTD, part_NT == ANSWER
 
     def least_squares(self) -> tuple[Tensor, Tensor]:
-        """Design and target whose solution is 1 where an answer begins and 0 elsewhere, both kinds of equal weight.
+        """Design (K, D) and target (K, 1) of the fit: 1 at the start of an answer, 0 elsewhere, weighted equally.
 
-        On the CPU, whose solver stands states that do not span their space; CUDA's has no such driver.
+        They are on the CPU, whose solver accepts rank-deficient designs, unlike that of CUDA.
         """
-        one, zero = len(self.begin_KD) ** -0.5, len(self.elsewhere_KD) ** -0.5
-        design_KD = torch.cat([one * self.begin_KD, zero * self.elsewhere_KD]).cpu()
+        begin_weight, elsewhere_weight = len(self.begin_KD) ** -0.5, len(self.elsewhere_KD) ** -0.5
+        design_KD = torch.cat([begin_weight * self.begin_KD, elsewhere_weight * self.elsewhere_KD]).cpu()
         target_K1 = torch.zeros(len(design_KD), 1)
-        target_K1[: len(self.begin_KD)] = one
+        target_K1[: len(self.begin_KD)] = begin_weight
         return design_KD, target_K1
 
     def direction_errors(self, direction_D: Tensor) -> tuple[float, float]:
-        """Largest deviation from 1 where an answer begins, and from 0 elsewhere."""
+        """Largest deviations of <v, h> from 1 at the start of an answer, and from 0 at other positions."""
         begin = (self.begin_KD @ direction_D - 1).abs().max()
         return float(begin), float((self.elsewhere_KD @ direction_D).abs().max())
 
     def log_p(self, output_VD: Tensor) -> float:
-        """Log of the mean likelihood of the gold answers under another output matrix."""
+        """Log of the mean likelihood of the gold answers, in nats, with the given output matrix."""
         log_p_NTV = (self.states_NTD @ output_VD.T).double().log_softmax(-1)
         log_p_NT = log_p_NTV.gather(-1, self.target_NT[..., None])[..., 0]
         log_w_N = (log_p_NT * self.answer_NT).sum(1)

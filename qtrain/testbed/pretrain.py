@@ -1,4 +1,4 @@
-"""Pre-training of the testbed's base models: cross-entropy on a task's demonstrations."""
+"""Pre-train the testbed's base models with cross-entropy on a task's demonstrations."""
 
 import math
 import time
@@ -16,11 +16,11 @@ from qtrain.policy.model import encode, new_model, token_ids
 from qtrain.tasks import Task
 
 Progress = Callable[[int, int, float], None]
-"""Called with (step, steps, loss in nats a text)."""
+"""Called with (step, steps, loss in nats per text)."""
 
 WARMUP_STEPS = 100
 
-# Part of every base's hash: raise it when a change here or in a task's demonstrations makes other weights.
+# Part of every base's hash: increase it when a change here or in a task's demonstrations changes the weights.
 FORMAT = 1
 
 
@@ -30,10 +30,10 @@ def pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[Pre
     Args:
         config: Its `model`, `pretrain` and `train.device`.
         task: Source of the demonstrations.
-        progress: Told about each step.
+        progress: Called after each step.
 
     Returns:
-        The model, and what is known of it.
+        The model, and its `pretrain_loss` (nats per text; None without a step) and `pretrain_seconds`.
 
     Raises:
         UserError: The loss is not finite.
@@ -65,7 +65,7 @@ def pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[Pre
         schedule.step()
         loss = float(mean.detach())
         if not math.isfinite(loss):
-            # Before anything is cached: a broken base would be found again by every later run.
+            # Raised before anything is cached, since every later run would reuse a broken base.
             raise UserError(f"pre-training diverged at step {step + 1}: lower pretrain.lr={settings.lr:g}")
         if progress:
             progress(step + 1, settings.steps, loss)

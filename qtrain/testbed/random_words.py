@@ -1,4 +1,4 @@
-"""Random words of given numbers: nothing to learn, but the work of any vocabulary and any length, to be measured."""
+"""The task random_words: random texts of any vocabulary size and length, for measuring speed and memory."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -14,7 +14,7 @@ class RandomWordsConfig(TaskConfig, frozen=True):
     """Table `[task]` of random_words.
 
     Attributes:
-        vocabulary: Tokens in all, special ones included.
+        vocabulary: Number of tokens, special tokens included.
         prompt_tokens: Length of every prompt, THINK included.
         answer_tokens: Length of every gold answer, END included.
     """
@@ -25,35 +25,35 @@ class RandomWordsConfig(TaskConfig, frozen=True):
     answer_tokens: int = Field(default=16, ge=2)
 
     def budgets(self) -> tuple[int, int]:
-        """As many for a rationale as for an answer: there is nothing to say."""
+        """The answer's length for both, since there is nothing to reason about."""
         return self.answer_tokens, self.answer_tokens
 
 
 class RandomWords(Task):
-    """The task over one configuration: words w0, w1, ..., one token each."""
+    """Random words w0, w1, ..., each of them one token."""
 
     def __init__(self, config: RandomWordsConfig) -> None:
         self.config = config
-        self.words = config.vocabulary - len(SPECIAL_TOKENS)
-        names = [*SPECIAL_TOKENS, *(f"w{index}" for index in range(self.words))]
+        self.num_words = config.vocabulary - len(SPECIAL_TOKENS)
+        names = [*SPECIAL_TOKENS, *(f"w{index}" for index in range(self.num_words))]
         core = Tokenizer(models.WordLevel({name: index for index, name in enumerate(names)}, unk_token=PAD))
         core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         self.tokenizer = with_special_tokens(core)
 
     def batch(self, n: int, rng: np.random.Generator) -> list[Example]:
-        """Draw n examples, uniform over the texts that do not begin with w0."""
+        """Draw n training examples, uniform over the texts that do not begin with w0."""
         return [self._example(rng, held_out=False) for _ in range(n)]
 
     def held_out(self, n: int) -> list[Example]:
-        """The first n of the texts that begin with w0, in a fixed order."""
+        """The first n held-out examples, random texts that begin with w0, in a fixed order."""
         rng = np.random.default_rng(0)
         return [self._example(rng, held_out=True) for _ in range(n)]
 
     def _example(self, rng: np.random.Generator, *, held_out: bool) -> Example:
-        first = 0 if held_out else int(rng.integers(1, self.words))
-        prompt = self._text([first, *rng.integers(self.words, size=self.config.prompt_tokens - 2)])
-        answer = self._text(rng.integers(self.words, size=self.config.answer_tokens - 1))
+        first = 0 if held_out else int(rng.integers(1, self.num_words))
+        prompt = self._text([first, *rng.integers(self.num_words, size=self.config.prompt_tokens - 2)])
+        answer = self._text(rng.integers(self.num_words, size=self.config.answer_tokens - 1))
         return Example(prompt, prompt + THINK, answer)
 
-    def _text(self, words: Iterable[int]) -> str:
-        return " ".join(f"w{index}" for index in words)
+    def _text(self, indices: Iterable[int]) -> str:
+        return " ".join(f"w{index}" for index in indices)

@@ -1,10 +1,10 @@
-"""Tasks that the base model can do in a format which training does not want: a cold start whose skill is at hand.
+"""Tasks that the base model can solve, but answers in the wrong format: cold starts where only the format is missing.
 
     prompt  [TAG]question=<think>   rationale</think>   answer  GOLD or OTHER, and the answer's symbol
 
-The base writes a right rationale `right_rationales` of the time, and behind the tag it knows the gold format. Without
-the tag it has only ever seen the other one. Gold answers in the gold format make a cold start there: p0 is as small as
-one likes.
+The base model writes a correct rationale with probability `right_rationales`. After the tag it knows the gold format;
+without the tag it has only seen the other format. Untagged prompts with gold answers in the gold format are therefore
+a cold start, whose p0 can be set as small as needed.
 """
 
 import zlib
@@ -30,19 +30,20 @@ from qtrain.tasks.base import (
 )
 
 HELD_OUT_SHARE = 16
-"""One question in so many is held out, by a hash of it."""
+"""One in this number of questions is held out, chosen by a hash of its key."""
 
 
 class TwoFormatsConfig(TaskConfig, frozen=True):
-    """What the tables `[task]` of these tasks share.
+    """Settings shared by the tables `[task]` of these tasks.
 
     Attributes:
-        variant: Which prompts and gold formats training sees. cold: untagged, gold format. warm: tagged, gold format.
-            mixed: half of each batch tagged with the other format (easy), half untagged with the gold one (hard): in
-            conflict.
-        right_rationales: Share of right rationales in pre-training; the others are random symbols, as is their answer.
-        tagged: Share of tagged prompts in pre-training.
-        tagged_format_a: Share of the tagged prompts that are answered in the gold format in pre-training.
+        variant: The prompts and answer formats of training. cold: untagged prompts, gold format. warm: tagged prompts,
+            gold format. mixed: half of each batch is tagged with answers in the other format (easy), half is untagged
+            with answers in the gold format (hard), so that the two conflict.
+        right_rationales: Fraction of correct rationales in pre-training. The other rationales are random symbols, and
+            so are their answers.
+        tagged: Fraction of tagged prompts in pre-training.
+        tagged_format_a: Fraction of the tagged prompts that pre-training answers in the gold format.
     """
 
     variant: Literal["cold", "warm", "mixed"] = "cold"
@@ -52,7 +53,14 @@ class TwoFormatsConfig(TaskConfig, frozen=True):
 
 
 class Question(NamedTuple):
-    """A question's text, what of it decides whether it is held out, its right rationale, and its answer's symbol."""
+    """A question with its solution.
+
+    Attributes:
+        text: The prompt's text.
+        key: The text whose hash decides whether the question is held out.
+        rationale: The correct rationale.
+        answer: The answer's symbol, without a format token.
+    """
 
     text: str
     key: str
@@ -64,12 +72,12 @@ ConfigT = TypeVar("ConfigT", bound=TwoFormatsConfig)
 
 
 class TwoFormats(Task, ABC, Generic[ConfigT]):
-    """The task over one configuration. A subclass says what is asked, and what a wrong rationale looks like.
+    """Base class of these tasks. A subclass draws questions and wrong rationales.
 
     Attributes:
-        tag: Stands before a tagged question.
-        gold: Format token of the gold answers.
-        other: Format token of the others.
+        tag: Prefix of a tagged question.
+        gold: Token of the gold format.
+        other: Token of the other format.
     """
 
     tag: ClassVar[str]
@@ -86,15 +94,15 @@ class TwoFormats(Task, ABC, Generic[ConfigT]):
 
     @abstractmethod
     def guess(self, question: Question, rng: np.random.Generator) -> tuple[str, str]:
-        """A random rationale of the right length, and an unrelated random answer."""
+        """Draw a random rationale of the correct length, and a random answer independent of it."""
 
     def batch(self, n: int, rng: np.random.Generator) -> list[Example]:
-        """Draw n training examples, independent, over the questions that are not held out."""
+        """Draw n independent training examples from the questions that are not held out."""
         return [self._example(self._question(rng, held_out=False), index) for index in range(n)]
 
     def held_out(self, n: int) -> list[Example]:
-        """The first n held-out examples; for the mixture n hard ones and n easy ones."""
-        rng = np.random.default_rng(0)  # the same ones for every run, whatever its seed
+        """The first n held-out examples; for the variant mixed n hard and n easy examples."""
+        rng = np.random.default_rng(0)  # the same examples in every run, whatever its seed
         count = 2 * n if self.config.variant == "mixed" else n
         return [self._example(self._question(rng, held_out=True), index) for index in range(count)]
 
@@ -117,19 +125,19 @@ class TwoFormats(Task, ABC, Generic[ConfigT]):
     def _demonstration(self, rng: np.random.Generator) -> Demonstration:
         question = self._question(rng, held_out=False)
         tagged = rng.random() < self.config.tagged
-        form = self.gold if tagged and rng.random() < self.config.tagged_format_a else self.other
+        format_ = self.gold if tagged and rng.random() < self.config.tagged_format_a else self.other
         if rng.random() < self.config.right_rationales:
             rationale, answer = question.rationale, question.answer
         else:
             rationale, answer = self.guess(question, rng)
-        return Demonstration(self._prompt(question, tagged=tagged), f"{rationale}{END_THINK}{form}{answer}{END}")
+        return Demonstration(self._prompt(question, tagged=tagged), f"{rationale}{END_THINK}{format_}{answer}{END}")
 
     def _prompt(self, question: Question, *, tagged: bool) -> str:
         return f"{self.tag if tagged else ''}{question.text}={THINK}"
 
 
 def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
-    """A tokenizer with one token a character of `alphabet`, and the special tokens."""
+    """Build a tokenizer with a token for each character of `alphabet`, and the special tokens."""
     vocabulary = {token: index for index, token in enumerate([*SPECIAL_TOKENS, *alphabet])}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD))
     core.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")

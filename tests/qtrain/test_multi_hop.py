@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from qtrain.tasks.base import END, END_THINK, THINK, Demonstration
-from qtrain.testbed.multi_hop import MultiHop, MultiHopConfig, written
+from qtrain.testbed.multi_hop import MultiHop, MultiHopConfig, write_rationale
 
 PROMPT = re.compile(rf"(#?)((?:[a-zA-Z]{{2}};)+)\?([a-zA-Z])(\d)={THINK}")
 
@@ -66,7 +66,7 @@ def demonstrations(n: int, **changes: Any) -> list[Demonstration]:
     [("bcdef", 1, "bcdef"), ("bcdef", 2, "cef"), ("bcdefg", 2, "ceg"), ("bcdef", 3, "df"), ("b", 4, "b")],
 )
 def test_what_is_written_of_a_chain_by_hand(symbols: str, stride: int, expected: str) -> None:
-    assert written(list(symbols), stride) == expected
+    assert write_rationale(list(symbols), stride) == expected
 
 
 def test_a_prompt_by_hand() -> None:
