@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from figures.plots import (
     adam_testbed,
     adam_threshold,
+    answer_length,
     baseline,
     best_q,
     bias,
@@ -20,6 +21,7 @@ from figures.plots import (
     conflict,
     continuum,
     dispersion,
+    division,
     escape_exponents,
     escape_laws,
     escape_spread,
@@ -28,10 +30,12 @@ from figures.plots import (
     factorisations,
     floor,
     garl_paft,
+    headline,
     label_noise,
     learning_rates,
     max_coefficient,
     noise_schedule,
+    off_policy,
     poisson,
     saturation,
     trajectories,
@@ -69,6 +73,13 @@ class FigureEntry:
 
 
 FIGURES: Mapping[str, FigureEntry] = {
+    "headline": FigureEntry(
+        "Times of escape against the initial success for three values of q, and the bias against the draws",
+        (),
+        headline.compute,
+        headline.plot,
+        headline.caption,
+    ),
     "cold_start": FigureEntry(
         "Success against training step: the cold start under one learning rate, and two cases under Adam",
         ("cold_start", "adam_conflict", "adam_alike"),
@@ -133,7 +144,7 @@ FIGURES: Mapping[str, FigureEntry] = {
         dispersion.caption,
     ),
     "bias": FigureEntry(
-        "The plug-in's exact bias against M with its leading term, and against P with both orders",
+        "The plug-in's exact bias against the draws with its leading term, and its two orders in P",
         (),
         bias.compute,
         bias.plot,
@@ -173,6 +184,27 @@ FIGURES: Mapping[str, FigureEntry] = {
         best_q.compute,
         best_q.plot,
         best_q.caption,
+    ),
+    "division": FigureEntry(
+        "Draws that each prompt gets against its success probability, and the progress over that of equal numbers",
+        (),
+        division.compute,
+        division.plot,
+        division.caption,
+    ),
+    "answer_length": FigureEntry(
+        "Draws that answers need against their length, and the progress against the power of their weights",
+        (),
+        answer_length.compute,
+        answer_length.plot,
+        answer_length.caption,
+    ),
+    "off_policy": FigureEntry(
+        "What draws at another temperature are worth, and the squared error of stale draws with and without ratio",
+        (),
+        off_policy.compute,
+        off_policy.plot,
+        off_policy.caption,
     ),
     "saturation": FigureEntry(
         "Amplification against M P on 0/1 and on soft weights, and the escape exponents that follow",

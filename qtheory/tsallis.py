@@ -164,21 +164,29 @@ def attenuation_from_log(log_p: Array | float, q: Array | float) -> Array:
     return power_from_log(xp, _exact.Pair(log_p, xp.zeros_like(log_p)), q)
 
 
-def power_from_log(xp: Namespace, log_p: _exact.Pair, q: Array) -> Array:
+def power_from_log(xp: Namespace, log_p: _exact.Pair, q: Array, log_factor: Array | None = None) -> Array:
     """P^(1-q) from log P as a pair, unchecked: the estimators' form of `attenuation_from_log`.
 
     Args:
         xp: The arrays' namespace.
         log_p: log P = high + low in nats, high -inf for P = 0 (then 0 for q < 1, and 0^0 = 1 at q = 1).
         q: In [0, 1], broadcastable with log_p.
+        log_factor: Log of a factor on the power, of the shape of log_p, -inf for 0; None for 1. The product is a float
+            where its two factors alone need not be.
 
     Returns:
         Factors, broadcast shape.
     """
     positive = log_p.high > -math.inf
     finite = _exact.Pair(xp.where(positive, log_p.high, xp.zeros_like(log_p.high)), log_p.low)
-    value = _exact.exp(xp, _exact.product(xp, _exact.one_minus(q), finite))
-    return xp.where(positive | (q == 1), value, xp.zeros_like(value))
+    exponent = _exact.product(xp, _exact.one_minus(q), finite)
+    there = positive | (q == 1)
+    if log_factor is not None:
+        there = there & (log_factor > -math.inf)
+        total = _exact.two_sum(exponent.high, xp.where(there, log_factor, xp.zeros_like(log_factor)))
+        exponent = _exact.Pair(total.high, total.low + exponent.low)
+    value = _exact.exp(xp, exponent)
+    return xp.where(there, value, xp.zeros_like(value))
 
 
 def escort(a: Array, q: Array | float) -> Array:

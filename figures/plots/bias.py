@@ -1,15 +1,16 @@
-"""Figure `bias`: the plug-in's exact bias at finite M, and both orders in P."""
+"""Figure `bias`: the plug-in's exact bias against M, and both its orders in P."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.names import listed, power
-from figures.plots.curves import REFERENCE, Q, curve
-from figures.plots.palette import MARKERS
+from figures.plots.curves import REFERENCE, Q, curve, write_along
+from figures.plots.palette import line_style
 from figures.study_data import DATA
 from qtheory.exact import moments
 from qtheory.models import FiniteTask
@@ -18,16 +19,18 @@ ORDER = 0.5
 """The q of panel a."""
 SUCCESSES = (1e-1, 1e-3, 1e-5)
 SAMPLES = 10**9
-"""The M of panel b."""
+"""The M of panels b and c."""
 SHOWN = Q[1:]
 """At q = 0 there is no bias."""
 FITTED = 1e3
-"""The M P from which the exponents of panel b are fitted."""
+"""The M P from which the exponents are fitted."""
+SHADES = ("#fdae6b", "#e6550d", "#8c2d04")
+"""By P, as the colours of the palette tell q."""
 
 
 @dataclass(frozen=True)
 class Bias:
-    """Biases of the plug-in, relative to the true gradient in panel a and as they are in panel b.
+    """Biases of the plug-in, relative to the true gradient in panel a and as they are in panels b and c.
 
     Attributes:
         size: (n,) M.
@@ -99,24 +102,45 @@ def described(data: Bias) -> float:
 
 
 def plot(data: Bias) -> Figure:
-    """Two panels, 7 in wide."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8))
-    for p, relative, leading, marker in zip(SUCCESSES, data.relative, data.leading, MARKERS, strict=False):
-        curve(left, data.size, relative, ORDER, marker=marker, label=f"P = {power(p)}")
-        left.plot(data.size, leading, **REFERENCE)
-    left.plot([], [], **REFERENCE, label="leading term")
-    left.set(xscale="log", yscale="log", ylim=(1e-7, 30), xlabel="draws M", ylabel="relative bias")
-    left.set_title(f"a  relative bias at q = {ORDER:g}")
-    left.legend(loc="lower left")
-    for q, bounded, steep in zip(SHOWN, data.bounded, data.steep, strict=True):
-        curve(right, data.p, bounded, q)
-        curve(right, data.p, steep, q, linestyle=(0, (5, 2)), label=None)
-    right.plot([], [], color="#555555", label="bounded scores")
-    right.plot([], [], color="#555555", linestyle=(0, (5, 2)), label="scores ~ 1/P")
-    right.set(xscale="log", yscale="log", xlabel="success probability P", ylabel="M times bias")
-    right.set_title(f"b  order in P at M = {power(SAMPLES)}")
-    right.legend(loc="upper right", ncols=1)
+    """Three panels, 7 in wide."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(7, 2.8), width_ratios=(1.25, 1, 1))
+    _draw_draws(left, data)
+    _draw_order(middle, data.p, data.bounded, "q")
+    _draw_order(right, data.p, data.steep, "(q+1)")
+    middle.set_ylabel("M times the bias")
+    middle.set_title("b  bounded scores: $P^{-q}$")
+    right.set_title("c  scores ~ 1/P: $P^{-(q+1)}$")
+    figure.draw_without_rendering()
+    for shade, p in zip(SHADES, SUCCESSES, strict=True):
+        x = np.array([8, 200]) / p
+        write_along(left, x, ORDER / (x * p), f"P = {power(p)}", color=shade)
     return figure
+
+
+def _draw_draws(axes: Axes, data: Bias) -> None:
+    for shade, p, relative, leading in zip(SHADES, SUCCESSES, data.relative, data.leading, strict=True):
+        drawn = leading < 1.5
+        axes.plot(data.size[drawn], leading[drawn], **REFERENCE)
+        axes.plot(data.size, relative, color=shade)
+        axes.plot(1 / p, 2e-7, "^", color=shade, markersize=4.5, clip_on=False)
+        axes.text(1 / p, 4e-7, "1/P", color=shade, ha="center")
+    axes.text(1.3, 2.2, "below M = 1/P: all bias", color="#444444")
+    axes.set(xscale="log", yscale="log", ylim=(2e-7, 8), xlim=(1, 1e8), xlabel="draws M")
+    axes.set_ylabel("bias, share of the gradient")
+    axes.minorticks_off()
+    axes.set_title(f"a  q/(M P) from M = 1/P on, q = {ORDER:g}")
+
+
+def _draw_order(axes: Axes, p: np.ndarray, biases: np.ndarray, exponent: str) -> None:
+    for q, row in zip(SHOWN, biases, strict=True):
+        curve(axes, p, row, q, marker="")
+        color = line_style("garl", q)["color"]
+        power_ = q if exponent == "q" else q + 1
+        axes.text(p[0] * 0.6, row[0], f"$P^{{-{power_:g}}}$", color=color, ha="right", va="center")
+        axes.plot(p[0], row[0], "o", color=color)
+    axes.set(xscale="log", yscale="log", xlim=(5e-11, 0.5), xlabel="success probability P")
+    axes.set_xticks([1e-8, 1e-5, 1e-2])
+    axes.minorticks_off()
 
 
 def caption(data: Bias) -> str:
@@ -129,9 +153,9 @@ def caption(data: Bias) -> str:
     )
     return (
         "The plug-in's bias from exact moments, for three rationales with weights 1, 1/2 and 0. "
-        f"a: relative to the true gradient, against M, with the leading term of order 1/M (dashed), within 10% "
+        f"a: over the length of the true gradient, against M, with the leading term of order 1/M (dashed), within 10% "
         f"of it from M P = {described(data):.2g} on; below, the bias nears the whole gradient (at M = 1: {at_one}). "
         "PAFT has the same bias. "
-        f"b: M times the bias against P at q = {listed([f'{q:g}' for q in SHOWN])}. Fitted exponents: with bounded "
-        f"scores {first}, which is -q; with scores ~ 1/P (dashed) {second}, which is -(q+1)."
+        f"b, c: M times the bias at M = {power(SAMPLES)} against P, q = {listed([f'{q:g}' for q in SHOWN])}. Fitted "
+        f"exponents: with bounded scores {first}, which is -q; with scores ~ 1/P {second}, which is -(q+1)."
     )

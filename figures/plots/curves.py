@@ -28,3 +28,41 @@ def curve(axes: Axes, x: np.ndarray, y: np.ndarray, q: float, *, estimator: str 
     first = round(every * (0.2 + 0.7 * q))
     style: dict[str, Any] = {**line_style(estimator, q), "label": f"q = {q:g}", "markevery": (first, every)}
     axes.plot(x, y, **{**style, **changes})
+
+
+def write_along(axes: Axes, x: np.ndarray, y: np.ndarray, words: str, **style: Any) -> None:
+    """Write above the line from the first to the last of the points, at its angle on the page.
+
+    Draw the figure without rendering first: panels get their places then, and lines their angles.
+
+    Args:
+        axes: Logarithmic in both directions.
+        x: (n,) abscissae, at least 2.
+        y: (n,) ordinates.
+        words: What to write.
+        style: Keywords of `Axes.annotate`.
+    """
+    ends = axes.transData.transform(np.column_stack([x[[0, -1]], y[[0, -1]]]))
+    right, up = ends[1] - ends[0]
+    angle = float(np.degrees(np.arctan2(up, right)))
+    above = -3 * np.sin(np.radians(angle)), 3 * np.cos(np.radians(angle))
+    text = axes.annotate(
+        words,
+        (float(np.sqrt(x[0] * x[-1])), float(np.sqrt(y[0] * y[-1]))),
+        above,
+        textcoords="offset points",
+        rotation=angle,
+        rotation_mode="anchor",
+        ha="center",
+        **style,
+    )
+    text.set_in_layout(False)
+
+
+def bold(value: float) -> str:
+    """A positive number for the end of a line, in bold: whole below 1000, else a power of ten with one digit."""
+    if value < 1000:
+        return f"$\\mathbf{{{value:.0f}}}$"
+    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    factor = "" if mantissa == "1" else f"{mantissa}\\cdot "
+    return f"$\\mathbf{{{factor}10^{{{int(exponent)}}}}}$"

@@ -11,14 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from figures.plots.curves import bold, write_along
 from figures.plots.palette import line_style
 from figures.study_data import DATA
 from qtheory.escape import FAMILIES, family, increment_exponents, log_family_times, log_sigmoid_time
 
 DELTA = 0.5
 Q = (0.0, 0.25, 0.5, 0.75, 1.0)
-SHOWN = (0.0, 0.5, 1.0)
-"""Values of q in the panel of exponents."""
+LAWS = {
+    0.0: "$1/p_0$",
+    0.25: "$p_0^{-0.75}$",
+    0.5: "$p_0^{-0.5}$",
+    0.75: "$p_0^{-0.25}$",
+    1.0: "$\\log\\,1/p_0$",
+}
+"""What is written on the lines of panel a."""
 MARKERS = {"sigmoid": "o", "arms": "s", "latent-sigmoid": "^", "latent-softmax": "v", "fixed": "D", "chain": "x"}
 
 
@@ -59,16 +66,20 @@ def deepest(data: EscapeTimes) -> float:
 
 
 def plot(data: EscapeTimes) -> Figure:
-    """Times on the left, distances of the exponents to -(1-q) on the right, 7 in wide."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.1))
+    """Times on the left, their exponents on the right, 7 in wide."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.2))
     _draw_times(left, data)
     _draw_exponents(right, data)
-    lines = [Line2D([], [], color=line_style("garl", q)["color"], label=f"q = {q:g}") for q in Q]
     signs = [
         Line2D([], [], color="#444444", linestyle="", marker=sign, fillstyle="none", label=name)
         for name, sign in MARKERS.items()
     ]
-    figure.legend(handles=[*lines, *signs], loc="outside lower center", ncols=6, columnspacing=1.2)
+    figure.legend(handles=signs, loc="outside lower center", ncols=6, columnspacing=1.2)
+    figure.draw_without_rendering()
+    for index, q in enumerate(Q):
+        # The axis has warm starts on its left.
+        x, y = data.p0[[4, 1]], data.closed[[4, 1], index]
+        write_along(left, x, y, f"q = {q:g}:  {LAWS[q]}", color=line_style("garl", q)["color"])
     return figure
 
 
@@ -77,28 +88,33 @@ def _draw_times(axes: Axes, data: EscapeTimes) -> None:
         color = line_style("garl", q)["color"]
         axes.plot(data.p0, data.closed[:, index], color=color)
         for name, times in data.solved.items():
-            axes.plot(data.p0[::2], times[::2, index], MARKERS[name], color=color, fillstyle="none", linestyle="")
-    axes.set_xscale("log")
+            axes.plot(data.p0[::5], times[::5, index], MARKERS[name], color=color, fillstyle="none", linestyle="")
+        end = float(data.closed[0, index])
+        axes.text(data.p0[0] / 3, end, bold(end), color=color, va="center")
     axes.set_yscale("log")
-    axes.set_xlabel("P at the start, p0")
     axes.set_ylabel(f"time until P = {DELTA:g}, T_q")
-    axes.set_title("a  escape times; lines: the sigmoid's closed form")
+    axes.set_yticks([1, 1e4, 1e8, 1e12])
+    axes.set_title("a  escape times")
+    _show_starts(axes)
+
+
+def _show_starts(axes: Axes) -> None:
+    axes.set(xscale="log", xlim=(3e-2, 1e-12), xlabel="P at the start, p0: rarer $\\rightarrow$")
+    axes.set_xticks([1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12])
+    axes.minorticks_off()
 
 
 def _draw_exponents(axes: Axes, data: EscapeTimes) -> None:
     middle = data.p0[1:-1]
-    for name, exponents in data.exponents.items():
-        for q in SHOWN:
-            off = np.abs(exponents[:, Q.index(q)] - (q - 1))
-            kept = off > 1e-7  # below that the solver's own error is left
-            color = line_style("garl", q)["color"]
-            axes.plot(middle[kept], off[kept], color=color, marker=MARKERS[name], fillstyle="none", linewidth=0.7)
-    axes.axhline(1e-3, color="#999999", linewidth=0.6, linestyle=":")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("P at the start, p0 (middle of three)")
-    axes.set_ylabel("|exponent + (1-q)|")
-    axes.set_title("b  distance of the exponents to -(1-q)")
+    for index, q in enumerate(Q):
+        color = line_style("garl", q)["color"]
+        axes.axhline(q - 1, color=color, linewidth=0.8)
+        for name, exponents in data.exponents.items():
+            axes.plot(middle, exponents[:, index], MARKERS[name], color=color, fillstyle="none", linestyle="")
+        axes.text(5e-13, q - 1, f"{q - 1:g}".replace("-", "−"), color=color, va="center")
+    axes.set_ylabel("exponent of p0 in T_q")
+    axes.set_title("b  the exponent is −(1−q) in every family")
+    _show_starts(axes)
 
 
 def caption(data: EscapeTimes) -> str:
@@ -110,8 +126,8 @@ def caption(data: EscapeTimes) -> str:
         f"Escape times of one example under gradient flow on l_q, over {span:.0f} decades of p0 (Eq 6, Thm 5.1 and "
         f"5.2, App C.1). a: lines are the sigmoid's closed form, signs the path solver on six model families, one "
         f"solve for all q; on the sigmoid the two differ by at most {gap:.0e}. "
-        f"b: the exponent is the slope of log(T_q(p0) - T_q(10 p0)) in log p0, at q = {SHOWN[0]:g}, {SHOWN[1]:g} and "
-        f"{SHOWN[2]:g}. Up to p0 = {data.p0[6]:.0e} and below q = 1 all are within {worst:.0e} of -(1-q). Without "
+        f"b: the exponent is the slope of log(T_q(p0) - T_q(10 p0)) in log p0, lines are -(1-q). "
+        f"Up to p0 = {data.p0[6]:.0e} and below q = 1 all are within {worst:.0e} of -(1-q). Without "
         f"latents the distance falls like p0; at q = 1 it falls only like a power of 1/log(1/p0) where rationales "
         f"compete, to {deepest(data):.0e} at p0 = {data.p0[0]:.0e}."
     )

@@ -1,5 +1,6 @@
 """Gradient estimators: pure functions from what the rollouts gave to coefficients, and their registry."""
 
+from qtheory.estimators.allocate import allocate, draw_gain
 from qtheory.estimators.best_q import best_q
 from qtheory.estimators.bound import bound
 from qtheory.estimators.coefficients import Coefficients
@@ -32,10 +33,12 @@ __all__ = [
     "Coefficients",
     "Estimator",
     "Parameter",
+    "allocate",
     "best_q",
     "bound",
     "delta",
     "dr_grpo",
+    "draw_gain",
     "garl",
     "garl_weighted",
     "get",

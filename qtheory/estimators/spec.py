@@ -11,7 +11,7 @@ from qtheory._numbers import count, order, single
 from qtheory.estimators.coefficients import Coefficients
 
 _SCALARS = (bool, int, float, str)
-_GIVEN = ("rng", "score_norm_sq", "answer_length")  # by the caller that has the rollouts, not by the user
+_GIVEN = ("rng", "score_norm_sq", "answer_length", "log_ratio")  # by the caller that has the rollouts, not by the user
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,12 @@ class Estimator:
         limits: Its known limits, one or two sentences.
         fixed_q: The q of the continuum that it stands for, None for none or for a parameter q.
         least_m: The parameter that M must reach, such as the k of pass@k; None for none.
-        parameters: Keyword parameters by name, q first, read off the function's signature; rng, score_norm_sq and
-            answer_length are not among them.
+        parameters: Keyword parameters by name, q first, read off the function's signature; rng, score_norm_sq,
+            answer_length and log_ratio are not among them.
         stochastic: Whether it needs `rng`, a numpy.random.Generator.
         needs_score_norm: Whether it needs `score_norm_sq` (..., M), a proxy of ||grad log p(z_m|x)||^2.
         needs_answer_length: Whether it needs `answer_length` (...), the number of tokens of y*.
+        takes_log_ratio: Whether it takes `log_ratio` (..., M), for rationales that the model itself did not draw.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Estimator:
     stochastic: bool = field(init=False)
     needs_score_norm: bool = field(init=False)
     needs_answer_length: bool = field(init=False)
+    takes_log_ratio: bool = field(init=False)
 
     def __post_init__(self) -> None:
         signature = list(inspect.signature(self.function).parameters.values())[1:]
@@ -71,6 +73,7 @@ class Estimator:
         object.__setattr__(self, "stochastic", "rng" in names)
         object.__setattr__(self, "needs_score_norm", "score_norm_sq" in names)
         object.__setattr__(self, "needs_answer_length", "answer_length" in names)
+        object.__setattr__(self, "takes_log_ratio", "log_ratio" in names)
 
     def q_of(self, params: Mapping[str, Any]) -> float | None:
         """The q that the estimator stands for with these parameters.

@@ -6,7 +6,7 @@ from qtheory.models.categorical import FixedAnswers, SigmoidAnswers, SoftmaxAnsw
 from qtheory.models.chain import TwoHopChain
 from qtheory.models.examples import AngledSigmoids, Examples, Stacked
 from qtheory.models.finite import FiniteTask
-from qtheory.models.likelihoods import Likelihoods, bernoulli, beta, log_normal, two_level
+from qtheory.models.likelihoods import Likelihoods, bernoulli, beta, log_normal, token_answers, two_level
 from qtheory.models.model import LatentModel, Model
 from qtheory.models.noise import NoisyLabels
 from qtheory.models.sigmoid import Sigmoid
@@ -29,5 +29,6 @@ __all__ = [
     "bernoulli",
     "beta",
     "log_normal",
+    "token_answers",
     "two_level",
 ]

@@ -139,6 +139,40 @@ def log_normal(log_p0: float, sigma: float, size: int) -> Likelihoods:
     return _equal_prior(log_w)
 
 
+def token_answers(log_p0: float, variance: float, length: int) -> Likelihoods:
+    """Weights of answers of L tokens: each token's log-probability is one of two values, each with probability 1/2.
+
+    The tokens are independent, so that log w has the variance v L and tends to a normal law as L grows. The posterior
+    mean weight over the mean one is (1 + tanh^2 sqrt(v))^L, which is e^(v L) for small v (QC-12).
+
+    Args:
+        log_p0: Log of the success probability in nats, negative and finite.
+        variance: v of one token's log-probability in nats^2, finite and at least 0.
+        length: The number L of tokens, at least 1.
+
+    Returns:
+        Z = L + 1 rationales in ascending order of weight, one for each number of tokens of the higher probability.
+
+    Raises:
+        TypeError: log_p0 is no number or length no integer.
+        ValueError: An argument out of range, or the largest weight would exceed 1.
+    """
+    log_p0, length = float(log_success(log_p0)), count("length", length, 1)
+    if not 0 <= variance < np.inf:
+        raise ValueError(f"variance is {variance}: it must be finite and at least 0")
+    step, high = np.sqrt(variance), np.arange(length + 1)
+    choices = special.gammaln(length + 1) - special.gammaln(high + 1) - special.gammaln(length - high + 1)
+    log_prior = choices - special.logsumexp(choices)
+    log_w = step * (2 * high - length)
+    log_w = log_w - special.logsumexp(log_prior + log_w) + log_p0
+    if log_w[-1] > 0:
+        largest = log_p0 - log_w[-1]
+        raise ValueError(
+            f"log_p0 is {log_p0}: with variance {variance} and length {length} it can be at most {largest:.6g}"
+        )
+    return Likelihoods(log_prior, log_w)
+
+
 def _log_gap(log_small: float, log_large: float) -> float:
     """log(1 - small/large)."""
     return float(log_complement(np.array(log_small - log_large)))

@@ -8,8 +8,23 @@ from computed import Computed
 from scipy.optimize import brentq
 from scipy.stats import binom
 
-from figures.plots import bias, continuum, dispersion, escort, factorisations, floor, saturation, variance
+from figures.plots import (
+    answer_length,
+    bias,
+    continuum,
+    dispersion,
+    division,
+    escort,
+    factorisations,
+    floor,
+    off_policy,
+    saturation,
+    variance,
+)
 from figures.plots.curves import Q
+from qtheory.claims.own.qc_12 import tokens
+from qtheory.estimators import allocate
+from qtheory.exact import moments
 
 COUNTS = np.arange(33)  # right answers among 32
 
@@ -105,6 +120,51 @@ def test_who_is_above_the_floor_and_who_on_it() -> None:
     np.testing.assert_allclose(data.plug_in[0], np.sqrt((1 - data.p) / (32 * data.p)), rtol=1e-9)
     assert (data.baseline[-1] / data.least).min() < 0.95
     assert f"times at M P = {32 * data.p[-1]:.1f}" in floor.caption(data)
+
+
+def test_divided_draws_gain_at_every_spread() -> None:
+    data = division.compute()
+    assert (data.draws.sum(-1) == 32 * 13).all()
+    assert (data.gain > 1.05).all()
+    p = np.geomspace(1e-4, 0.9, 13)
+
+    def progress(draws: np.ndarray, rho: float) -> float:
+        k = np.arange(1, draws.max() + 1)
+        return sum(float(binom.pmf(k, m, success) @ (k / (k + rho))) for m, success in zip(draws, p, strict=True))
+
+    # At q = 0 and rho = 30, the draws of the figure itself by sums written here.
+    divided = allocate(np.log(p), 32 * 13, 0.0, 30.0)
+    assert data.gain[0, -1] == pytest.approx(progress(divided, 30.0) / progress(np.full(13, 32), 30.0))
+    assert f"{data.gain[0, -1]:.2f} at q = 0" in division.caption(data)
+
+
+def test_long_answers_need_draws_unless_their_weights_are_tempered() -> None:
+    data = answer_length.compute()
+    assert data.plain[-1] > 5 * data.plain[0]
+    assert data.tempered[-1] < 1.1 * data.tempered[0]
+    assert (data.ruled > 0.99 * data.curves.max(-1)).all()
+    for length, needed in zip(answer_length.LENGTHS, data.plain, strict=True):
+        task = tokens(answer_length.TOKEN, length, answer_length.SPREAD)
+        # Neighbours of the least M, with moments of the weights as they are.
+        below, above = moments(task, 1.0, needed - 1), moments(task, 1.0, needed)
+        reached = [(task.score @ m.mean) ** 2 / (task.score @ task.score * m.second_moment) for m in (below, above)]
+        assert reached[0] < 0.5 <= reached[1]
+
+
+def test_the_ratio_pays_where_the_bias_outweighs_its_noise() -> None:
+    data = off_policy.compute()
+    np.testing.assert_allclose(data.worth[:, 0], 1)
+    # One token at T = 1.2: sum of pi^2/mu.
+    token = np.array([0.8, 0.2]) ** (1 / 1.2)
+    one_token = np.sum(np.array([0.64, 0.04]) / token) * token.sum()
+    np.testing.assert_allclose(data.worth[2], one_token ** -off_policy.LENGTHS.astype(float))
+    after = data.size > data.even
+    assert (data.ratio[after] < data.plain[after]).all()
+    assert data.ratio[data.size < data.even][-1] > data.plain[data.size < data.even][-1]
+    assert (data.own[after] < data.ratio[after]).all()
+    # Scores are sums of 30 coins: the mean of the successes moves from tanh(.8/sqrt(30)) to tanh(.4/sqrt(30)).
+    there, here = (math.tanh(x / math.sqrt(30)) for x in (0.8, 0.4))
+    assert data.plain[-1] == pytest.approx((1 - here / there) ** 2, rel=0.02)
 
 
 def test_the_diagram_names_both_readings() -> None:

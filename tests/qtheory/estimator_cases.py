@@ -24,6 +24,7 @@ DOMAINS: dict[str, tuple[Any, ...]] = {
     "baseline": ("loo", "none"),
     "normalize": (False, True),
     "multiplier": (1.0, 0.5),
+    "alpha": (1.0, 0.4),
     "k": (None, 3),
     "pkpo.k": (1, 2, 3),
     "rb_pkpo.k": (1, 2, 3),
@@ -125,8 +126,9 @@ def _garl(
     baseline: str = "loo",
     normalize: bool = False,
     multiplier: float = 1.0,
+    alpha: float = 1.0,
 ) -> Terms:
-    reward, others = mp.garl_terms(log_w, q)
+    reward, others = mp.garl_terms(log_w, q, alpha)
     others = [mpf(0)] if baseline == "none" else [mpf(multiplier) * b for b in others]
     divisor = mpf(len(log_w)) ** mpf(q) if normalize else mpf(1)
     answer = [r / divisor for r in reward]
@@ -210,10 +212,21 @@ REFERENCES: dict[str, Callable[..., Terms]] = {
     "sign": lambda reward, _: _same([2 * mpf(r) - 1 for r in reward]),
 }
 
-CASES = [
-    Case(estimator, dict(zip(estimator.parameters, values, strict=True)))
-    for estimator in ESTIMATORS.values()
-    for values in itertools.product(
-        *(DOMAINS.get(f"{estimator.name}.{name}") or DOMAINS[name] for name in estimator.parameters)
+
+def _combinations(estimator: Estimator) -> list[dict[str, Any]]:
+    """Every combination of values, but tempered weights with the plain values of what only scales the coefficients."""
+    every = (
+        dict(zip(estimator.parameters, values, strict=True))
+        for values in itertools.product(
+            *(DOMAINS.get(f"{estimator.name}.{name}") or DOMAINS[name] for name in estimator.parameters)
+        )
     )
-]
+    scales = {name: DOMAINS[name][0] for name in ("normalize", "multiplier")}
+    return [
+        values
+        for values in every
+        if values.get("alpha", 1) == 1 or all(values[name] == scales[name] for name in scales)
+    ]
+
+
+CASES = [Case(estimator, params) for estimator in ESTIMATORS.values() for params in _combinations(estimator)]

@@ -49,13 +49,19 @@ def weight(log_weight: float) -> Real:
     return mpf(0) if isinf(mpf(log_weight)) else exp(mpf(log_weight))
 
 
-def garl_terms(log_w: Numbers, q: float) -> tuple[list[Real], list[Real]]:
-    """Reward terms w_m/wbar^q (0 in a pool of zeros) and baseline terms wbar_(-m)^(1-q) (0 in a pool of one)."""
-    w = [weight(x) for x in log_w]
+def garl_terms(
+    log_w: Numbers, q: float, alpha: float = 1.0, log_ratio: Numbers | None = None
+) -> tuple[list[Real], list[Real]]:
+    """Reward terms v_m/vbar^q (0 in a pool of zeros) and baseline terms r_m vbar_(-m)^(1-q) (0 in a pool of one).
+
+    v = r w^alpha, with r the ratio of the model's probability to that of the distribution that was drawn from.
+    """
+    r = [weight(x) for x in log_ratio] if log_ratio else [mpf(1)] * len(log_w)
+    w = [r_m * power(weight(x), mpf(alpha)) for x, r_m in zip(log_w, r, strict=True)]
     size, mean = len(w), sum(w) / len(w)
     reward = [w_m / power(mean, mpf(q)) if mean else mpf(0) for w_m in w]
     others = [sum(w[:m] + w[m + 1 :]) / (size - 1) for m in range(size)] if size > 1 else []
-    return reward, [power(o, 1 - mpf(q)) for o in others] or [mpf(0)]
+    return reward, [r_m * power(o, 1 - mpf(q)) for o, r_m in zip(others, r, strict=False)] or [mpf(0)]
 
 
 def weighted_baseline(log_w: Numbers, norms: Numbers, q: float) -> list[Real]:

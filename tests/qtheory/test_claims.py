@@ -25,7 +25,7 @@ from qtheory.claims import (
     verify,
 )
 from qtheory.claims.claim import find
-from qtheory.claims.own import qc_r
+from qtheory.claims.own import qc_5, qc_r
 from qtheory.claims.page import heading, overview
 from qtheory.claims.paper import prop_d_2, thm_5_1
 from qtheory.claims.support.reference import LatentModel, floats, gradient, loss
@@ -44,10 +44,20 @@ from qtheory.escape import (
 )
 from qtheory.escape.adam import adam_time, critical_q
 from qtheory.escape.contamination import sigmoid_norm
-from qtheory.exact import Moments, PoissonLimit, baseline_multiplier, moments, poisson_limit
+from qtheory.estimators.pool import others_power
+from qtheory.estimators.reweight import reweighted
+from qtheory.exact import (
+    Moments,
+    PoissonLimit,
+    baseline_multiplier,
+    best_alpha,
+    moments,
+    poisson_limit,
+    reweighted_moments,
+)
 from qtheory.exact.rewards import REWARDS, RewardMoments, reward_moments
 from qtheory.flow import Escape, Stepwise, Velocity, escape, follow, velocity
-from qtheory.models import FiniteTask
+from qtheory.models import FiniteTask, token_answers
 
 REPOSITORY = Path(qtheory.__file__).parent.parent
 PAPER_LABELS = [
@@ -73,7 +83,7 @@ PAPER_LABELS = [
     "Sec 6.1.1",
     "v2",
 ]
-OWN_LABELS = [*(f"QC-{number}" for number in (*range(1, 11), 14)), "QC-R"]
+OWN_LABELS = [*(f"QC-{number}" for number in range(1, 15)), "QC-R"]
 
 every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 
@@ -292,6 +302,34 @@ def without_the_cross_term(task: FiniteTask, name: str, q: float, size: int) -> 
     return right._replace(variance=right.variance - cross, second=right.second - cross)
 
 
+def by_the_success_alone(log_p: np.ndarray, total: int, q: float, rho: float) -> np.ndarray:
+    """Draws in proportion to P^(-(1+q)/2) for every prompt, however small its P."""
+    share = np.exp(-(1 + q) / 2 * log_p)
+    draws = np.floor(share / share.sum() * total).astype(int)
+    draws[: total - draws.sum()] += 1
+    return draws
+
+
+def with_alpha(change: Callable[[float], float]) -> Callable[..., Moments]:
+    def wrong(*given: Any, alpha: float = 1.0, **rest: Any) -> Moments:
+        return reweighted_moments(*given, alpha=change(alpha), **rest)
+
+    return wrong
+
+
+def with_nine_tenths_of_the_ratio(task: FiniteTask, *given: Any, log_mu: np.ndarray) -> Moments:
+    nearer = 0.1 * task.log_prior + 0.9 * log_mu
+    return reweighted_moments(task, *given, log_mu=nearer - np.log(np.sum(np.exp(nearer))))
+
+
+def with_scaled_ratio(log_w: np.ndarray, q: float, *, baseline: Any, log_ratio: np.ndarray) -> estimators.Coefficients:
+    return estimators.garl(log_w, q, baseline=baseline, log_ratio=0.9 * log_ratio)
+
+
+def of_the_models_own_draws(task: FiniteTask, log_mu: np.ndarray, q: float, samples: int) -> Moments:
+    return moments(task, q, samples)
+
+
 def with_empty_pools(successes: Any, q: Any, spread: Any = 0.0) -> PoissonLimit:
     """A pool without a success counts as one of 1/M^(1-q)."""
     right, held = poisson_limit(successes, q, spread), np.asarray(successes)
@@ -441,6 +479,26 @@ log_q_ours, loss_ours, amplification_ours, escort_ours = (
         ("Prop C.2", "qtheory.claims.paper.prop_c_2.contamination_time", with_the_norm_itself),
         ("v2", "qtheory.claims.paper.v2.Stepwise", lambda values, at: Stepwise(values[::-1], at)),
         ("v2", "qtheory.claims.paper.v2.Stepwise", half_at_first),
+        ("QC-11", "qtheory.claims.own.qc_11.allocate", lambda x, m, q, rho: estimators.allocate(x, m, q**2, rho)),
+        ("QC-11", "qtheory.claims.own.qc_11.allocate", lambda x, m, q, rho: estimators.allocate(x, m, q, 2 * rho)),
+        ("QC-11", "qtheory.claims.own.qc_11.allocate", by_the_success_alone),
+        ("QC-11", "qtheory.claims.own.qc_11.draw_gain", lambda x, m, rho: estimators.draw_gain(x, m + 1, rho)),
+        ("QC-11", "qtheory.claims.own.qc_11.adaptive", lambda log_w, rho: qc_5.adaptive(log_w, 2 * rho)),
+        ("QC-12", "qtheory.claims.own.qc_12.token_answers", lambda x, v, length: token_answers(x, 1.2 * v, length)),
+        ("QC-12", "qtheory.claims.own.qc_12.moments", with_half_the_draws),
+        ("QC-12", "qtheory.claims.own.qc_12.reweighted_moments", with_alpha(lambda alpha: alpha**2)),
+        ("QC-12", "qtheory.claims.own.qc_12.best_alpha", lambda task, size, **_kind: best_alpha(task, size)),
+        ("QC-12", "qtheory.claims.own.qc_12.best_alpha", lambda *given, **kind: 0.9 * best_alpha(*given, **kind)),
+        (
+            "QC-12",
+            "qtheory.estimators.garl.reweighted",
+            lambda xp, log_w, alpha, log_ratio: reweighted(xp, log_w, np.sqrt(alpha), log_ratio),
+        ),
+        ("QC-13", "qtheory.claims.own.qc_13.moments", with_half_the_draws),
+        ("QC-13", "qtheory.claims.own.qc_13.reweighted_moments", with_nine_tenths_of_the_ratio),
+        ("QC-13", "qtheory.claims.own.qc_13.garl", with_scaled_ratio),
+        ("QC-13", "qtheory.estimators.garl.others_power", lambda xp, pool, q, _ratio: others_power(xp, pool, q)),
+        ("QC-13", "qtheory.claims.own.qc_13.unweighted", of_the_models_own_draws),
         ("QC-R", "qtheory.claims.own.qc_r.FAST", {**qc_r.FAST, "grpo": by_the_samples_std}),
         ("QC-R", "qtheory.claims.own.qc_r.FAST", {**qc_r.FAST, "reward_rloo": estimators.dr_grpo}),
         (

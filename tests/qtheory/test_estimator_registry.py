@@ -51,6 +51,7 @@ def test_parameters_are_read_off_the_signatures():
         "baseline": Parameter(str, "loo", required=False),
         "normalize": Parameter(bool, False, required=False),
         "multiplier": Parameter(float, 1.0, required=False),
+        "alpha": Parameter(float, 1.0, required=False),
     }
     assert dict(ESTIMATORS["paft"].parameters) == {
         "q": Parameter(float, None, required=True),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mpmath import mpf
 from scipy import integrate, stats
 
-from qtheory.models import FixedAnswers, Likelihoods, bernoulli, beta, log_normal, two_level
+from qtheory.models import FixedAnswers, Likelihoods, bernoulli, beta, log_normal, token_answers, two_level
 
 LOG_P0 = [math.log(0.9), math.log(0.5), -3.0, math.log(1e-12), math.log(1e-300), -5000.0]
 
@@ -43,6 +43,7 @@ def test_every_family_has_the_p0_that_was_asked_for(log_p0: float):
         families += [beta(log_p0, 3.0, 50), beta(log_p0, 1.0, 7), log_normal(log_p0, 0.5, 50)]
     if log_p0 < math.log(1e-3):
         families += [log_normal(log_p0, 3.0, 50), log_normal(log_p0, 1000.0, 50), log_normal(log_p0, 0.0, 3)]
+        families += [token_answers(log_p0, 0.02, 150), token_answers(log_p0, 9.0, 1), token_answers(log_p0, 0.0, 5)]
     for family in families:
         assert_p0(family, log_p0)
         assert family.log_w.max() <= 0
@@ -53,6 +54,17 @@ def test_two_levels_keep_their_mean(log_p0: float, below: float, above: float):
     family = two_level(log_p0, log_p0 - below, max(log_p0 * (1 - above), log_p0 / 2)) if above else bernoulli(log_p0)
     # The mean lies between its levels whatever the rounding of the prior, whose error their distance divides.
     assert abs(exact_log_p(family) - mpf(log_p0)) <= 1e-15 * (4 + 2 * abs(log_p0))
+
+
+def test_answers_of_tokens_are_products_over_their_tokens():
+    """All 2^L answers one by one, gathered by weight."""
+    law, step = token_answers(-6.0, 0.49, 4), mpf("0.7")
+    answers = [[(-1) ** (bits >> i & 1) for i in range(4)] for bits in range(16)]
+    sums = [sum(signs) for signs in answers]
+    mean = sum(mp.exp(step * s) for s in sums) / 16
+    for z, total in enumerate((-4, -2, 0, 2, 4)):
+        assert math.exp(law.log_prior[z]) == pytest.approx(sums.count(total) / 16, rel=1e-14)
+        assert law.log_w[z] == pytest.approx(float(step * total - 6 - mp.log(mean)), rel=1e-14)
 
 
 def test_bernoulli_is_hard():
@@ -130,6 +142,14 @@ def test_a_family_is_a_task(family: Likelihoods):
             lambda: log_normal(-0.1, 1.0, 4),
             ValueError,
             "log_p0 is -0.1: with sigma 1.0 and size 4 it can be at most -0.",
+        ),
+        (lambda: token_answers(-9.0, -0.1, 4), ValueError, "variance is -0.1: it must be finite and at least 0"),
+        (lambda: token_answers(-9.0, math.nan, 4), ValueError, "variance is nan"),
+        (lambda: token_answers(-9.0, 0.1, 0), ValueError, "length is 0: it must be at least 1"),
+        (
+            lambda: token_answers(-0.1, 1.0, 4),
+            ValueError,
+            "log_p0 is -0.1: with variance 1.0 and length 4 it can be at most -2.26",
         ),
         (lambda: Likelihoods(np.zeros(1), np.zeros(2)), ValueError, r"log_w has shape \(2,\): log_prior's, \(1,\)"),
     ],

@@ -103,6 +103,28 @@ KINDS: dict[str, tuple[Any, ...]] = {
         [0.0],
         "r",
     ),
+    "single alpha": (0.0, 1.5, -0.5, NAN, INF, "1", None, True, [0.5, 0.6]),
+    "pool ratio": (
+        np.zeros(3),
+        np.array([INF, 1.0]),
+        np.array([NAN, 1.0]),
+        np.array([0, 1]),
+        torch.ones(2),
+        [0.0],
+        1.0,
+    ),
+    "log mu": ([-0.7, -0.7], [0.0, 0.0, 0.0], [0.5, -1.0, -1.0], [NAN, -1.0, -1.0], "a", [True]),
+    "log P of prompts": (
+        np.array([0.5, -1.0]),
+        np.array([NAN, -1.0]),
+        np.array(-1.0),
+        np.zeros(0),
+        -1.0,
+        [-1.0],
+        np.array([-1]),
+        None,
+    ),
+    "total": (-1, 2.0, "2", None, True),
     "pool counts": (np.zeros(3), np.array([-1.0, 1.0]), np.array([NAN, 1.0]), np.array([0, 1]), torch.ones(2), None),
     "flag": ("no", 1, None, [True]),
     "baseline": ("LOO", None, 1, ["loo"]),
@@ -164,10 +186,17 @@ DIRECT = {
 }
 MOMENTS = {"task": EXAMPLE, "q": 0.5, "M": 3}
 MOMENT_KINDS = {"task": "task", "q": "order", "M": "counts"}
-GARL = {"log_w": POOL, "q": 0.5, "baseline": "loo", "normalize": False, "multiplier": 1.0}
+GARL = {"log_w": POOL, "q": 0.5, "normalize": False, "multiplier": 1.0}
 GARL_KINDS = {"log_w": "pool", "q": "pool order", "normalize": "flag", "multiplier": "single multiplier"}
-PAFT = {"log_w": POOL, "q": 0.5, "k": 3, "rng": np.random.default_rng(0), "normalize": False}
-PAFT_KINDS = {"log_w": "pool", "q": "pool order", "k": "optional count", "rng": "rng", "normalize": "flag"}
+PAFT = {"log_w": POOL, "q": 0.5, "k": 3, "rng": np.random.default_rng(0), "normalize": False, "log_ratio": np.ones(2)}
+PAFT_KINDS = {
+    "log_w": "pool",
+    "q": "pool order",
+    "k": "optional count",
+    "rng": "rng",
+    "normalize": "flag",
+    "log_ratio": "pool ratio",
+}
 CORRECTED = {"log_w": POOL, "q": 0.5, "baseline": "loo"}
 CORRECTED_KINDS = {"log_w": "pool", "q": "pool order", "baseline": "baseline"}
 
@@ -372,6 +401,16 @@ TABLE = [
         {"tasks": "tasks", "q": "order", "M": "counts"},
     ),
     Entry(
+        exact.reweighted_moments,
+        {**MOMENTS, "form": "rloo", "alpha": 0.5, "log_mu": np.log([0.5, 0.2, 0.3]), "multiplier": 1.0},
+        {**MOMENT_KINDS, "form": "form", "alpha": "single alpha", "log_mu": "log mu", "multiplier": "multiplier"},
+    ),
+    Entry(
+        exact.best_alpha,
+        {"task": EXAMPLE, "M": 3, "rescaled": False},
+        {"task": "task", "M": "counts", "rescaled": "flag"},
+    ),
+    Entry(
         exact.poisson_limit,
         {"successes": 2.0, "q": 0.5, "spread": 1.0},
         {"successes": "positive", "q": "order", "spread": "non-negative"},
@@ -420,22 +459,32 @@ TABLE = [
     *(probabilities(function, "x", "log P", -0.5) for function in (tsallis.exp_q, tsallis.log_exp_q)),
     probabilities(tsallis.escort, "a", "P of rows", np.array([0.5, 0.2])),
     probabilities(tsallis.escort_from_log, "log_a", "log P of rows", np.array([-0.5, -0.2])),
-    Entry(estimators.garl, GARL, {**GARL_KINDS, "baseline": "baseline"}),
+    Entry(
+        estimators.garl,
+        {**GARL, "baseline": "loo", "alpha": 0.5, "log_ratio": np.zeros(2)},
+        {**GARL_KINDS, "baseline": "baseline", "alpha": "single alpha", "log_ratio": "pool ratio"},
+    ),
     Entry(
         estimators.garl_weighted,
-        {**{k: v for k, v in GARL.items() if k != "baseline"}, "score_norm_sq": np.ones(2)},
+        {**GARL, "score_norm_sq": np.ones(2)},
         {**GARL_KINDS, "score_norm_sq": "pool counts"},
     ),
     Entry(estimators.paft, PAFT, PAFT_KINDS),
     Entry(
         estimators.paft_from_counts,
-        {"log_w": POOL, "q": 0.5, "counts": np.ones(2), "normalize": False},
-        {"log_w": "pool", "q": "pool order", "counts": "pool counts", "normalize": "flag"},
+        {"log_w": POOL, "q": 0.5, "counts": np.ones(2), "normalize": False, "log_ratio": np.ones(2)},
+        {
+            "log_w": "pool",
+            "q": "pool order",
+            "counts": "pool counts",
+            "normalize": "flag",
+            "log_ratio": "pool ratio",
+        },
     ),
     Entry(
         estimators.resample,
-        {k: PAFT[k] for k in ("log_w", "k", "rng")},
-        {k: PAFT_KINDS[k] for k in ("log_w", "k", "rng")},
+        {k: PAFT[k] for k in ("log_w", "k", "rng", "log_ratio")},
+        {k: PAFT_KINDS[k] for k in ("log_w", "k", "rng", "log_ratio")},
     ),
     Entry(
         estimators.trice,
@@ -466,6 +515,22 @@ TABLE = [
     *(
         Entry(function, {"reward": np.ones(2)}, {"reward": "rewards"})
         for function in (estimators.dr_grpo, estimators.rloo, estimators.maxrl, estimators.star, estimators.sign)
+    ),
+    Entry(
+        estimators.allocate,
+        {"log_p": np.array([-1.0, -2.0]), "total": 5, "q": 0.5, "rho": 1.0, "least": 1},
+        {
+            "log_p": "log P of prompts",
+            "total": "total",
+            "q": "single order",
+            "rho": "single non-negative",
+            "least": "limit",
+        },
+    ),
+    Entry(
+        estimators.draw_gain,
+        {"log_p": -1.0, "samples": 3, "rho": 1.0},
+        {"log_p": "log P", "samples": "limit", "rho": "single non-negative"},
     ),
     Entry(
         estimators.best_q,

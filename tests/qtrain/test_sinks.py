@@ -1,4 +1,4 @@
-"""Sinks: what they are told, against libraries that only note it; none of them is installed with the tests."""
+"""Sinks: what they are told, against libraries that only note it; the real ones run in test_real_sinks."""
 
 import importlib
 import sys

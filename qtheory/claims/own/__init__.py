@@ -10,6 +10,9 @@ from qtheory.claims.own.qc_7 import QC_7
 from qtheory.claims.own.qc_8 import QC_8
 from qtheory.claims.own.qc_9 import QC_9
 from qtheory.claims.own.qc_10 import QC_10
+from qtheory.claims.own.qc_11 import QC_11
+from qtheory.claims.own.qc_12 import QC_12
+from qtheory.claims.own.qc_13 import QC_13
 from qtheory.claims.own.qc_14 import QC_14
 from qtheory.claims.own.qc_r import QC_R
 
@@ -24,6 +27,9 @@ OWN = (
     QC_8,
     QC_9,
     QC_10,
+    QC_11,
+    QC_12,
+    QC_13,
     QC_14,
     QC_R,
 )
