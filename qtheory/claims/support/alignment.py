@@ -1,6 +1,7 @@
 """How well the plug-in of each q is aligned with the score: exact, by binomial sums, and its law (QC-5)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -31,7 +32,7 @@ def best_aligned(task: FiniteTask, samples: int) -> float:
     """The q in [0, 1] at which R is largest, to 1e-7."""
     at = GRID[np.argmax(alignment(task, GRID, samples))]
     bounds = max(0.0, at - GRID[1]), min(1.0, at + GRID[1])
-    found = minimize_scalar(
+    found: Any = minimize_scalar(
         lambda q: -float(alignment(task, np.array(q), samples)),
         bounds=bounds,
         method="bounded",
