@@ -121,7 +121,7 @@ def compute_gradient(parts: TrainerComponents, choice: EstimatorChoice, step: in
             micro_batch_tokens=limit,
             dtype=settings.dtype,
             recompute=settings.gradient_checkpointing,
-            ahead=ahead,
+            forward_result=ahead,
         )
     norm = gradient_norm(model)
     for name, value in {"loss": done.surrogate, "gradient's norm": norm}.items():
@@ -133,7 +133,7 @@ def compute_gradient(parts: TrainerComponents, choice: EstimatorChoice, step: in
         seen = done.log_probs.of_rationales() if choice.needs_reward else done.log_probs
     with clock("self-check"):
         mismatch = self_check(
-            model, ids, sampled, config.rollout, step, trainer=seen, limit=limit, dtype=settings.dtype
+            model, ids, sampled, config.rollout, step, trainer=seen, max_tokens=limit, dtype=settings.dtype
         )
     return {
         "loss": family_loss(choice.q, rollouts),
@@ -185,7 +185,7 @@ def log_ratio(
     """
     rows = batch_rows(ids, rollouts, [[]] * len(rollouts.rationales))
     one_N, other_N = (
-        token_log_probs(each, rollouts.prompts, rows, limit=micro_batch_tokens, dtype=dtype)
+        token_log_probs(each, rollouts.prompts, rows, max_tokens=micro_batch_tokens, dtype=dtype)
         .by_row(len(rows))
         .rationale_N
         for each in (model, base)

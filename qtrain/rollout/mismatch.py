@@ -39,7 +39,7 @@ def self_check(
     step: int,
     *,
     trainer: TokenLogProbs | None = None,
-    limit: int | None = None,
+    max_tokens: int | None = None,
     dtype: Dtype = "float32",
 ) -> dict[str, float]:
     """Compare the rows that the update's own forward pass had; warn where the difference is more than rounding.
@@ -52,7 +52,7 @@ def self_check(
         step: The first is 1. What is compared depends on nothing else that a resumed run would not have.
         trainer: Log-probabilities of that pass; answers among them are y*. Where it had no rows the whole first batch
             is scored here, and one prompt's rows at later steps.
-        limit: Most tokens in a forward pass.
+        max_tokens: Most tokens in a forward pass.
         dtype: What the trainer's layers compute in.
 
     Returns:
@@ -61,7 +61,9 @@ def self_check(
     """
     prompts, samples = rollouts.truncated_BM.shape
     if trainer is None or not len(trainer.log_p_K):
-        trainer = score(model, ids, rollouts, prompts * samples if step == 1 else samples, limit=limit, dtype=dtype)
+        trainer = score(
+            model, ids, rollouts, prompts * samples if step == 1 else samples, max_tokens=max_tokens, dtype=dtype
+        )
     found = mismatch(rollouts, trainer)
     rough = dtype == "bfloat16" or (config.engine == "vllm" and config.vllm.dtype == "bfloat16")
     threshold = THRESHOLD["bfloat16" if rough else "float32"]
@@ -82,14 +84,14 @@ def score(
     rollouts: Rollouts,
     rows: int,
     *,
-    limit: int | None = None,
+    max_tokens: int | None = None,
     dtype: Dtype = "float32",
 ) -> TokenLogProbs:
     """Score the first rows of a batch, y* behind the rationales, with the trainer's forward pass."""
     samples = rollouts.truncated_BM.shape[1]
     answers = [rollouts.gold[row // samples] for row in range(rows)]
     laid_out = batch_rows(ids, rollouts, answers, range(rows))
-    return token_log_probs(model, rollouts.prompts, laid_out, limit=limit, dtype=dtype)
+    return token_log_probs(model, rollouts.prompts, laid_out, max_tokens=max_tokens, dtype=dtype)
 
 
 def mismatch(rollouts: Rollouts, trainer: TokenLogProbs) -> Mismatch:

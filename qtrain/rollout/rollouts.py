@@ -164,6 +164,6 @@ def batch_rows(
     samples = rollouts.truncated_BM.shape[1]
     truncated_N = rollouts.truncated_BM.flatten().tolist()
     return [
-        make_row(ids.end_think, row // samples, rollouts.rationales[row], answer, forced=truncated_N[row])
+        make_row(ids.end_think, row // samples, rollouts.rationales[row], answer, truncated=truncated_N[row])
         for row, answer in zip(range(len(truncated_N)) if which is None else which, answers, strict=True)
     ]
