@@ -56,7 +56,7 @@ def train(
         config: The complete configuration, as `qtrain.prepare` returns it.
         task: Built from `config`.
         base: The model to start from.
-        folder: The run folder, which is created.
+        folder: The run folder; created, or continued with `resume`.
         callbacks: Called at each step and evaluation, in addition to those that `config.callbacks` names.
         resume: Continue from the folder's last checkpoint, if there is one. This also extends a finished run whose
             `train.steps` has been raised. On a CPU with the transformers engine, logs (except timings) and weights are
