@@ -1,7 +1,7 @@
-"""Callbacks: what a run tells while it trains, and what may be measured beside it.
+"""Callbacks: objects that a run notifies at its start, at each step and evaluation, and at its end.
 
-A callback is an object with some of the methods below. `train(..., callbacks=[...])` takes them, and so does the key
-`callbacks` of a configuration, as "module:object" (see `qtrain.plugins`).
+A callback overrides some methods of `Callback`. Pass callbacks to `train(..., callbacks=[...])`, or name them in the
+key `callbacks` of a configuration as "module:object" (see `qtrain.plugins`).
 """
 
 import time
@@ -28,11 +28,11 @@ STAGES = (
     *("rollout", "score", "answers", "self-check", "forward", "coefficients", "metrics", "backward", "optimizer"),
     *("logs", "evaluation"),
 )
-"""The parts of a training step, and what is done between steps."""
+"""Stages of a run that are timed: the parts of a training step, then logs and evaluations."""
 
 
 class StageClock:
-    """Seconds spent in each of STAGES since the run began; a stage inside another one counts as the outer one's."""
+    """Seconds spent in each of STAGES since the run started. Time in a nested stage counts for the outer stage."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -40,29 +40,29 @@ class StageClock:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Add the time spent inside to a stage."""
+        """Add the time spent inside this context to a stage."""
         if self._busy:
             yield
             return
-        self._busy, began = True, time.perf_counter()
+        self._busy, start = True, time.perf_counter()
         try:
             yield
         finally:
             self._busy = False
-            self.seconds[stage] += time.perf_counter() - began
+            self.seconds[stage] += time.perf_counter() - start
 
 
 @dataclass(frozen=True)
 class RunView:
-    """What callbacks see of a run.
+    """The parts of a run that callbacks may use.
 
     Attributes:
         config: The run's configuration.
         task: Source of its examples.
-        model: The policy. A callback may overwrite its gradients before a step, and must not change its weights.
+        model: The policy. A callback may overwrite its gradients before a step, but must not change its weights.
         folder: The run folder.
         clock: Seconds by stage.
-        rng: A generator for the callbacks' own draws; its state is kept in checkpoints.
+        rng: A generator for the callbacks' own draws; its state is saved in checkpoints.
     """
 
     config: "Config"
@@ -74,47 +74,47 @@ class RunView:
 
 
 class Callback:
-    """Base class of callbacks: every method may be overridden, and does nothing by itself."""
+    """Base class of callbacks. Every method may be overridden; by default it does nothing."""
 
     def on_start(self, run: RunView) -> None:
-        """The run starts, or goes on from a checkpoint; the base has been evaluated."""
+        """Called when the run starts or resumes from a checkpoint, after the base has been evaluated."""
 
     def before_step(self, run: RunView, step: int, log_p: float) -> dict[str, float]:
-        """A step begins; gradients may be overwritten.
+        """Called before each step; gradients may be overwritten.
 
         Args:
             run: The run.
-            step: From 1.
-            log_p: Log of the mean P of the last batch, before the first step that of the base (nats).
+            step: The step, from 1.
+            log_p: Log of the mean P of the last batch, or of the base before the first step (nats).
 
         Returns:
-            Numbers for the step's line in metrics.jsonl.
+            Metrics to add to the step's line in metrics.jsonl.
         """
         return {}
 
     def on_step(self, run: RunView, step: int, metrics: dict[str, float]) -> None:
-        """A step's metrics are known and its update is still to come; `p_at_1` is that of the last evaluation."""
+        """Called with a step's metrics, before its update; `p_at_1` is that of the last evaluation."""
 
     def on_evaluate(self, run: RunView, step: int, scores: dict[str, float]) -> None:
-        """The held-out prompts have been evaluated after a step, 0 for the base."""
+        """Called after an evaluation on held-out prompts; `step` is 0 for the base."""
 
     def on_end(self, run: RunView, result: dict[str, Any]) -> None:
-        """The run has ended and its result is written."""
+        """Called when the run has ended and its result has been written."""
 
     def on_message(self, line: str) -> None:
-        """There is a line for the user."""
+        """Called with a line for the user."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must keep for this callback to go on, as JSON values."""
+        """Return the state that this callback needs to resume, as JSON values, for a checkpoint."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up what `state` returned at the checkpoint that the run goes on from."""
+        """Restore the value that `state` returned when the checkpoint was written."""
 
 
 @dataclass(frozen=True)
 class StepFunction(Callback):
-    """A function of (step, metrics) as a callback.
+    """A callback that calls a function of (step, metrics).
 
     Attributes:
         function: Called at each step, before its update.
@@ -128,10 +128,10 @@ class StepFunction(Callback):
 
 
 def own_callbacks(config: "Config") -> list[Callback]:
-    """The callbacks that a configuration names.
+    """Import and make the callbacks that a configuration names.
 
     Raises:
-        UserError: One cannot be imported or made, or may not run.
+        UserError: A callback cannot be imported or made, or the configuration may not run code.
     """
     callbacks = []
     for name in config.callbacks:
@@ -153,8 +153,10 @@ class Callbacks:
     """Calls several callbacks in their order.
 
     Args:
-        callbacks: Which.
-        run: What they see; None until the run has started.
+        callbacks: The callbacks.
+
+    Attributes:
+        run: The run that they are called with; None until it has started.
     """
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
@@ -162,7 +164,7 @@ class Callbacks:
         self.run: RunView | None = None
 
     def start(self, run: RunView, states: Sequence[dict[str, Any]]) -> None:
-        """Begin, with the states that a checkpoint kept."""
+        """Restore the states of a checkpoint, if any, and call `on_start`."""
         self.run = run
         for callback, state in zip(self._callbacks, states, strict=False):
             callback.load_state(state)
@@ -170,24 +172,24 @@ class Callbacks:
             callback.on_start(run)
 
     def before_step(self, step: int, log_p: float) -> dict[str, float]:
-        """Collect what is measured before a step."""
+        """Call `before_step` and collect the returned metrics."""
         assert self.run is not None
-        measured: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for callback in self._callbacks:
-            measured |= callback.before_step(self.run, step, log_p)
-        return measured
+            metrics |= callback.before_step(self.run, step, log_p)
+        return metrics
 
     def tell(self, event: str, *arguments: Any) -> None:
-        """Call a method of each with the run; before the start there is nothing to tell."""
+        """Call a method of each callback with the run; does nothing before the run has started."""
         if self.run is not None:
             for callback in self._callbacks:
                 getattr(callback, event)(self.run, *arguments)
 
     def message(self, line: str) -> None:
-        """Hand a line for the user on."""
+        """Pass a line for the user to each callback."""
         for callback in self._callbacks:
             callback.on_message(line)
 
     def states(self) -> list[dict[str, Any]]:
-        """For a checkpoint."""
+        """Return the callbacks' states, for a checkpoint."""
         return [callback.state() for callback in self._callbacks]

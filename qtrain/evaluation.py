@@ -1,4 +1,4 @@
-"""Evaluation on held-out prompts: p@1, p@k, maj@k, mean log P and P, and the sampled texts."""
+"""Evaluate a policy on held-out prompts: p@1, p@k, maj@k, mean log P and P, and sampled texts."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from qtrain.tasks import Example, Task
 PROMPTS_AT_ONCE = 64
 """Held-out prompts in one batch of rollouts."""
 
-SHOWN = (6, 4)
-"""Prompts, and samples a prompt, whose texts are kept."""
+TEXT_PROMPTS, TEXT_SAMPLES = 6, 4
+"""Number of prompts, and samples of each, whose texts are kept."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores by name, and a few texts.
+    """Scores by name, and some sampled texts.
 
     Attributes:
-        scores: `p_at_1`, `p_at_<k>`, `maj_at_<k>` (k = samples a prompt), `mean_log_p` (mean over prompts of the log of
-            the mean w, in nats; its bias is about -Var(w)/(2 k P^2)), `p` (mean w, unbiased), and the means of the
-            task's own metrics under their names; of the prompts of a group (`Example.group`) the same with the ending
-            `_<group>`. `p` and `mean_log_p` are always the model's own; the others are of what is sampled with the
-            settings of `config.rollout`.
-        texts: Prompt, gold, rationale, answer, log w, success, official scores, and the estimator's coefficients where
-            it needs nothing that evaluation does not measure.
+        scores: `p_at_1`, `p_at_<k>`, `maj_at_<k>` (k = samples per prompt), `mean_log_p` (mean over prompts of the log
+            of the mean w, in nats; its bias is about -Var(w)/(2 k P^2)), `p` (mean w, unbiased), and the means of the
+            task's own metrics under their names. Scores of the examples of a group (`Example.group`) end in `_<group>`.
+            `p` and `mean_log_p` always refer to the model's own distribution; all other scores refer to samples drawn
+            with the settings of `config.rollout`.
+        texts: Prompt, gold, rationale, answer, log w, success, official scores, and the estimator's coefficients if
+            evaluation measures all that the estimator needs.
     """
 
     scores: dict[str, float]
@@ -45,33 +45,34 @@ def evaluate(engine: Engine, task: Task, config: Config, *, seed: int) -> Evalua
     Args:
         engine: Runs the policy.
         task: Source of held-out examples.
-        config: Its `eval` and `rollout` tables are read.
-        seed: Seeds the sampling.
+        config: Its tables `eval` and `rollout` and its estimator are used.
+        seed: Seed of the sampling.
     """
     scores, texts = _evaluate_sampled(engine, task, config, seed)
     if config.rollout.off_policy_setting():
-        # P is the mean of w over the model's own rationales.
-        plain = config.model_copy(update={"rollout": config.rollout.on_policy(config.rollout.samples)})
-        own, _ = _evaluate_sampled(engine, task, plain, seed)
+        # P is the mean of w over rationales from the model's own distribution.
+        on_policy = config.model_copy(update={"rollout": config.rollout.on_policy(config.rollout.samples)})
+        own_scores, _ = _evaluate_sampled(engine, task, on_policy, seed)
         endings = {f"_{example.group}" if example.group else "" for example in task.held_out(config.eval.prompts)}
-        scores |= {f"{name}{ending}": own[f"{name}{ending}"] for ending in endings for name in ("p", "mean_log_p")}
+        names = [f"{name}{ending}" for ending in endings for name in ("p", "mean_log_p")]
+        scores |= {name: own_scores[name] for name in names}
     return Evaluation(scores, texts)
 
 
 def _evaluate_sampled(
     engine: Engine, task: Task, config: Config, seed: int
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Scores and texts of what is sampled with the settings of `config.rollout`."""
+    """Return scores and texts of samples drawn with the settings of `config.rollout`."""
     generator = torch.Generator(engine.device).manual_seed(seed)
     examples = task.held_out(config.eval.prompts)
     scores: dict[str, float] = {}
     texts: list[dict[str, Any]] = []
-    # Those without a group come first.
+    # Examples without a group come first, since their group is the empty string.
     for group in sorted({example.group for example in examples}):
         members = [example for example in examples if example.group == group]
-        of_group, shown = _evaluate_group(engine, task, config, members, generator)
-        scores |= {f"{name}_{group}" if group else name: value for name, value in of_group.items()}
-        texts += shown
+        group_scores, group_texts = _evaluate_group(engine, task, config, members, generator)
+        scores |= {f"{name}_{group}" if group else name: value for name, value in group_scores.items()}
+        texts += group_texts
     return scores, texts
 
 
@@ -91,18 +92,19 @@ def _evaluate_group(
             generator,
             sample_answers=True,
         )
-        pools = _texts(task, chunk, rollouts, _coefficients(config, rollouts))
-        for pool in pools:
-            correct = [text["success"] for text in pool]
+        texts_by_prompt = _texts(task, chunk, rollouts, _coefficients(config, rollouts))
+        for samples_texts in texts_by_prompt:
+            correct = [text["success"] for text in samples_texts]
             at_1 += sum(correct) / samples
             at_k += pass_at_k(samples, sum(correct), samples)
-            maj += majority([text["answer"] for text in pool], correct)
-            for text in pool:
+            maj += majority([text["answer"] for text in samples_texts], correct)
+            for text in samples_texts:
                 official.update(text["official"])
         log_mean_w_B = rollouts.log_w_BM.logsumexp(1) - torch.tensor(float(samples)).log()
         log_p += float(log_mean_w_B.sum())
         p += float(log_mean_w_B.exp().sum())
-        texts += [text for pool in pools[: max(0, SHOWN[0] - first)] for text in pool[: SHOWN[1]]]
+        for samples_texts in texts_by_prompt[: max(0, TEXT_PROMPTS - first)]:
+            texts += samples_texts[:TEXT_SAMPLES]
     n = len(examples)
     names = ("p_at_1", f"p_at_{samples}", f"maj_at_{samples}", "mean_log_p", "p")
     scores = dict(zip(names, (at_1 / n, at_k / n, maj / n, log_p / n, p / n), strict=True))
@@ -110,27 +112,30 @@ def _evaluate_group(
 
 
 def _coefficients(config: Config, rollouts: Rollouts) -> dict[str, list[float]]:
-    """What the estimator, at its own q, would give each of these samples in training, N each; nothing where unknown."""
-    choice = config.estimator
-    if not choice.may_run or choice.needs_score_norm or choice.least_samples > config.eval.samples:
+    """Return the coefficients that the estimator, at its own q, would give each sample in training, N each.
+
+    {} if the estimator cannot run here or needs something that evaluation does not measure.
+    """
+    estimator = config.estimator
+    if not estimator.may_run or estimator.needs_score_norm or estimator.least_samples > config.eval.samples:
         return {}
-    lengths = [*map(len, rollouts.gold)]
-    coefficients = choice.coefficients(
-        rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0), answer_length_B=lengths
+    lengths_B = [*map(len, rollouts.gold)]
+    coefficients_BM = estimator.coefficients(
+        rollouts.log_w_BM, rollouts.reward_BM, np.random.default_rng(0), answer_length_B=lengths_B
     )
-    return {f"{name}_coefficient": part.flatten().tolist() for name, part in coefficients._asdict().items()}
+    return {f"{name}_coefficient": part.flatten().tolist() for name, part in coefficients_BM._asdict().items()}
 
 
 def _texts(
     task: Task, examples: list[Example], rollouts: Rollouts, coefficients: dict[str, list[float]]
 ) -> list[list[dict[str, Any]]]:
-    """One list a prompt of what each sample says."""
+    """Describe each sample, in a list for each prompt."""
     assert rollouts.answers is not None
     samples = rollouts.log_w_BM.shape[1]
     rationales = task.tokenizer.batch_decode(rollouts.rationales)
     answers = task.tokenizer.batch_decode(rollouts.answers, skip_special_tokens=True)
     for row, sampled in enumerate(rollouts.answers):
-        # A tokenizer need not give the text back that it was given; the tokens of y* are y* whatever they decode to.
+        # Decoding need not return the text that was encoded; the tokens of y* are y* whatever they decode to.
         if sampled == rollouts.gold[row // samples]:
             answers[row] = examples[row // samples].answer
     log_w_N = rollouts.log_w_BM.flatten().tolist()
@@ -146,7 +151,7 @@ def _texts(
                 "log_w": log_w_N[row],
                 "success": task.success(example, answers[row]),
                 "official": task.dataset_metrics(example, answers[row]),
-                **{name: one[row] for name, one in coefficients.items()},
+                **{name: values[row] for name, values in coefficients.items()},
             }
             for row in range(index * samples, (index + 1) * samples)
         ]

@@ -1,4 +1,4 @@
-"""What is logged of a step: the batch's P, its weights, its coefficients and its rationales."""
+"""Metrics of a training step: the batch's P, its weights, coefficients and rationales."""
 
 import math
 import re
@@ -11,12 +11,11 @@ from qtheory.tsallis import loss_from_log
 from qtrain.rollout.rollouts import Rollouts
 from qtrain.tasks import Example
 
-AMPLIFIED = (0.25, 0.5, 0.75, 1.0)
-"""The values of q whose amplification is logged, whatever the run's own q."""
+AMPLIFICATION_QS = (0.25, 0.5, 0.75, 1.0)
+"""Values of q whose amplification is logged, whatever the run's own q."""
 
-
-OF_P = re.compile(r"p|log_p|mean_log_p|p_\w+")
-"""The metrics that estimate P where rationales are the model's own."""
+P_METRICS = re.compile(r"p|log_p|mean_log_p|p_\w+")
+"""Names of the metrics that estimate P if rationales are sampled from the model's own distribution."""
 
 
 def step_metrics(
@@ -27,34 +26,35 @@ def step_metrics(
     *,
     on_policy: bool = True,
 ) -> dict[str, float]:
-    """What is logged of a batch; P and log P are those of its prompts without a group.
+    """Compute the metrics of a batch. P and log P are over the examples without a group (`Example.group`).
 
     Args:
         examples: B examples.
-        rollouts: Their pools.
-        coefficients_BM: One pair a sample.
-        q: That of the step, None outside the continuum.
-        on_policy: Whether rationales were sampled from the model's own distribution. Where they were not, their
-            mean weight is no estimate of P: p, log_p, mean_log_p and p_<group> then begin with `sampled_`.
+        rollouts: M samples of each.
+        coefficients_BM: The coefficients of each sample.
+        q: q of the step, None outside the continuum.
+        on_policy: Whether rationales were sampled from the model's own distribution. If not, their mean weight does
+            not estimate P, and the names p, log_p, mean_log_p and p_<group> are prefixed with `sampled_`.
 
     Returns:
         p: mean w. log_p: its log (nats). mean_log_p: mean over prompts of log wbar (nats). p_<group>: mean w of the
-        prompts of a group (`Example.group`). log_w_min, log_w_max: range of log w (nats). ess: mean effective sample
-        size of the weights, in samples. reward: mean reward, where sampled. max_rationale_coefficient,
-        max_answer_coefficient: largest magnitudes. rationale_tokens: mean length. forced: share of forced END_THINKs.
-        tokens: how many were sampled. log_amplification_<q>: log of the mean over prompts of wbar^-q. max_c: the
-        paper's Fig 3, the largest c_m/M^q of the batch, c_m being GARL's coefficient at the step's q; at most 1.
+        examples of a group. log_w_min, log_w_max: range of log w (nats). ess: mean effective sample size of the
+        weights, in samples. reward: mean reward, if answers were sampled. max_rationale_coefficient,
+        max_answer_coefficient: largest magnitudes. rationale_tokens: mean length. forced: share of rationales that
+        were truncated and got a forced END_THINK. tokens: number of sampled tokens. log_amplification_<q>: log of the
+        mean over prompts of wbar^-q. max_c: the paper's Fig 3, the largest c_m/M^q of the batch, c_m being GARL's
+        coefficient at the step's q; at most 1.
     """
     log_w_BM = rollouts.log_w_BM
     samples = log_w_BM.shape[1]
     groups = [example.group for example in examples]
-    rest_B = torch.tensor([not group for group in groups])
+    ungrouped_B = torch.tensor([not group for group in groups])
     posterior_BM = log_w_BM.softmax(1)
     log_wbar_B = log_w_BM.logsumexp(1) - math.log(samples)
     metrics = {
-        "p": float(log_w_BM[rest_B].exp().mean()) if rest_B.any() else math.nan,
-        "log_p": float(log_w_BM[rest_B].flatten().logsumexp(0)) - math.log(log_w_BM[rest_B].numel()),
-        "mean_log_p": float((log_w_BM[rest_B].logsumexp(1) - math.log(samples)).mean()),
+        "p": float(log_w_BM[ungrouped_B].exp().mean()) if ungrouped_B.any() else math.nan,
+        "log_p": float(log_w_BM[ungrouped_B].flatten().logsumexp(0)) - math.log(log_w_BM[ungrouped_B].numel()),
+        "mean_log_p": float((log_w_BM[ungrouped_B].logsumexp(1) - math.log(samples)).mean()),
         "ess": float((1 / posterior_BM.square().sum(1)).mean()),
         "log_w_min": float(log_w_BM.min()),
         "log_w_max": float(log_w_BM.max()),
@@ -64,8 +64,8 @@ def step_metrics(
         "forced": float(rollouts.truncated_BM.float().mean()),
         "tokens": sum(map(len, rollouts.rationales)) + sum(map(len, rollouts.answers or [])),
         **{
-            f"log_amplification_{one:g}": float((-one * log_wbar_B).logsumexp(0)) - math.log(len(log_wbar_B))
-            for one in AMPLIFIED
+            f"log_amplification_{value:g}": float((-value * log_wbar_B).logsumexp(0)) - math.log(len(log_wbar_B))
+            for value in AMPLIFICATION_QS
         },
     }
     if q is not None:
@@ -75,13 +75,17 @@ def step_metrics(
         metrics[f"p_{group}"] = float(log_w_BM[members_B].exp().mean())
     if rollouts.reward_BM is not None:
         metrics["reward"] = float(rollouts.reward_BM.mean())
-    return metrics if on_policy else {f"sampled_{key}" if OF_P.fullmatch(key) else key: metrics[key] for key in metrics}
+    return (
+        metrics
+        if on_policy
+        else {f"sampled_{key}" if P_METRICS.fullmatch(key) else key: metrics[key] for key in metrics}
+    )
 
 
 def family_loss(q: float | None, rollouts: Rollouts) -> float:
-    """What the estimator descends, as the batch shows it: mean -log_q wbar.
+    """Return the batch's estimate of the estimator's loss: mean -log_q wbar.
 
-    Outside the family 1 - mean reward, or 1 - mean w where no answers were sampled.
+    Outside the family it is 1 - mean reward, or 1 - mean w if no answers were sampled.
     """
     if q is not None or rollouts.reward_BM is None:
         log_wbar_B = rollouts.log_w_BM.logsumexp(1) - math.log(rollouts.log_w_BM.shape[1])
@@ -89,7 +93,7 @@ def family_loss(q: float | None, rollouts: Rollouts) -> float:
     return 1.0 - float(rollouts.reward_BM.mean())
 
 
-def relative(log_w_BM: Tensor) -> Tensor:
-    """Log-weights in units of the batch's largest weight, as they are where every weight is 0."""
+def relative_log_weights(log_w_BM: Tensor) -> Tensor:
+    """Return log-weights relative to the batch's largest weight; unchanged if every weight is 0."""
     top = log_w_BM.max()
     return log_w_BM - top if top.isfinite() else log_w_BM

@@ -1,4 +1,4 @@
-"""One step's gradient: batch -> rollouts -> log-weights -> coefficients -> loss, with what is logged of it."""
+"""Compute the gradient of one training step: batch -> rollouts -> log-weights -> coefficients -> loss -> gradient."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from qtheory.estimators.coefficients import Coefficients
 from qtrain.callbacks import StageClock
 from qtrain.config import Config, EstimatorChoice
 from qtrain.forward.log_probs import token_log_probs
-from qtrain.metrics import family_loss, relative, step_metrics
-from qtrain.nonfinite import NonFiniteError, blame_prompt, find_bad_prompt
+from qtrain.metrics import family_loss, relative_log_weights, step_metrics
+from qtrain.nonfinite import NonFiniteError, find_bad_prompt, find_nonfinite_logits
 from qtrain.policy.device import Dtype, autocast
 from qtrain.policy.model import TokenIds, encode_examples, token_ids
 from qtrain.rollout.engine import Diverged, Engine
@@ -26,40 +26,40 @@ from qtrain.update import backward, forward, gradient_norm
 
 @dataclass(frozen=True)
 class TrainerComponents:
-    """What a run works with at every step. `reference` is the base where train.kl asks for it."""
+    """Objects shared by all steps of a run. `reference` is the base if `train.kl` is set, otherwise None."""
 
     config: Config
     task: Task
     model: PreTrainedModel
     engine: Engine
     optimizer: torch.optim.Optimizer
-    sources: RandomStates
+    random_states: RandomStates
     reference: PreTrainedModel | None
     clock: StageClock
 
 
 def in_one_pass(
-    config: Config, choice: EstimatorChoice, prompts: Sequence[list[int]], gold: Sequence[list[int]]
+    config: Config, estimator: EstimatorChoice, prompts: Sequence[list[int]], gold: Sequence[list[int]]
 ) -> bool:
-    """Whether the update's own forward pass is to find log w, so that the engine need not score.
+    """Return whether the update's own forward pass computes log w, so that the engine need not score y*.
 
-    It is where y* is what the update puts behind the rationales, where that runs every one of them (resampling leaves
-    most of them out), and where the longest possible batch fits into one pass.
+    True if the update itself scores y* after every rationale (no rewards, and no resampling, which leaves most
+    rationales out) and the largest possible batch fits into one micro-batch.
     """
-    rollout, limit = config.rollout, config.train.micro_batch_tokens
-    if choice.needs_reward or choice.spec.stochastic:
+    rollout, max_tokens = config.rollout, config.train.micro_batch_tokens
+    if estimator.needs_reward or estimator.spec.stochastic:
         return False
     rows = (rollout.samples * (rollout.rationale_budget + 1 + len(answer)) for answer in gold)
-    return limit is None or sum(map(len, prompts)) + sum(rows) <= limit
+    return max_tokens is None or sum(map(len, prompts)) + sum(rows) <= max_tokens
 
 
-def compute_gradient(parts: TrainerComponents, choice: EstimatorChoice, step: int) -> dict[str, float]:
-    """Task to gradient: one batch, its gradient estimate left in `.grad`.
+def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, step: int) -> dict[str, float]:
+    """Sample a batch and leave the gradient estimate in `.grad`.
 
     Args:
-        parts: What the run works with.
-        choice: The estimator, at this step's q.
-        step: Which.
+        components: Objects of the run.
+        estimator: The estimator, with this step's q.
+        step: The step, from 1.
 
     Returns:
         The step's metrics.
@@ -67,95 +67,99 @@ def compute_gradient(parts: TrainerComponents, choice: EstimatorChoice, step: in
     Raises:
         NonFiniteError: Logits, loss or gradient are not finite.
     """
-    config, model, sources, clock = parts.config, parts.model, parts.sources, parts.clock
-    ids, settings = token_ids(parts.task.tokenizer), config.train
-    examples = parts.task.batch(config.rollout.prompts, sources.batch)
-    prompts, gold = encode_examples(parts.task.tokenizer, examples)
-    one_pass = in_one_pass(config, choice, prompts, gold)
+    config, model, clock, rng = components.config, components.model, components.clock, components.random_states
+    ids, settings = token_ids(components.task.tokenizer), config.train
+    examples = components.task.batch(config.rollout.prompts, rng.batch)
+    prompts, gold = encode_examples(components.task.tokenizer, examples)
+    one_pass = in_one_pass(config, estimator, prompts, gold)
     try:
         with autocast(settings.dtype, model.device):
             sampled = roll_out(
-                parts.engine,
+                components.engine,
                 prompts,
                 gold,
                 config.rollout,
-                sources.tokens,
-                sample_answers=choice.needs_reward,
-                score_norms=choice.needs_score_norm,
-                # The first batch's, for the self-check.
+                rng.tokens,
+                sample_answers=estimator.needs_reward,
+                score_norms=estimator.needs_score_norm,
+                # The self-check compares the engine's log w of the first batch.
                 score=not one_pass or step == 1,
                 clock=clock,
             )
     except Diverged as error:
-        raise NonFiniteError(str(error), **blame_prompt(model, prompts, examples)) from None
-    rollouts, ahead = sampled, None
+        raise NonFiniteError(str(error), **find_nonfinite_logits(model, prompts, examples)) from None
+    rollouts, forward_result = sampled, None
     if one_pass:
         with clock("forward"):
-            ahead = forward(model, ids, sampled, dtype=settings.dtype, recompute=settings.gradient_checkpointing)
-        rollouts = replace(sampled, log_w_BM=ahead.log_w_BM)
+            recompute = settings.gradient_checkpointing
+            forward_result = forward(model, ids, sampled, dtype=settings.dtype, recompute=recompute)
+        rollouts = replace(sampled, log_w_BM=forward_result.log_w_BM)
     bad_B = rollouts.log_w_BM.isnan().any(1)
     if bad_B.any():
         raise NonFiniteError("log w is not a number", prompt=examples[int(bad_B.nonzero()[0, 0])].prompt)
     with clock("coefficients"):
-        coefficients_BM = choice.coefficients(
-            relative(rollouts.log_w_BM) if settings.relative_weights else rollouts.log_w_BM,
+        coefficients_BM = estimator.coefficients(
+            relative_log_weights(rollouts.log_w_BM) if settings.relative_weights else rollouts.log_w_BM,
             rollouts.reward_BM,
-            sources.coefficients,
+            rng.coefficients,
             score_norm_sq_BM=rollouts.score_norm_sq_BM,
             answer_length_B=[*map(len, gold)],
         )
     with clock("metrics"):
         on_policy = config.rollout.off_policy_setting() is None
-        metrics = step_metrics(examples, rollouts, coefficients_BM, choice.q, on_policy=on_policy)
-    limit = settings.micro_batch_tokens
-    if parts.reference is not None and settings.kl is not None:
-        log_ratio_BM = log_ratio(model, parts.reference, ids, rollouts, micro_batch_tokens=limit, dtype=settings.dtype)
+        metrics = step_metrics(examples, rollouts, coefficients_BM, estimator.q, on_policy=on_policy)
+    max_tokens = settings.micro_batch_tokens
+    if components.reference is not None and settings.kl is not None:
+        log_ratio_BM = log_ratio(
+            model, components.reference, ids, rollouts, micro_batch_tokens=max_tokens, dtype=settings.dtype
+        )
         coefficients_BM = with_kl(coefficients_BM, log_ratio_BM, settings.kl)
         metrics["kl"] = float(log_ratio_BM.mean())
     with clock("backward"):
-        done = backward(
+        result = backward(
             model,
             ids,
             rollouts,
             coefficients_BM,
-            on_sampled_answers=choice.needs_reward,
-            micro_batch_tokens=limit,
+            on_sampled_answers=estimator.needs_reward,
+            micro_batch_tokens=max_tokens,
             dtype=settings.dtype,
             recompute=settings.gradient_checkpointing,
-            ahead=ahead,
+            forward_result=forward_result,
         )
     norm = gradient_norm(model)
-    for name, value in {"loss": done.surrogate, "gradient's norm": norm}.items():
+    for name, value in {"loss": result.surrogate, "gradient's norm": norm}.items():
         if not math.isfinite(value):
-            found = find_bad_prompt(model, ids, rollouts, coefficients_BM, examples)
-            raise NonFiniteError(f"the {name} is {value}", **found)
-    seen = None
+            details = find_bad_prompt(model, ids, rollouts, coefficients_BM, examples)
+            raise NonFiniteError(f"the {name} is {value}", **details)
+    log_probs = None
     if one_pass or step > 1:
-        seen = done.log_probs.of_rationales() if choice.needs_reward else done.log_probs
+        log_probs = result.log_probs.of_rationales() if estimator.needs_reward else result.log_probs
     with clock("self-check"):
         mismatch = self_check(
-            model, ids, sampled, config.rollout, step, trainer=seen, limit=limit, dtype=settings.dtype
+            model, ids, sampled, config.rollout, step, trainer=log_probs, max_tokens=max_tokens, dtype=settings.dtype
         )
     return {
-        "loss": family_loss(choice.q, rollouts),
-        "surrogate": done.surrogate,
+        "loss": family_loss(estimator.q, rollouts),
+        "surrogate": result.surrogate,
         **metrics,
         "gradient_norm": norm,
-        "rows": done.rows,
+        "rows": result.rows,
         **mismatch,
     }
 
 
 def with_kl(coefficients_BM: Coefficients, log_ratio_BM: Tensor, weight: float) -> Coefficients:
-    """Add the descent on weight * KL to the rationales' coefficients.
+    """Add a descent step on weight * KL(p || p_base) to the rationales' coefficients.
 
-    grad KL = E_z[d(z) grad log p(z|x)] with d = log p - log p_base, since E[grad log p] = 0. From each d the mean of
-    the pool's others is taken off, which leaves the expectation as it is (with M = 1 nothing is).
+    grad KL = E_z[d(z) grad log p(z|x)] with d = log p - log p_base, since E[grad log p] = 0. The mean d of the group's
+    other samples is subtracted from each d as a baseline, which does not change the expectation; with M = 1 there is no
+    baseline.
 
     Args:
-        coefficients_BM: Of the estimator.
+        coefficients_BM: Coefficients of the estimator.
         log_ratio_BM: d of each sampled rationale, in nats.
-        weight: Of the KL against the estimator's objective.
+        weight: Weight of the KL relative to the estimator's objective.
     """
     samples = log_ratio_BM.shape[1]
     others_BM = (log_ratio_BM.sum(1, keepdim=True) - log_ratio_BM) / max(1, samples - 1)
@@ -171,24 +175,24 @@ def log_ratio(
     micro_batch_tokens: int | None = None,
     dtype: Dtype = "float32",
 ) -> Tensor:
-    """The ratio log p(z|x) - log p_base(z|x) of each rationale in nats, without a forced END_THINK.
+    """Return log p(z|x) - log p_base(z|x) of each rationale in nats, without a forced END_THINK.
 
     Args:
         model: The policy.
-        base: What it started from.
+        base: The model that training started from.
         ids: Special tokens.
         rollouts: The batch.
         micro_batch_tokens: Most tokens in one forward pass.
-        dtype: What the layers compute in.
+        dtype: Type that the layers compute in.
 
     Returns:
         (B, M) float64, on the CPU.
     """
     rows = batch_rows(ids, rollouts, [[]] * len(rollouts.rationales))
-    one_N, other_N = (
-        token_log_probs(each, rollouts.prompts, rows, limit=micro_batch_tokens, dtype=dtype)
+    policy_N, base_N = (
+        token_log_probs(each_model, rollouts.prompts, rows, max_tokens=micro_batch_tokens, dtype=dtype)
         .by_row(len(rows))
         .rationale_N
-        for each in (model, base)
+        for each_model in (model, base)
     )
-    return (one_N - other_N).reshape(rollouts.truncated_BM.shape)
+    return (policy_N - base_N).reshape(rollouts.truncated_BM.shape)

@@ -1,1 +1,7 @@
-"""The trainer's forward pass: rows packed without padding, each prompt run once for all rationales behind it."""
+"""The trainer's forward pass: rows packed without padding, with each prompt run once for all of its rationales.
+
+`rows` splits a batch into micro-batches, `packing` lays each of them out as one sequence, `micro_batches` runs them
+through the decoder with the attention of `attention` (`tiled` on a CPU, `flex` on a GPU), `head` turns the final hidden
+states into log-probabilities and gradients, `log_probs` collects these by row, and `support` refuses models for which
+this is not the same as the model's own forward pass.
+"""

@@ -1,4 +1,4 @@
-"""Attention over packed rows: each sees itself causally and its whole prompt, which is there once."""
+"""Attention over packed rows: each token attends causally within its row, and to all of its row's shared prompt."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,49 +10,57 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from qtrain.forward.flex import flex
 from qtrain.forward.packing import AttentionLayout
-from qtrain.forward.tiled import Tiled
+from qtrain.forward.tiled import TiledAttention
 
 NAME = "qtrain_packed"
-"""Under which transformers knows it."""
+"""The name under which this attention is registered in transformers."""
 
 KeysValues = tuple[Tensor, Tensor]
-"""Of one layer, two of (P, key-value heads, head dimension)."""
+"""Keys and values of one layer, each (P, key-value heads, head dimension)."""
 
 
 class PromptKV:
-    """Keys and values of a prompt, layer by layer, between its own pass and those of its rows."""
+    """Keys and values of a prompt that is run by itself, by layer, for the micro-batches of its rows.
+
+    Attributes:
+        computed: As the prompt's own forward pass computed them, with its graph.
+        leaves: Detached copies that the rows attend to; their gradients add up over the micro-batches.
+    """
 
     def __init__(self) -> None:
-        self.run: dict[int, KeysValues] = {}
+        self.computed: dict[int, KeysValues] = {}
         self.leaves: dict[int, KeysValues] = {}
 
     def detach(self) -> None:
-        """Let gradients be gathered here: from now on rows see copies that the prompt's graph does not reach."""
+        """Make the detached copies, so that the rows' backward passes stop at them and collect gradients there."""
         self.leaves = {
             layer: (keys.detach().requires_grad_(), values.detach().requires_grad_())
-            for layer, (keys, values) in self.run.items()
+            for layer, (keys, values) in self.computed.items()
         }
 
     def backward(self) -> None:
-        """Send what the rows left here through the prompt, once."""
+        """Propagate the gradients that the rows collected through the prompt's forward pass, once."""
         pairs = [
-            (run, leaf.grad)
+            (computed, leaf.grad)
             for layer, leaves in self.leaves.items()
-            for run, leaf in zip(self.run[layer], leaves, strict=True)
-            if leaf.grad is not None and run.requires_grad
+            for computed, leaf in zip(self.computed[layer], leaves, strict=True)
+            if leaf.grad is not None and computed.requires_grad
         ]
         if pairs:
-            torch.autograd.backward([run for run, _ in pairs], [gradient for _, gradient in pairs])
+            torch.autograd.backward([computed for computed, _ in pairs], [gradient for _, gradient in pairs])
 
 
 def kernel(device: torch.device) -> str:
-    """The name of what computes attention on this device, for a run's log."""
+    """Name of the attention kernel used on this device, for a run's log."""
     return "flex" if device.type == "cuda" else "tiled"
 
 
 @contextmanager
-def packed(model: PreTrainedModel) -> Iterator[None]:
-    """Let the layers attend by `AttentionLayout`. A backward pass that computes activations again belongs in here."""
+def packed_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Let the model's layers attend according to an `AttentionLayout`.
+
+    A backward pass that recomputes activations runs the layers again and must be inside this context too.
+    """
     config = model.get_decoder().config
     before = config._attn_implementation
     config._attn_implementation = NAME
@@ -67,28 +75,28 @@ def _attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,  # noqa: ARG001 - the interface's; there is none, since the pattern stands for it
+    attention_mask: Tensor | None,  # noqa: ARG001 - part of the interface; always None, since `layout` replaces it
     *,
-    pattern: AttentionLayout,
-    memory: PromptKV | None = None,
+    layout: AttentionLayout,
+    prompt_kv: PromptKV | None = None,
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """The interface of transformers: (1, heads, T, head dimension) each, and (1, T, heads, head dimension) back."""
+    """Attention as transformers calls it: (1, heads, T, head dimension) to (1, T, heads, head dimension)."""
     device = query.device.type
     if torch.is_autocast_enabled(device):
-        query, key, value = (one.to(torch.get_autocast_dtype(device)) for one in (query, key, value))
-    q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
+        query, key, value = (x.to(torch.get_autocast_dtype(device)) for x in (query, key, value))
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     layer = int(module.layer_idx)  # pyright: ignore[reportArgumentType]
-    before = None
-    if memory is not None:
-        if pattern.prompt_tokens:
-            memory.run[layer] = (k, v)
+    earlier = None
+    if prompt_kv is not None:
+        if layout.prompt_tokens:
+            prompt_kv.computed[layer] = (k, v)
         else:
-            before = memory.leaves.get(layer)
+            earlier = prompt_kv.leaves.get(layer)
     scale = q.shape[-1] ** -0.5 if scaling is None else scaling
-    attend = flex if kernel(query.device) == "flex" else Tiled.apply
-    return attend(q, k, v, *(before or (None, None)), pattern, scale)[None], None
+    attend = flex if kernel(query.device) == "flex" else TiledAttention.apply
+    return attend(q, k, v, *(earlier or (None, None)), layout, scale)[None], None
 
 
 AttentionInterface.register(NAME, _attend)

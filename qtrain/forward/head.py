@@ -1,8 +1,9 @@
-"""Log-probabilities at the output matrix, chunk by chunk of tokens: nothing grows with vocabulary times length.
+"""Log-probabilities at the output matrix, by chunks of tokens: no tensor grows with vocabulary times length.
 
-Where the coefficients are known, the gradient is computed along with them: one buffer holds a chunk's exponentials, for
-three products of matrices in all and never a fourth. On a CPU a chunk is filled tile by tile over the vocabulary, small
-enough to stay in the cache from the product to its exponentials; each tile has a largest logit of its own.
+If the coefficients are known, the gradient is computed in the same pass: a buffer holds the chunk's exponentials, so
+that three matrix products suffice and the logits are never computed again. On a CPU a chunk is computed in tiles of
+the vocabulary, small enough to stay in the cache from the matrix product to the exponentials; each tile is shifted by
+its own largest logit.
 """
 
 import math
@@ -15,22 +16,25 @@ from transformers import PreTrainedModel
 from qtrain.errors import UserError
 
 CHUNK_BYTES, CHUNK_TOKENS = 2**26, 256
-"""Of a chunk's exponentials, unless its fewest tokens have more: with less, products of matrices become slow."""
+"""Size of a chunk's exponentials in bytes, and the fewest tokens in a chunk, which take precedence.
+
+With smaller chunks, matrix products become slow.
+"""
 
 TILE = 1536
-"""Of the vocabulary, on a CPU. Elsewhere all of it is one tile: fewer kernels."""
+"""Vocabulary entries in a tile on a CPU. Other devices use a single tile, for fewer kernel launches."""
 
 
 def chunk_tokens(vocabulary: int) -> int:
-    """Most tokens whose logits are in memory at once."""
+    """Return the largest number of tokens whose logits are in memory at once."""
     return max(CHUNK_TOKENS, CHUNK_BYTES // (4 * vocabulary))
 
 
 def output_matrix(model: PreTrainedModel) -> nn.Linear:
-    """The model's output matrix.
+    """Return the model's output matrix.
 
     Raises:
-        UserError: What is in its place is more than a matrix.
+        UserError: The output layer is more than a matrix.
     """
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Linear):
@@ -43,43 +47,44 @@ def output_matrix(model: PreTrainedModel) -> nn.Linear:
 
 @torch.no_grad()
 def log_probs(head: nn.Linear, states_KD: Tensor, target_K: Tensor) -> Tensor:
-    """Log p of each target in nats, (K,), in float32 or finer whatever the states are."""
-    chunks = _Chunks(head, states_KD, kept=False)
-    return torch.cat([chunks.exponentials(which, target_K[which]).log_p_C for which in chunks.all] or [chunks.nothing])
+    """Return log p of each target in nats, (K,), in float32 or finer whatever the type of the states."""
+    chunks = _Chunks(head, states_KD, keep_tiles=False)
+    log_p = [chunks.exponentials(tokens, target_K[tokens]).log_p_C for tokens in chunks.slices]
+    return torch.cat(log_p or [chunks.empty])
 
 
 @torch.no_grad()
 def weighted_log_probs(
     head: nn.Linear, states_KD: Tensor, target_K: Tensor, coefficient_K: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Log p of each target, and the gradient of sum_k coefficient_k log p_k.
+    """Return log p of each target, and compute the gradient of sum_k coefficient_k log p_k.
 
-    The gradient for a token's logits is coefficient (1_target - p). For the target it is coefficient times the mass of
-    all others, and goes to the target's row of the matrix by itself; for the others it is the exponentials in the
-    buffer times a factor of the token and the tile, which is put on states and products: these are D wide, and nothing
-    but the exponentials is as wide as the vocabulary.
+    The gradient with respect to a token's logits is coefficient (1_target - p). Its entry at the target is coefficient
+    times the mass of all other entries, and is added to the target's row of the matrix separately. The other entries
+    are the exponentials in the buffer times a factor that depends on token and tile only. This factor is applied to
+    states and products, which are D wide, so that only the exponentials are as wide as the vocabulary.
 
     Args:
-        head: The output matrix; the gradient for it is added to `.grad`, where it wants one.
-        states_KD: In front of it.
+        head: The output matrix; its gradient is added to `.grad` if it requires one.
+        states_KD: Final hidden states, the input of the matrix.
         target_K: Token ids.
         coefficient_K: Constants.
 
     Returns:
-        log p in nats, (K,), and the gradient for the states, (K, D), of their type.
+        log p in nats, (K,), and the gradient with respect to the states, (K, D), of the states' type.
     """
-    chunks = _Chunks(head, states_KD, kept=True)
-    weight, found, gradients = chunks.weight_VD, [], []
+    chunks = _Chunks(head, states_KD, keep_tiles=True)
+    weight, log_p, gradients = chunks.weight_VD, [], []
     grad_VD = _gradient(head.weight) if head.weight.requires_grad else None
     grad_V = _gradient(head.bias) if head.bias is not None and head.bias.requires_grad else None
-    for which in chunks.all:
-        states_CD, target_C = states_KD[which].to(weight.dtype), target_K[which]
-        chunk = chunks.exponentials(which, target_C)
-        coefficient_C = coefficient_K[which].to(weight.dtype)
+    for tokens in chunks.slices:
+        states_CD, target_C = states_KD[tokens].to(weight.dtype), target_K[tokens]
+        chunk = chunks.exponentials(tokens, target_C)
+        coefficient_C = coefficient_K[tokens].to(weight.dtype)
         others_C = (coefficient_C * chunk.others_C)[:, None]
         gradient_CD = weight.index_select(0, target_C).mul_(others_C)
-        for tile, e_CU, share_C in zip(chunks.tiles, chunk.tiles, chunk.shares_NC, strict=True):
-            factor_C1 = -(coefficient_C * share_C)[:, None]
+        for tile, e_CU, scale_C in zip(chunks.tiles, chunk.tiles, chunk.scale_NC, strict=True):
+            factor_C1 = -(coefficient_C * scale_C)[:, None]
             gradient_CD.addcmul_(e_CU @ weight[tile], factor_C1)
             if grad_VD is not None and grad_VD.dtype == weight.dtype:
                 grad_VD[tile].addmm_(e_CU.T, states_CD * factor_C1)
@@ -92,8 +97,8 @@ def weighted_log_probs(
         if grad_V is not None:
             grad_V.index_add_(0, target_C, others_C[:, 0].to(grad_V.dtype))
         gradients.append(gradient_CD.to(states_KD.dtype))
-        found.append(chunk.log_p_C)
-    return torch.cat(found or [chunks.nothing]), torch.cat(gradients or [torch.zeros_like(states_KD)])
+        log_p.append(chunk.log_p_C)
+    return torch.cat(log_p or [chunks.empty]), torch.cat(gradients or [torch.zeros_like(states_KD)])
 
 
 def _gradient(parameter: Tensor) -> Tensor:
@@ -103,83 +108,84 @@ def _gradient(parameter: Tensor) -> Tensor:
 
 
 class _Exponentials(NamedTuple):
-    """Of a chunk of tokens, over N tiles of the vocabulary.
+    """Exponentials of the logits of C tokens, in N tiles of the vocabulary.
 
     Attributes:
-        log_p_C: Of the targets, in nats.
+        log_p_C: log p of the targets, in nats.
         others_C: 1 - p of the targets.
-        tiles: exp(logits - the tile's largest), (C, U) each, 0 for the targets.
-        shares_NC: What these are to be multiplied with for probabilities; 1 at most.
+        tiles: exp(logits - the tile's largest), (C, U) each; 0 for the targets.
+        scale_NC: Factors that turn these into probabilities; at most 1.
     """
 
     log_p_C: Tensor
     others_C: Tensor
     tiles: list[Tensor]
-    shares_NC: Tensor
+    scale_NC: Tensor
 
 
 class _Chunks:
-    """States chunk by chunk in front of the output matrix; one buffer serves all of them.
+    """The states split into chunks of tokens, with a buffer that all chunks share.
 
     Attributes:
         weight_VD: The matrix, float32 or finer.
-        all: The places of each chunk.
-        tiles: Those of each tile of the vocabulary.
-        nothing: What no states give.
+        slices: The tokens of each chunk.
+        tiles: The vocabulary entries of each tile.
+        empty: The result for no tokens.
     """
 
-    def __init__(self, head: nn.Linear, states_KD: Tensor, *, kept: bool) -> None:
+    def __init__(self, head: nn.Linear, states_KD: Tensor, *, keep_tiles: bool) -> None:
         self.states_KD, self.bias = states_KD, head.bias
         self.weight_VD = head.weight.to(torch.promote_types(head.weight.dtype, torch.float32))
         count, vocabulary = states_KD.shape[0], head.out_features
         parts = -(-count // chunk_tokens(vocabulary))
         size = -(-count // parts) if parts else 1
-        self.all = _slices(count, size)
+        self.slices = _slices(count, size)
         self.tiles = _slices(vocabulary, TILE if self.weight_VD.device.type == "cpu" else vocabulary)
-        self.nothing = self.weight_VD.new_zeros(0)
-        self._kept = kept
-        self._buffer = self.weight_VD.new_empty(size * (vocabulary if kept else self.tiles[0].stop))
+        self.empty = self.weight_VD.new_zeros(0)
+        self._keep_tiles = keep_tiles
+        self._buffer = self.weight_VD.new_empty(size * (vocabulary if keep_tiles else self.tiles[0].stop))
 
-    def exponentials(self, which: slice, target_C: Tensor) -> _Exponentials:
-        """In the buffer, where the tiles are kept; else each is overwritten by the next.
+    def exponentials(self, tokens: slice, target_C: Tensor) -> _Exponentials:
+        """Compute a chunk's exponentials; without `keep_tiles`, each tile in the buffer overwrites the one before.
 
-        To the base 2: on CPUs torch's exp2 is the faster one, and by far where it underflows.
+        Logits are taken to base 2: on CPUs torch's exp2 is faster than exp, and much faster if it underflows.
         """
-        states_CD = self.states_KD[which].to(self.weight_VD.dtype) / math.log(2)
-        aimed_C = (states_CD * self.weight_VD.index_select(0, target_C)).sum(1)
+        states_CD = self.states_KD[tokens].to(self.weight_VD.dtype) / math.log(2)
+        target_logit_C = (states_CD * self.weight_VD.index_select(0, target_C)).sum(1)
         if self.bias is not None:
-            aimed_C.add_(self.bias[target_C] / math.log(2))
+            target_logit_C.add_(self.bias[target_C] / math.log(2))
         tiles, largest, sums = [], [], []
         for tile in self.tiles:
-            e_CU = self._room(tile, len(states_CD))
+            e_CU = self._tile_buffer(tile, len(states_CD))
             torch.mm(states_CD, self.weight_VD[tile].T, out=e_CU)
             if self.bias is not None:
                 e_CU.add_(self.bias[tile] / math.log(2))
-            _leave_out(e_CU, target_C - tile.start)
+            _mask_target(e_CU, target_C - tile.start)
             largest_C1 = e_CU.amax(1, keepdim=True).clamp_min_(torch.finfo(e_CU.dtype).min)
             sums.append(e_CU.sub_(largest_C1).exp2_().sum(1))
             largest.append(largest_C1[:, 0])
             tiles.append(e_CU)
         largest_NC = torch.stack(largest)
-        top_C = torch.maximum(largest_NC.amax(0), aimed_C)
-        shares_NC = (largest_NC - top_C).exp2_()
-        others_C = (shares_NC * torch.stack(sums)).sum(0)
-        aimed_C -= top_C
-        total_C = others_C + aimed_C.exp2()
-        return _Exponentials(aimed_C * math.log(2) - total_C.log(), others_C / total_C, tiles, shares_NC.div_(total_C))
+        top_C = torch.maximum(largest_NC.amax(0), target_logit_C)
+        scale_NC = (largest_NC - top_C).exp2_()
+        others_C = (scale_NC * torch.stack(sums)).sum(0)
+        target_logit_C -= top_C
+        total_C = others_C + target_logit_C.exp2()
+        log_p_C = target_logit_C * math.log(2) - total_C.log()
+        return _Exponentials(log_p_C, others_C / total_C, tiles, scale_NC.div_(total_C))
 
-    def _room(self, tile: slice, tokens: int) -> Tensor:
-        first = tile.start * tokens if self._kept else 0
+    def _tile_buffer(self, tile: slice, tokens: int) -> Tensor:
+        first = tile.start * tokens if self._keep_tiles else 0
         columns = tile.stop - tile.start
         return self._buffer[first : first + tokens * columns].view(tokens, columns)
 
 
-def _leave_out(logits_CU: Tensor, column_C: Tensor) -> None:
-    """Put -inf in each row's column, where the tile has it."""
+def _mask_target(logits_CU: Tensor, column_C: Tensor) -> None:
+    """Set each token's target logit to -inf, if the target's column is in this tile."""
     columns = logits_CU.shape[1]
-    place_C1 = column_C.clamp(0, columns - 1)[:, None]
+    index_C1 = column_C.clamp(0, columns - 1)[:, None]
     outside_C1 = ((column_C < 0) | (column_C >= columns))[:, None]
-    logits_CU.scatter_(1, place_C1, logits_CU.gather(1, place_C1).where(outside_C1, -torch.inf))
+    logits_CU.scatter_(1, index_C1, logits_CU.gather(1, index_C1).where(outside_C1, -torch.inf))
 
 
 def _slices(length: int, size: int) -> list[slice]:

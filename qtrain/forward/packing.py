@@ -1,4 +1,4 @@
-"""Rows laid one behind the other in one sequence, and which of its tokens see which."""
+"""Pack the rows of a micro-batch into one sequence without padding, and describe its attention mask."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,19 @@ from torch import Tensor
 from qtrain.forward.rows import IGNORED, PackedRow
 
 WIDTH = 64
-"""Segments whose lengths differ by less go into one rectangle: fewer calls, little padding."""
+"""Segments whose lengths differ by less than this share a rectangle: fewer kernel calls for little padding."""
 
 
 class Segments(NamedTuple):
-    """Ragged stretches of a sequence as the rows of a few rectangles, whose cells lie one behind the other.
+    """Segments of a sequence, arranged as the rows of a few padded rectangles.
+
+    The cells of all rectangles are numbered in one order: rectangle by rectangle, row by row.
 
     Attributes:
         shapes: Rows and columns of each rectangle.
-        take_C: The token in each cell; what is beyond a stretch's end holds its last token.
-        token_K: The tokens that are in a stretch, in their order in the sequence.
-        cell_K: The cell of each.
+        take_C: The token in each cell; cells past the end of a segment hold the segment's last token.
+        token_K: The tokens that are in a segment, in the order of the sequence.
+        cell_K: The cell of each of these tokens.
     """
 
     shapes: list[tuple[int, int]]
@@ -32,18 +34,22 @@ class Segments(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class AttentionLayout:
-    """Which tokens see which. Prompts come first, then what is fed of the rows; every stretch sees itself causally.
+    """The attention mask of a packed sequence.
+
+    The sequence consists of segments: first the prompts, then the rows. Each token attends causally within its segment;
+    a row's token attends to all of its prompt as well.
 
     Attributes:
-        prompt_tokens: How many of the tokens belong to prompts, 0 where the prompts were run before.
-        own: All stretches.
-        queries: For each prompt the tokens behind it; they see all of the prompt.
-        keys: These prompts, in the same rectangles, as places among the prompt tokens. None without any.
-        masks: For each rectangle 0 where a key is one of the prompt, else -inf, (rows, 1, 1, columns); None where
-            all are.
-        stretch_T: The stretch that a token is in.
-        place_T: Its place in there.
-        prompt_T2: The first and the one behind the last of the prompt tokens that it sees besides, (T, 2).
+        prompt_tokens: Number of prompt tokens in the sequence; 0 if the prompt was run before.
+        own: All segments.
+        queries: One segment for each prompt: the tokens of all its rows, which attend to all of the prompt.
+        keys: The segments of these prompts, in rectangles that match those of `queries`, as indices into the prompt
+            tokens. None if there are no prompt tokens to attend to.
+        masks: For each rectangle of `keys` the mask to add to the scores, 0 for a prompt's tokens and -inf for padding,
+            (rows, 1, 1, columns); None if the rectangle has no padding.
+        segment_T: Index of each token's segment.
+        offset_T: Offset of each token within its segment.
+        prompt_T2: Start and end (exclusive) of the prompt tokens that each token attends to as well, (T, 2).
     """
 
     prompt_tokens: int
@@ -51,28 +57,28 @@ class AttentionLayout:
     queries: Segments
     keys: Segments | None
     masks: list[Tensor | None]
-    stretch_T: Tensor
-    place_T: Tensor
+    segment_T: Tensor
+    offset_T: Tensor
     prompt_T2: Tensor
 
 
 class PackedBatch(NamedTuple):
-    """One pass. Each token that is fed of a row has the row's next token to predict.
+    """A micro-batch as one sequence of T tokens, K of which predict a scored token.
 
     Attributes:
-        tokens_1T: Prompts without their last token; then of each row the prompt's last token and the row's tokens but
-            the last.
-        position_1T: The place of each in its own row.
-        pattern: Which see which.
-        scored_K: The places in the sequence that predict a token of a rationale or an answer.
-        target_K: That token.
-        part_K: What it belongs to.
-        row_K: The index of its row.
+        tokens_1T: The prompts without their last token; then for each row the prompt's last token and the row's tokens
+            except the last. Each token of a row's segment thus predicts the next token of the row.
+        position_1T: Position of each token after the start of its prompt.
+        layout: The attention mask.
+        scored_K: Indices of the tokens that predict a token of a rationale or an answer.
+        target_K: The predicted tokens.
+        part_K: RATIONALE or ANSWER, of the predicted tokens.
+        row_K: Index of the row of each.
     """
 
     tokens_1T: Tensor
     position_1T: Tensor
-    pattern: AttentionLayout
+    layout: AttentionLayout
     scored_K: Tensor
     target_K: Tensor
     part_K: Tensor
@@ -82,135 +88,133 @@ class PackedBatch(NamedTuple):
 def pack(
     prompts: Sequence[list[int]],
     rows: Sequence[PackedRow],
-    which: Sequence[int],
+    indices: Sequence[int],
     device: torch.device,
     *,
-    prompts_before: bool = False,
+    with_prompts: bool = True,
 ) -> PackedBatch:
-    """Lay out one pass.
+    """Pack a micro-batch.
 
     Args:
-        prompts: As token ids, each of at least one.
-        rows: Of the batch.
-        which: Indices of the rows of this pass; all of a prompt's stand together.
-        device: Where the tensors shall lie.
-        prompts_before: Whether the rows' one prompt was run before, by `pack_prompt`.
+        prompts: Token ids of each prompt, at least one token each.
+        rows: All rows of the batch.
+        indices: The rows of this micro-batch; rows of the same prompt are adjacent.
+        device: Device of the tensors.
+        with_prompts: Whether the sequence contains the prompts. Otherwise the rows have one prompt in common, which was
+            run before as `pack_prompt` gives it.
     """
-    order = list(dict.fromkeys(rows[index].prompt for index in which))
+    order = list(dict.fromkeys(rows[index].prompt for index in indices))
     shared = {prompt: len(prompts[prompt]) - 1 for prompt in order}
-    begins = dict(zip(order, np.cumsum([0, *shared.values()])[:-1].tolist(), strict=True))
-    tokens = [] if prompts_before else [token for prompt in order for token in prompts[prompt][:-1]]
+    prompt_starts = dict(zip(order, np.cumsum([0, *shared.values()])[:-1].tolist(), strict=True))
+    tokens = [token for prompt in order for token in prompts[prompt][:-1]] if with_prompts else []
     first = len(tokens)
-    lengths = np.array([len(rows[index].tokens) for index in which])
-    before = np.array([shared[rows[index].prompt] for index in which])
-    for index in which:
+    lengths = np.array([len(rows[index].tokens) for index in indices])
+    num_earlier = np.array([shared[rows[index].prompt] for index in indices])
+    for index in indices:
         tokens += [prompts[rows[index].prompt][-1], *rows[index].tokens[:-1]]
-    prompt_lengths = np.array([] if prompts_before else [length for length in shared.values() if length], dtype=int)
-    stretches = np.concatenate([prompt_lengths, lengths])
-    place_T = np.arange(len(tokens)) - np.repeat(np.cumsum(stretches) - stretches, stretches)
-    position_T = place_T.copy()
-    position_T[first:] += np.repeat(before, lengths)
-    part_T = np.array([part for index in which for part in rows[index].parts])
+    prompt_lengths = np.array([length for length in shared.values() if length] if with_prompts else [], dtype=int)
+    segments = np.concatenate([prompt_lengths, lengths])
+    offset_T = np.arange(len(tokens)) - np.repeat(np.cumsum(segments) - segments, segments)
+    position_T = offset_T.copy()
+    position_T[first:] += np.repeat(num_earlier, lengths)
+    part_T = np.array([part for index in indices for part in rows[index].parts])
     scored = np.flatnonzero(part_T != IGNORED)
-    target_T = np.array([token for index in which for token in rows[index].tokens])
+    target_T = np.array([token for index in indices for token in rows[index].tokens])
 
     def tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(device)
 
+    shared_spans = _shared_spans(rows, indices, order, shared, prompt_starts, first)
     return PackedBatch(
         torch.tensor([tokens], device=device),
         tensor(position_T)[None],
-        _pattern(first, stretches, place_T, _seen(rows, which, order, shared, begins, first), device),
+        _layout(first, segments, offset_T, shared_spans, device),
         tensor(scored + first),
         tensor(target_T[scored]),
         tensor(part_T[scored]),
-        tensor(np.repeat(np.asarray(which), lengths)[scored]),
+        tensor(np.repeat(np.asarray(indices), lengths)[scored]),
     )
 
 
 def pack_prompt(prompt: list[int], device: torch.device) -> PackedBatch:
-    """Lay out a pass of one prompt alone, without its last token, of which nothing is scored."""
-    place_T, none = np.arange(len(prompt) - 1), np.zeros(0, dtype=int)
-    nothing = torch.zeros(0, dtype=torch.int64, device=device)
-    pattern = _pattern(len(place_T), np.array([len(place_T)]), place_T, (none, none, none, none), device)
+    """Pack a prompt alone, without its last token; none of its tokens is scored."""
+    offset_T, none = np.arange(len(prompt) - 1), np.zeros(0, dtype=int)
+    empty = torch.zeros(0, dtype=torch.int64, device=device)
+    layout = _layout(len(offset_T), np.array([len(offset_T)]), offset_T, (none, none, none, none), device)
     tokens_1T = torch.tensor([prompt[:-1]], device=device)
-    return PackedBatch(
-        tokens_1T, torch.arange(len(place_T), device=device)[None], pattern, nothing, nothing, nothing, nothing
-    )
+    return PackedBatch(tokens_1T, torch.arange(len(offset_T), device=device)[None], layout, empty, empty, empty, empty)
 
 
-def _seen(
-    rows: Sequence[PackedRow], which: Sequence[int], order: list[int], shared: dict, begins: dict, first: int
+def _shared_spans(
+    rows: Sequence[PackedRow], indices: Sequence[int], order: list[int], shared: dict, prompt_starts: dict, first: int
 ) -> tuple[np.ndarray, ...]:
-    """Of each prompt with shared tokens: where its rows begin, their tokens, where the prompt begins, its tokens."""
-    behind = dict.fromkeys(order, 0)
-    for index in which:
-        behind[rows[index].prompt] += len(rows[index].tokens)
-    starts = np.cumsum([first, *behind.values()])[:-1].tolist()
-    kept = [item for item, prompt in enumerate(order) if shared[prompt]]
+    """For each prompt with shared tokens: start and length of its rows, start and length of the prompt."""
+    row_tokens = dict.fromkeys(order, 0)
+    for index in indices:
+        row_tokens[rows[index].prompt] += len(rows[index].tokens)
+    row_starts = np.cumsum([first, *row_tokens.values()])[:-1].tolist()
+    with_shared = [item for item, prompt in enumerate(order) if shared[prompt]]
     return tuple(
-        np.array([column[item] for item in kept], dtype=int)
-        for column in (starts, list(behind.values()), list(begins.values()), list(shared.values()))
+        np.array([column[item] for item in with_shared], dtype=int)
+        for column in (row_starts, list(row_tokens.values()), list(prompt_starts.values()), list(shared.values()))
     )
 
 
-def _pattern(
+def _layout(
     prompt_tokens: int,
-    stretches: np.ndarray,
-    place_T: np.ndarray,
-    seen: tuple[np.ndarray, ...],
+    segments: np.ndarray,
+    offset_T: np.ndarray,
+    shared_spans: tuple[np.ndarray, ...],
     device: torch.device,
 ) -> AttentionLayout:
-    query_starts, query_counts, key_starts, key_counts = seen
-    own = _rectangles(np.cumsum(stretches) - stretches, stretches, _alike(stretches), device)
-    prompt_T2 = np.zeros((len(place_T), 2), dtype=int)
-    for query, count, key, keys in zip(query_starts, query_counts, key_starts, key_counts, strict=True):
-        prompt_T2[query : query + count] = key, key + keys
-    together = _alike(key_counts, query_counts // 4)
+    query_starts, query_counts, key_starts, key_counts = shared_spans
+    own = _rectangles(np.cumsum(segments) - segments, segments, _similar_lengths(segments), device)
+    prompt_T2 = np.zeros((len(offset_T), 2), dtype=int)
+    for query, queries, key, keys in zip(query_starts, query_counts, key_starts, key_counts, strict=True):
+        prompt_T2[query : query + queries] = key, key + keys
+    together = _similar_lengths(key_counts, query_counts // 4)
     queries = _rectangles(query_starts, query_counts, together, device)
     keys = _rectangles(key_starts, key_counts, together, device) if len(key_counts) else None
     masks: list[Tensor | None] = []
     for items in together:
         counts = torch.from_numpy(key_counts[items]).to(device)
-        width = int(counts.max())
-        beyond = torch.arange(width, device=device) >= counts[:, None]
-        ragged = bool(beyond.any())
-        masks.append(torch.zeros(beyond.shape, device=device).masked_fill(beyond, -torch.inf)[:, None, None])
-        masks[-1] = masks[-1] if ragged else None
-    stretch_T = torch.from_numpy(np.repeat(np.arange(len(stretches)), stretches)).to(device)
+        padding = torch.arange(int(counts.max()), device=device) >= counts[:, None]
+        mask = torch.zeros(padding.shape, device=device).masked_fill(padding, -torch.inf)[:, None, None]
+        masks.append(mask if bool(padding.any()) else None)
+    segment_T = torch.from_numpy(np.repeat(np.arange(len(segments)), segments)).to(device)
     return AttentionLayout(
         prompt_tokens,
         own,
         queries,
         keys,
         masks,
-        stretch_T,
-        torch.from_numpy(place_T).to(device),
+        segment_T,
+        torch.from_numpy(offset_T).to(device),
         torch.from_numpy(prompt_T2).to(device),
     )
 
 
-def _alike(*lengths: np.ndarray) -> list[np.ndarray]:
-    """Indices of stretches of nearly the same length."""
+def _similar_lengths(*lengths: np.ndarray) -> list[np.ndarray]:
+    """Group segments whose lengths, in every array given, round up to the same multiple of WIDTH; return indices."""
     if not len(lengths[0]):
         return []
     keys = np.stack([-(-length // WIDTH) for length in lengths])
     kinds, kind = np.unique(keys, axis=1, return_inverse=True)
-    return [np.flatnonzero(kind == one) for one in range(kinds.shape[1])]
+    return [np.flatnonzero(kind == index) for index in range(kinds.shape[1])]
 
 
 def _rectangles(starts: np.ndarray, lengths: np.ndarray, together: list[np.ndarray], device: torch.device) -> Segments:
-    shapes, take, cell, token, done = [], [], [], [], 0
+    shapes, take, cell, token, num_cells = [], [], [], [], 0
     for items in together:
         width = int(lengths[items].max())
         column = np.arange(width)
-        took = (starts[items, None] + np.minimum(column, lengths[items, None] - 1)).flatten()
+        tokens = (starts[items, None] + np.minimum(column, lengths[items, None] - 1)).flatten()
         inside = np.flatnonzero(column < lengths[items, None])
         shapes.append((len(items), width))
-        take.append(took)
-        cell.append(inside + done)
-        token.append(took[inside])
-        done += len(took)
-    take_C, cell_K, token_K = (np.concatenate(each or [starts[:0]]) for each in (take, cell, token))
+        take.append(tokens)
+        cell.append(inside + num_cells)
+        token.append(tokens[inside])
+        num_cells += len(tokens)
+    take_C, cell_K, token_K = (np.concatenate(arrays or [starts[:0]]) for arrays in (take, cell, token))
     order = np.argsort(token_K)
-    return Segments(shapes, *(torch.from_numpy(each).to(device) for each in (take_C, token_K[order], cell_K[order])))
+    return Segments(shapes, *(torch.from_numpy(x).to(device) for x in (take_C, token_K[order], cell_K[order])))

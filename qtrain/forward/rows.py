@@ -1,19 +1,19 @@
-"""Rows of a batch, and their division into passes of at most so many tokens, balanced by tokens."""
+"""Rows of a batch, and their division into micro-batches of a bounded and balanced number of tokens."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 IGNORED, RATIONALE, ANSWER = 0, 1, 2
-"""What a token belongs to. A prompt and a forced END_THINK belong to neither part."""
+"""The part that a token belongs to. Prompts, forced END_THINKs and padding are IGNORED: they are not scored."""
 
 
 class PackedRow(NamedTuple):
-    """What follows a prompt.
+    """The tokens that follow a prompt in one sample.
 
     Attributes:
         prompt: Index of the prompt.
         tokens: Rationale, END_THINK, answer.
-        parts: What each of these tokens belongs to.
+        parts: The part of each of these tokens: RATIONALE, ANSWER or IGNORED.
     """
 
     prompt: int
@@ -22,74 +22,75 @@ class PackedRow(NamedTuple):
 
 
 class MicroBatchPlan(NamedTuple):
-    """Rows that go through the model together.
+    """Micro-batches that share their prompts' forward pass.
 
     Attributes:
-        passes: Indices of the rows of each pass. One pass has its prompts in it. Of several all rows are of one prompt,
-            which is run first, by itself.
+        micro_batches: Indices of the rows of each. A single micro-batch contains its prompts. Several micro-batches
+            have rows of the same prompt, which is run before them, by itself.
     """
 
-    passes: list[list[int]]
+    micro_batches: list[list[int]]
 
 
-def make_row(end_think: int, prompt: int, rationale: list[int], answer: list[int], *, forced: bool) -> PackedRow:
-    """One row; a forced END_THINK is put between the two and belongs to neither."""
-    tokens = [*rationale, *[end_think] * forced, *answer]
-    return PackedRow(prompt, tokens, [RATIONALE] * len(rationale) + [IGNORED] * forced + [ANSWER] * len(answer))
+def make_row(end_think: int, prompt: int, rationale: list[int], answer: list[int], *, truncated: bool) -> PackedRow:
+    """Make a row. After a truncated rationale an END_THINK is inserted, which belongs to neither part."""
+    tokens = [*rationale, *[end_think] * truncated, *answer]
+    return PackedRow(prompt, tokens, [RATIONALE] * len(rationale) + [IGNORED] * truncated + [ANSWER] * len(answer))
 
 
-def divide(sizes: Sequence[int], limit: int) -> list[list[int]]:
-    """Put items into as few bins of nearly equal size as stay within the limit; an item above it has its own.
+def divide(sizes: Sequence[int], max_size: int) -> list[list[int]]:
+    """Divide items among bins of at most `max_size`, as few and as equal as a greedy fill gets them.
 
     Args:
-        sizes: Of each item.
-        limit: Of a bin.
+        sizes: Size of each item. An item larger than `max_size` gets a bin by itself.
+        max_size: Size of a bin.
 
     Returns:
-        Indices of each bin's items, in order.
+        The indices of each bin's items, in ascending order.
     """
-    order = sorted(range(len(sizes)), key=lambda item: -sizes[item])
-    for count in range(min(len(sizes), max(1, -(-sum(sizes) // limit))), len(sizes) + 1):
+    largest_first = sorted(range(len(sizes)), key=lambda item: -sizes[item])
+    for count in range(min(len(sizes), max(1, -(-sum(sizes) // max_size))), len(sizes) + 1):
         bins: list[list[int]] = [[] for _ in range(count)]
         loads = [0] * count
-        for item in order:
+        for item in largest_first:
             least = loads.index(min(loads))
             bins[least].append(item)
             loads[least] += sizes[item]
-        if all(load <= limit or len(one) == 1 for load, one in zip(loads, bins, strict=True)):
-            return [sorted(one) for one in bins if one]
+        if all(load <= max_size or len(items) == 1 for load, items in zip(loads, bins, strict=True)):
+            return [sorted(items) for items in bins if items]
     return []
 
 
-def plan(prompts: Sequence[Sequence[int]], rows: Sequence[PackedRow], limit: int | None) -> list[MicroBatchPlan]:
-    """Divide rows into passes.
+def plan_micro_batches(
+    prompts: Sequence[Sequence[int]], rows: Sequence[PackedRow], max_tokens: int | None
+) -> list[MicroBatchPlan]:
+    """Divide rows among micro-batches so that every prompt is run once.
 
-    Rows of one prompt stay in one pass where they fit, so that the prompt is run once. Where they do not, the prompt is
-    run once too, in a pass of its own.
+    All rows of a prompt go into the same micro-batch if they fit. If they do not, the prompt is run in a forward pass
+    by itself, and several micro-batches of its rows follow.
 
     Args:
-        prompts: As token ids.
-        rows: Behind them. Rows without tokens are left out.
-        limit: Most tokens in memory at once, none for all in one pass. A prompt or a row that is longer has a pass of
-            its own; beside a prompt that takes more than half, its rows have half.
+        prompts: Token ids of each prompt.
+        rows: The rows that follow them. Rows without tokens are left out.
+        max_tokens: Most tokens in memory at once; None puts all rows into one micro-batch. A longer prompt or row gets
+            a micro-batch by itself. If a prompt takes more than half of the tokens, its rows still get half.
     """
     groups: dict[int, list[int]] = {}
     for index, row in enumerate(rows):
         if row.tokens:
             groups.setdefault(row.prompt, []).append(index)
-    if limit is None:
+    if max_tokens is None:
         return [MicroBatchPlan([[index for group in groups.values() for index in group]])] if groups else []
-    whole, jobs = [], []
+    whole_groups, split_groups = [], []
     for prompt, group in groups.items():
         lengths = [len(rows[index].tokens) for index in group]
-        if len(prompts[prompt]) + sum(lengths) <= limit or len(group) == 1:
-            whole.append((group, len(prompts[prompt]) + sum(lengths)))
+        if len(prompts[prompt]) + sum(lengths) <= max_tokens or len(group) == 1:
+            whole_groups.append((group, len(prompts[prompt]) + sum(lengths)))
         else:
-            # What the prompt's pass keeps stays in memory during theirs.
-            room = max(limit - len(prompts[prompt]), -(-limit // 2))
-            jobs.append(MicroBatchPlan([[group[item] for item in one] for one in divide(lengths, room)]))
-    together = [
-        MicroBatchPlan([[index for item in one for index in whole[item][0]]])
-        for one in divide([size for _, size in whole], limit)
-    ]
-    return together + jobs
+            # The activations of the prompt's forward pass stay in memory while its rows run.
+            row_tokens = max(max_tokens - len(prompts[prompt]), -(-max_tokens // 2))
+            bins = divide(lengths, row_tokens)
+            split_groups.append(MicroBatchPlan([[group[item] for item in items] for items in bins]))
+    bins = divide([size for _, size in whole_groups], max_tokens)
+    together = [MicroBatchPlan([[index for item in items for index in whole_groups[item][0]]]) for items in bins]
+    return together + split_groups

@@ -1,4 +1,9 @@
-"""The rollout engines by name: what samples rationales and answers, scores given answers, and takes new weights."""
+"""Rollouts: sample rationales and answers from the policy, and score gold answers, with one of two engines.
+
+`engine` is the interface, `transformers` (with `shared_prompt` and `sampling`) and `vllm` (with `vllm_process`) are the
+engines, `rollouts` samples a batch with an engine, `mismatch` compares an engine with the trainer, and `memory`
+computes how much of a batch fits into the KV cache.
+"""
 
 from transformers import PreTrainedModel
 
@@ -13,16 +18,16 @@ from qtrain.rollout.vllm_process import check_installed
 def make_engine(
     config: RolloutConfig, model: PreTrainedModel, ids: TokenIds, *, cache_bytes: int | None = None
 ) -> Engine:
-    """The engine of a configuration, with this model's weights.
+    """Make the engine that a configuration names, with this model's weights.
 
     Args:
-        config: Its `engine`, and for vllm its sizes and its table `vllm`.
+        config: `engine` names it; vllm also uses the sizes and the table `vllm`.
         model: The policy.
         ids: Special tokens.
-        cache_bytes: Of transformers, most memory of its KV cache (see `qtrain.rollout.memory.cache_limit`).
+        cache_bytes: Largest KV cache of the engine transformers (see `qtrain.rollout.memory.cache_limit`).
 
     Raises:
-        UserError: It is not installed, does not start, or this process already runs it for another model.
+        UserError: The engine is not installed, does not start, or already runs in this process for another model.
     """
     if config.engine == "vllm":
         return VllmEngine(model, ids, config)
@@ -30,10 +35,10 @@ def make_engine(
 
 
 def check_engine(config: RolloutConfig) -> None:
-    """Refuse an engine that is not installed, before any work is done.
+    """Check that the engine is installed, before any work is done.
 
     Raises:
-        UserError: It is not.
+        UserError: The engine is not installed.
     """
     if config.engine == "vllm":
         check_installed()

@@ -1,4 +1,4 @@
-"""What a rollout engine is: it samples rationales and answers, scores given answers, and takes new weights."""
+"""Interface of a rollout engine: sample rationales and answers, score given answers, sync weights."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -21,10 +21,11 @@ class Rationales(NamedTuple):
     """N sampled rationales.
 
     Attributes:
-        tokens: N rows of token ids, END_THINK included where it was sampled.
+        tokens: N rows of token ids, including END_THINK if it was sampled.
         log_p: log p of each of these tokens under the model itself, in nats, whatever the sampling settings.
-        truncated_N: Where the budget ran out and END_THINK is forced, on the CPU.
-        score_norm_sq_N: Squared norm of grad log p(z|x) in the logits, float64, on the CPU; None where not asked for.
+        truncated_N: Whether the budget ran out, so that END_THINK is forced, on the CPU.
+        score_norm_sq_N: Squared norm of the gradient of log p(z|x) with respect to the logits, float64, on the CPU;
+            None if not requested.
     """
 
     tokens: list[list[int]]
@@ -34,22 +35,21 @@ class Rationales(NamedTuple):
 
 
 class RolloutBatch(Protocol):
-    """B prompts with M rows each under way, N = B * M rows, prompt-major.
+    """A rollout in progress: B prompts with M rows each, N = B * M rows, prompt-major.
 
-    The calls come in the order below, `rationales` once: an engine may go on from the state that the last call left.
-    `score` and `answers` may each be left out.
-    Token ids go in and come out; nothing is decoded.
+    Call `rationales` once, then optionally `score`, then optionally `answers`: each call may continue from the state of
+    the call before. Inputs and outputs are token ids; nothing is decoded.
     """
 
     def rationales(self, noise: Tensor, *, score_norms: bool) -> Rationales:
-        """Sample a rationale a row, from the rows' part of `Engine.noise`.
+        """Sample a rationale for each row, using these rows' part of `Engine.noise`.
 
-        A row that spends `rationale_budget` gets END_THINK forced.
+        A row that uses up `rationale_budget` is truncated: END_THINK is forced.
         """
         ...
 
     def score(self, answers: Sequence[list[int]]) -> Tensor:
-        """Score N given answers behind prompt, rationale and END_THINK.
+        """Score N given answers, each after its row's prompt, rationale and END_THINK.
 
         Returns:
             log p(answer | x, z) under the model itself, in nats, (N,) float64 on the CPU.
@@ -57,7 +57,7 @@ class RolloutBatch(Protocol):
         ...
 
     def answers(self, noise: Tensor) -> list[list[int]]:
-        """Sample an answer a row, up to END or `answer_budget` tokens; END is kept in the row."""
+        """Sample an answer for each row, up to and including END, or up to `answer_budget` tokens."""
         ...
 
 
@@ -66,8 +66,8 @@ class Engine(Protocol):
 
     Attributes:
         ids: Special tokens.
-        device: Where it looks for the generators of its randomness.
-        max_positions: The longest row, in tokens, that it can score.
+        device: Device of the generators passed to `noise`.
+        max_positions: Length in tokens of the longest row that it can score.
     """
 
     ids: TokenIds
@@ -75,30 +75,30 @@ class Engine(Protocol):
     max_positions: int
 
     def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> RolloutBatch:
-        """Begin with B prompts; `config` gives samples, budgets and sampling settings (its `prompts` is not read)."""
+        """Start a batch of B prompts; `config` gives samples, budgets and sampling settings, not `prompts`."""
         ...
 
     def at_once(self, prompts: Sequence[list[int]], answer_tokens: int, config: RolloutConfig) -> AtOnce:
-        """How many of the prompts, and samples of each, the engine's memory has room for.
+        """Return how many of the prompts, and samples of each, fit into the engine's memory at once.
 
         Args:
-            prompts: As token ids.
-            answer_tokens: Of the longest answer that is scored or sampled, END included.
-            config: Samples and budgets.
+            prompts: Token ids of each prompt.
+            answer_tokens: Length of the longest answer that is scored or sampled, END included.
+            config: Gives samples and budgets.
         """
         ...
 
     def noise(self, generator: torch.Generator, prompts: int, samples: int, tokens: int) -> Tensor:
-        """The randomness of a batch: what each of the prompts x samples rows needs for so many tokens, row by row.
+        """Draw the randomness that each of the prompts x samples rows needs to sample `tokens` tokens, by row.
 
-        It is drawn for the whole batch, so that what is sampled does not depend on how the batch is divided.
+        It is drawn for the whole batch, so that samples do not depend on how the batch is divided.
         """
         ...
 
     def sync_weights(self, model: PreTrainedModel) -> None:
-        """Go on with this model's present weights."""
+        """Sync the engine to the model's current weights."""
         ...
 
     def sleep(self) -> None:
-        """Leave the device's memory to the trainer until the next `start` or `sync_weights`."""
+        """Free the device's memory for the trainer until the next `start` or `sync_weights`."""
         ...

@@ -1,15 +1,15 @@
-"""Memory of a run, by arithmetic: weights, optimizer, activations, and how much of a rollout fits into the KV cache.
+"""Estimate a run's memory: weights, optimizer, activations, and how much of a rollout fits into the KV cache.
 
-Sizes in bytes, of a model with L layers of width d, H heads and K key-value heads of size h, MLPs of inner width f and
-a vocabulary V, of whose N parameters N_t are trained:
+Sizes in bytes of a model with L layers of width d, H heads and K key-value heads of size h, MLPs of inner width f and
+a vocabulary of V, with N parameters of which N_t are trained:
 
     weights      4 N                     float32
     gradient     4 N_t                   and twice as much again for Adam's moments
-    reference    4 N                     the base, where train.kl asks for it
-    activations  4 L d t + 2 l (2 d + 2 H h + 2 K h + 4 f) t    t tokens at once; l = L, or 1 where they are recomputed
-    logits       4 V min(t, max(256, 2^24 / V))                 a chunk's
-    cache        c tokens, c = 2 L K h bytes a value             prompts in float32, rows in the layers' type
-    sampling     24 V a row              logits, probabilities and their sums in float64
+    reference    4 N                     the base, if train.kl is set
+    activations  4 L d t + 2 l (2 d + 2 H h + 2 K h + 4 f) t    t tokens at once; l = L, or 1 if they are recomputed
+    logits       4 V min(t, max(256, 2^24 / V))                 of one chunk
+    cache        2 L K h values per token                       prompts in float32, rows in the layers' type
+    sampling     24 V per row            logits, probabilities and their sums in float64
 """
 
 from typing import NamedTuple
@@ -21,13 +21,13 @@ from transformers import PreTrainedModel
 from qtrain.forward.head import chunk_tokens
 
 SHARE = 0.8
-"""Of the memory that is free, what a KV cache takes at most unless `rollout.cache_gib` says otherwise."""
+"""Largest share of free memory that the KV cache takes unless `rollout.cache_gib` is set."""
 
 ADAM_STATES = 2
 
 
 class ModelSize(NamedTuple):
-    """The sizes that memory depends on; see the module's first lines."""
+    """Sizes of a model that determine its memory; see the module's docstring."""
 
     parameters: int
     trained: int
@@ -41,7 +41,7 @@ class ModelSize(NamedTuple):
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> "ModelSize":
-        """Read them off a model, which may be on the meta device."""
+        """Read the sizes from a model, which may be on the meta device."""
         config = model.config.get_text_config()
         heads, hidden = config.num_attention_heads, config.hidden_size
         return cls(
@@ -57,29 +57,29 @@ class ModelSize(NamedTuple):
         )
 
     def token_bytes(self, value_bytes: int) -> int:
-        """KV cache of one token."""
+        """Return the size of one token in the KV cache."""
         return 2 * self.layers * self.key_value_heads * self.head_dim * value_bytes
 
     def row_bytes(self, tokens: int, value_bytes: int) -> int:
-        """What a row of so many tokens behind its prompt takes during a rollout.
+        """Return the memory of a row with `tokens` tokens after its prompt during a rollout.
 
-        One layer's part counts twice, since the cache grows layer by layer into new memory.
+        One layer counts twice, since the cache grows by copying one layer at a time into new memory.
         """
-        grown = self.token_bytes(value_bytes) * (self.layers + 1) // self.layers
-        return tokens * grown + 24 * self.vocabulary
+        cached = self.token_bytes(value_bytes) * (self.layers + 1) // self.layers
+        return tokens * cached + 24 * self.vocabulary
 
     def prompt_bytes(self, tokens: int) -> int:
-        """What a prompt takes during a rollout: its keys and values, and the inside of one layer while it runs."""
+        """Return the memory of a prompt during a rollout: its keys and values, and one layer's activations."""
         return tokens * (self.token_bytes(4) + 4 * self._inside) + 4 * self.vocabulary
 
     def training_bytes(self, tokens: int, *, adam: bool, reference: bool, recompute: bool) -> dict[str, int]:
-        """What training takes, by name.
+        """Return the memory of training by purpose, without those that are 0.
 
         Args:
             tokens: Most tokens of a forward and backward pass.
             adam: Whether the optimizer keeps two moments.
-            reference: Whether the base is kept beside the policy.
-            recompute: Whether activations are computed twice instead of kept.
+            reference: Whether the base is in memory in addition to the policy.
+            recompute: Whether activations are recomputed instead of kept.
         """
         layers = 1 if recompute else self.layers
         parts = {
@@ -94,35 +94,35 @@ class ModelSize(NamedTuple):
 
     @property
     def _inside(self) -> int:
-        """Values a token has inside one layer."""
+        """Number of activation values of a token inside one layer."""
         return 2 * self.hidden + 2 * (self.heads + self.key_value_heads) * self.head_dim + 4 * self.intermediate
 
 
 class AtOnce(NamedTuple):
-    """How much of a batch goes through the engine at a time: so many prompts, with so many samples of each."""
+    """How much of a batch goes through the engine at once: the number of prompts, and of samples of each."""
 
     prompts: int
     samples: int
 
 
-def at_once(limit: int, prompt_bytes: int, row_bytes: int, prompts: int, samples: int) -> AtOnce:
-    """The most that fits into a limit: whole groups, or a part of one.
+def at_once(max_bytes: int, prompt_bytes: int, row_bytes: int, prompts: int, samples: int) -> AtOnce:
+    """Return the most that fits into `max_bytes`: whole groups, or a part of one group.
 
     Args:
-        limit: Bytes.
-        prompt_bytes: Of a prompt.
-        row_bytes: Of a row behind it.
-        prompts: In the batch.
-        samples: Of each prompt.
+        max_bytes: Memory available.
+        prompt_bytes: Memory of a prompt.
+        row_bytes: Memory of a row after its prompt.
+        prompts: Number of prompts in the batch.
+        samples: Number of samples of each prompt.
     """
-    groups = limit // (prompt_bytes + samples * row_bytes)
+    groups = max_bytes // (prompt_bytes + samples * row_bytes)
     if groups >= 1:
         return AtOnce(min(prompts, groups), samples)
-    return AtOnce(1, max(1, min(samples, (limit - prompt_bytes) // row_bytes)))
+    return AtOnce(1, max(1, min(samples, (max_bytes - prompt_bytes) // row_bytes)))
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free on a device, what torch holds in reserve included."""
+    """Return the free memory of a device, including what torch has reserved but does not use."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -130,15 +130,15 @@ def free_bytes(device: torch.device) -> int:
 
 
 def cache_limit(device: torch.device, size: ModelSize, cache_gib: float | None, *, adam: bool) -> int:
-    """Most bytes of the KV cache, chosen when weights are loaded and gradient and moments are still to come."""
+    """Return the largest size of the KV cache in bytes, when weights are loaded but gradient and moments are not."""
     if cache_gib is not None:
         return int(cache_gib * 2**30)
-    to_come = 4 * size.trained * (1 + ADAM_STATES * adam)
-    return max(2**20, int(SHARE * (free_bytes(device) - to_come)))
+    unallocated = 4 * size.trained * (1 + ADAM_STATES * adam)
+    return max(2**20, int(SHARE * (free_bytes(device) - unallocated)))
 
 
 def readable(size: float) -> str:
-    """A size with its unit, three digits."""
+    """Format a size with its unit, to three digits."""
     unit, name = next(
         ((2**power, name) for power, name in ((30, "GiB"), (20, "MiB")) if size >= 2**power), (2**10, "KiB")
     )

@@ -1,4 +1,4 @@
-"""Rollouts: M rationales a prompt from the policy, the likelihood of y* behind each, and sampled answers."""
+"""Sample a batch of rollouts: M rationales per prompt, the likelihood of y* after each, and sampled answers."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from qtrain.rollout.engine import Engine, Rationales
 
 @dataclass(frozen=True)
 class Rollouts:
-    """What one batch of prompts gave: B pools of M rationales, rows prompt-major.
+    """A batch of rollouts: B groups of M rationales, rows prompt-major.
 
     Attributes:
         prompts: B prompts as token ids.
         gold: B gold answers as token ids, END included.
-        rationales: B * M rationales as token ids, END_THINK included where it was sampled.
-        truncated_BM: Where END_THINK was forced.
-        log_w_BM: log p(y*|x, z) in nats, float64; NaN everywhere where it was not scored.
-        answers: B * M sampled answers as token ids, END included where it was sampled; None where none were asked for.
-        reward_BM: 1 where the sampled answer is y* to the token, else 0, float64; None likewise.
-        score_norm_sq_BM: Squared norm of grad log p(z|x) in the logits, the sum over the sampled tokens of
-            ||e_token - p||^2, float64; None where it was not asked for.
-        rationale_log_p: log p of each of the rationales' tokens, in nats, as the engine has it.
+        rationales: B * M rationales as token ids, including END_THINK if it was sampled.
+        truncated_BM: Whether the rationale was truncated, so that END_THINK was forced.
+        log_w_BM: log p(y*|x, z) in nats, float64; NaN everywhere if y* was not scored.
+        answers: B * M sampled answers as token ids, including END if it was sampled; None if not requested.
+        reward_BM: 1 if the sampled answer equals y* token by token, else 0, float64; None without sampled answers.
+        score_norm_sq_BM: Squared norm of the gradient of log p(z|x) with respect to the logits, the sum over the
+            sampled tokens of ||e_token - p||^2, float64; None if not requested.
+        rationale_log_p: log p of each token of the rationales, in nats, as computed by the engine.
     """
 
     prompts: list[list[int]]
@@ -57,53 +57,52 @@ def roll_out(
     score: bool = True,
     clock: StageClock | None = None,
 ) -> Rollouts:
-    """Sample rationales, score the gold answers, and sample answers where the estimator needs rewards.
+    """Sample rationales, score the gold answers, and optionally sample answers and compute their rewards.
 
-    As much of the batch goes through the engine at a time as its memory has room for; what is sampled does not depend
-    on that.
+    The engine processes as much of the batch at once as fits into its memory; the samples do not depend on this.
 
     Args:
         engine: Runs the policy.
         prompts: B prompts as token ids.
         gold: B gold answers as token ids, END included.
-        config: Samples a prompt, budgets and sampling settings (`config.prompts` is not read).
+        config: Gives samples per prompt, budgets and sampling settings (`config.prompts` is ignored).
         generator: Source of randomness, on the model's device.
         sample_answers: Whether to sample answers and compute rewards.
-        score_norms: Whether to note the rationales' squared scores.
-        score: Whether to score the gold answers. Without, log_w_BM is NaN until the caller puts in what its own forward
-            pass over the rows finds: no estimator takes NaN for a weight.
-        clock: Counts the seconds of the stages.
+        score_norms: Whether to compute the rationales' squared score norms.
+        score: Whether to score the gold answers. If not, log_w_BM is NaN, which no estimator accepts as a weight, until
+            the caller fills in the values of its own forward pass.
+        clock: Measures the seconds of each stage.
 
     Raises:
-        UserError: A row may become longer than the model's positions reach, or the engine cannot do what is asked.
-        Diverged: The model gives logits that are not finite.
+        UserError: A row may become longer than the model's positions allow, or the engine does not support a request.
+        Diverged: The model's logits are not finite.
     """
     _check_length(engine.max_positions, prompts, gold, config)
     clock = clock or StageClock()
-    count, samples = len(prompts), config.samples
-    noise = engine.noise(generator, count, samples, config.rationale_budget)
-    answer_noise = engine.noise(generator, count * samples, 1, config.answer_budget) if sample_answers else None
+    num_prompts, samples = len(prompts), config.samples
+    noise = engine.noise(generator, num_prompts, samples, config.rationale_budget)
+    answer_noise = engine.noise(generator, num_prompts * samples, 1, config.answer_budget) if sample_answers else None
     parts = []
-    room = engine.at_once(prompts, max(config.answer_budget, *map(len, gold)), config)
-    for first in range(0, count, room.prompts):
-        last = min(first + room.prompts, count)
-        # Where a prompt's own samples do not fit, the room is for one prompt.
-        for sample in range(0, samples, room.samples):
-            here = min(room.samples, samples - sample)
-            rows = slice(first * samples + sample, (last - 1) * samples + sample + here)
+    at_once = engine.at_once(prompts, max(config.answer_budget, *map(len, gold)), config)
+    for first in range(0, num_prompts, at_once.prompts):
+        last = min(first + at_once.prompts, num_prompts)
+        # If not all samples of a prompt fit, prompts are processed one at a time, so that these rows are contiguous.
+        for sample in range(0, samples, at_once.samples):
+            num_samples = min(at_once.samples, samples - sample)
+            rows = slice(first * samples + sample, (last - 1) * samples + sample + num_samples)
             with clock("rollout"):
-                group = engine.start(prompts[first:last], config.model_copy(update={"samples": here}))
-                rationales = group.rationales(noise[rows], score_norms=score_norms)
-            targets = [answer for answer in gold[first:last] for _ in range(here)]
+                batch = engine.start(prompts[first:last], config.model_copy(update={"samples": num_samples}))
+                rationales = batch.rationales(noise[rows], score_norms=score_norms)
+            targets = [answer for answer in gold[first:last] for _ in range(num_samples)]
             log_w_N, answers = torch.full((len(targets),), torch.nan, dtype=torch.float64), None
             if score:
                 with clock("score"):
-                    log_w_N = group.score(targets)
+                    log_w_N = batch.score(targets)
             if answer_noise is not None:
                 with clock("answers"):
-                    answers = group.answers(answer_noise[rows])
+                    answers = batch.answers(answer_noise[rows])
             parts.append((rationales, log_w_N, answers))
-            del group  # with its cache, before the next one is made
+            del batch  # frees its KV cache before the next one is allocated
     engine.sleep()
     return _joined(prompts, gold, parts)
 
@@ -113,7 +112,7 @@ def _joined(
     gold: list[list[int]],
     parts: Sequence[tuple[Rationales, Tensor, list[list[int]] | None]],
 ) -> Rollouts:
-    """One batch of all rows, from parts in their order."""
+    """Join the parts of a batch, which are in order."""
     rationales, log_w, answers = zip(*parts, strict=True)
     shape_BM = (len(prompts), -1)
 
@@ -151,19 +150,19 @@ def _check_length(max_positions: int, prompts: list[list[int]], gold: list[list[
 
 
 def batch_rows(
-    ids: TokenIds, rollouts: Rollouts, answers: Sequence[list[int]], which: Sequence[int] | None = None
+    ids: TokenIds, rollouts: Rollouts, answers: Sequence[list[int]], indices: Sequence[int] | None = None
 ) -> list[PackedRow]:
-    """Rows of a batch with an answer behind each.
+    """Make rows of a batch, with an answer after each rationale.
 
     Args:
         ids: Special tokens.
         rollouts: The batch.
-        answers: One for each of these rows, END included.
-        which: Their indices, all by default.
+        answers: An answer for each of these rows, END included.
+        indices: Indices of the rows; all rows by default.
     """
     samples = rollouts.truncated_BM.shape[1]
     truncated_N = rollouts.truncated_BM.flatten().tolist()
     return [
-        make_row(ids.end_think, row // samples, rollouts.rationales[row], answer, forced=truncated_N[row])
-        for row, answer in zip(range(len(truncated_N)) if which is None else which, answers, strict=True)
+        make_row(ids.end_think, row // samples, rollouts.rationales[row], answer, truncated=truncated_N[row])
+        for row, answer in zip(range(len(truncated_N)) if indices is None else indices, answers, strict=True)
     ]

@@ -1,8 +1,9 @@
-"""A KV cache that holds each prompt once for all its rows, and the attention that reads it.
+"""A KV cache that holds each prompt once for all its rows, and the attention function that uses it.
 
-A row attends to its prompt's keys, which M rows share, and to its own. The queries of all rows of a prompt meet its
-keys in one matrix product, each row's own keys in another, and one softmax goes over both. The model runs without a
-cache of its own: transformers takes an attention function by name, and this one keeps the keys.
+A row attends to its prompt's keys, which M rows share, and to its own keys. One matrix product takes the queries of all
+rows of a prompt times the prompt's keys, another takes each row's queries times its own keys, and one softmax covers
+both. The model runs without transformers' KV cache: transformers looks attention functions up by name, and this one
+stores the keys and values itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,20 +19,22 @@ from qtrain.errors import UserError
 
 NAME = "qtrain_shared_prompt"
 
-UNKNOWN = ("sliding_window", "softcap", "s_aux", "position_bias")
-"""What some models' layers ask for besides a causal softmax."""
+UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
+"""Settings of some models' attention beyond a causal softmax, which are not supported."""
 
 
-class _Fed(NamedTuple):
-    """What one forward pass is about: `rows` of the stored ones, which belong to `prompts`.
+class _Extension(NamedTuple):
+    """Description of one forward pass that extends some rows.
 
     Attributes:
-        start: How many tokens the rows have behind their prompts: one number, or one a row, (N,).
-        end: Columns of own keys that are read.
-        hidden_NTC: Which of them a token does not see; None where it sees all.
-        groups: Rows of each prompt, (B, m), short prompts filled up, and where in there each row is, (N,); None where
-            the rows are B times m in order.
-        most: See `SharedPromptCache`.
+        rows: The stored rows that are extended.
+        prompts: The prompts of these rows.
+        start: Number of tokens that the rows have cached after their prompts: one number, or one per row, (N,).
+        end: Number of columns of the rows' own keys that are read.
+        hidden_NTC: The columns that each token does not attend to; None if it attends to all.
+        groups: The rows of each prompt, (B, m), padded for prompts with fewer rows, and the flat index of each row in
+            there, (N,); None if the rows are m rows of each of B prompts, in order.
+        max_columns: See `SharedPromptCache`.
     """
 
     rows: slice
@@ -40,88 +43,90 @@ class _Fed(NamedTuple):
     end: int
     hidden_NTC: Tensor | None
     groups: tuple[Tensor, Tensor] | None
-    most: int
+    max_columns: int
 
-    def by_prompt(self, of_NHQD: Tensor, prompts: int) -> Tensor:
-        """Rows to prompts: (B, H, m * Q, D)."""
-        of_BmHQD = of_NHQD.unflatten(0, (prompts, -1)) if self.groups is None else of_NHQD[self.groups[0]]
-        return of_BmHQD.transpose(1, 2).flatten(2, 3)
+    def by_prompt(self, x_NHQD: Tensor, prompts: int) -> Tensor:
+        """Rearrange from rows to prompts: (B, H, m * Q, D)."""
+        x_BmHQD = x_NHQD.unflatten(0, (prompts, -1)) if self.groups is None else x_NHQD[self.groups[0]]
+        return x_BmHQD.transpose(1, 2).flatten(2, 3)
 
-    def by_row(self, of_BHXD: Tensor, queries: int) -> Tensor:
-        """And back: (N, H, Q, D)."""
-        of_XHQD = of_BHXD.unflatten(2, (-1, queries)).transpose(1, 2).flatten(0, 1)
-        return of_XHQD if self.groups is None else of_XHQD[self.groups[1]]
+    def by_row(self, x_BHXD: Tensor, queries: int) -> Tensor:
+        """Rearrange from prompts to rows, the inverse of `by_prompt`: (N, H, Q, D)."""
+        x_XHQD = x_BHXD.unflatten(2, (-1, queries)).transpose(1, 2).flatten(0, 1)
+        return x_XHQD if self.groups is None else x_XHQD[self.groups[1]]
 
 
 class _Layer:
-    """Keys and values of one layer, both in the type that its values are computed in.
+    """Keys and values of one layer, in the type that the layer computes its values in.
 
     Attributes:
-        prompt: Of the prompts, (B, H, S, D), but float32 for bfloat16, as there is one of them for M rows.
-        own: Of the rows, (N, H, C, D); zero where no row has written yet.
+        prompt: Keys and values of the prompts, (B, H, S, D). bfloat16 is widened to float32, since M rows share them.
+        own: Keys and values of the rows, (N, H, C, D); zero in columns that have not been written.
     """
 
     def __init__(self, key_BHSD: Tensor, value_BHSD: Tensor, rows: int) -> None:
-        kind = value_BHSD.dtype
-        wide = torch.promote_types(kind, torch.float32)
-        self.prompt = [one.to(kind).to(wide) for one in (key_BHSD, value_BHSD)]
-        self.own = [one.new_zeros(rows, one.shape[1], 0, one.shape[3], dtype=kind) for one in self.prompt]
+        dtype = value_BHSD.dtype
+        wide_dtype = torch.promote_types(dtype, torch.float32)
+        self.prompt = [x.to(dtype).to(wide_dtype) for x in (key_BHSD, value_BHSD)]
+        self.own = [x.new_zeros(rows, x.shape[1], 0, x.shape[3], dtype=dtype) for x in self.prompt]
 
-    def reserve(self, columns: int, most: int) -> None:
-        """Make room, twice as much as there was, but not for more than `most` columns unless these are needed.
+    def reserve(self, columns: int, max_columns: int) -> None:
+        """Grow to at least `columns` columns: double, but not beyond `max_columns` unless `columns` needs it.
 
-        Growth by doubling copies each column about once in all.
+        Growth by doubling copies each column about once in total.
         """
-        held = self.own[0].shape[2]
-        if columns > held:
-            more = max(columns, min(2 * held, most)) - held
-            self.own = [nn.functional.pad(one, (0, 0, 0, more)) for one in self.own]
+        allocated = self.own[0].shape[2]
+        if columns > allocated:
+            growth = max(columns, min(2 * allocated, max_columns)) - allocated
+            self.own = [nn.functional.pad(x, (0, 0, 0, growth)) for x in self.own]
 
-    def write(self, fed: _Fed, key_NHTD: Tensor, value_NHTD: Tensor) -> None:
-        """Put new keys and values behind those that the rows have."""
-        self.reserve(fed.end, fed.most)
-        for held, new in zip(self.own, (key_NHTD, value_NHTD), strict=True):
-            if isinstance(fed.start, int):
-                held[fed.rows, :, fed.start : fed.end] = new
+    def write(self, extension: _Extension, key_NHTD: Tensor, value_NHTD: Tensor) -> None:
+        """Write new keys and values after those that the rows have cached."""
+        self.reserve(extension.end, extension.max_columns)
+        for cached, new in zip(self.own, (key_NHTD, value_NHTD), strict=True):
+            if isinstance(extension.start, int):
+                cached[extension.rows, :, extension.start : extension.end] = new
             else:
-                column_NT = fed.start[:, None] + torch.arange(new.shape[2], device=new.device)
-                held[fed.rows].scatter_(2, column_NT[:, None, :, None].expand(new.shape), new.to(held.dtype))
+                column_NT = extension.start[:, None] + torch.arange(new.shape[2], device=new.device)
+                cached[extension.rows].scatter_(2, column_NT[:, None, :, None].expand(new.shape), new.to(cached.dtype))
 
 
 class SharedPromptCache:
-    """B prompts and N = B * M rows behind them, prompt-major until `reorder`.
+    """KV cache of B prompts and N = B * M rows that follow them, prompt-major until `reorder`.
 
     Args:
-        model: Runs the prompts at once; `logits_BV` is of the token behind each.
+        model: The model, which runs the prompts (prefill) immediately.
         prompts: B prompts as token ids.
-        samples: M.
-        pad: The id of the padding token.
+        samples: Number of rows per prompt, M.
+        pad: Id of the padding token.
 
     Attributes:
-        most: Columns that rows are expected to have at most, so that growth by doubling does not overshoot.
+        logits_BV: Logits of the first token after each prompt.
+        rows_per_prompt: Largest number of rows of a prompt among the rows in use.
+        max_columns: Expected largest number of columns of a row, which growth by doubling does not exceed.
 
     Raises:
-        UserError: The model's attention is another than plain causal attention.
+        UserError: The model's attention is not plain causal attention.
     """
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], samples: int, pad: int) -> None:
-        self.model, self.each, self.most = model, samples, 2**62
+        self.model, self.rows_per_prompt, self.max_columns = model, samples, 2**62
         self.layers: dict[int, _Layer] = {}
         device = model.device
         self.length_B = torch.tensor([len(prompt) for prompt in prompts], device=device)
         self.prompt_N = torch.arange(len(prompts), device=device).repeat_interleave(samples)
         width = int(self.length_B.max())
-        # On the left, so that every row's last prompt token stands in the last column.
+        # Padding is on the left, so that the last token of every prompt is in the last column.
         tokens_BS = torch.tensor([[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
         column_S = torch.arange(width, device=device)
         padding_BS = column_S < width - self.length_B[:, None]
         self.hidden_BS = padding_BS if bool(padding_BS.any()) else None
         mask_BSS = None
         if self.hidden_BS is not None:
-            # Padding sees itself: a softmax over nothing is no number.
+            # Padding attends to itself, since a softmax over nothing is NaN.
             causal_SS, same_SS = column_S[:, None] >= column_S, column_S[:, None] == column_S
             mask_BSS = (causal_SS & ~padding_BS[:, None, :]) | same_SS
-        self.fed: _Fed | None = None
+        self.extension: _Extension | None = None
         self.groups: tuple[Tensor, Tensor] | None = None
         positions_BS = (column_S - (width - self.length_B[:, None])).clamp(min=0)
         self.logits_BV = self._run(tokens_BS, positions_BS, None if mask_BSS is None else mask_BSS[:, None], 1)[:, -1]
@@ -131,17 +136,17 @@ class SharedPromptCache:
                 "rollouts cannot share a prompt's; use rollout.engine=vllm"
             )
 
-    def feed(self, tokens_NT: Tensor, start: int | Tensor, end: int, rows: slice) -> Tensor:
-        """Run the model on further tokens of some rows; what lies behind a row's start is forgotten.
+    def extend(self, tokens_NT: Tensor, start: int | Tensor, end: int, rows: slice) -> Tensor:
+        """Run the model on further tokens of some rows; cached tokens from `start` on are overwritten.
 
         Args:
-            tokens_NT: The tokens; padding on the right is harmless, as the next `feed` may begin before it.
-            start: How many tokens the rows have behind their prompts: one number, or one a row, (N,).
-            end: The largest start, and T.
-            rows: The first rows; or, before any `reorder`, all rows of some prompts or some of one.
+            tokens_NT: The tokens. They may be padded on the right, since the next call may start before the padding.
+            start: Number of tokens to keep after the rows' prompts: one number, or one per row, (N,).
+            end: The largest start plus T.
+            rows: The first rows; or, before any `reorder`, either all rows of some prompts or some rows of one prompt.
 
         Returns:
-            Logits at the tokens fed, (N, T, V), float32.
+            Logits at these tokens, (N, T, V), float32.
         """
         width, device = tokens_NT.shape[1], tokens_NT.device
         position_NT = torch.arange(width, device=device) + (start if isinstance(start, int) else start[:, None])
@@ -150,75 +155,75 @@ class SharedPromptCache:
             hidden_NTC = torch.arange(end, device=device) > position_NT.expand(len(tokens_NT), -1)[..., None]
         prompts = slice(None)
         if self.groups is None:
-            prompts = slice(rows.start // self.each, -(-rows.stop // self.each))
-        self.fed = _Fed(rows, prompts, start, end, hidden_NTC, self.groups, self.most)
+            prompts = slice(rows.start // self.rows_per_prompt, -(-rows.stop // self.rows_per_prompt))
+        self.extension = _Extension(rows, prompts, start, end, hidden_NTC, self.groups, self.max_columns)
         position_NT = position_NT + self.length_B[self.prompt_N[rows], None]
         return self._run(tokens_NT, position_NT, None, 0)
 
     def reserve(self, columns: int) -> None:
-        """Make room for so many tokens a row."""
+        """Allocate at least `columns` columns for the rows' own tokens."""
         for layer in self.layers.values():
-            layer.reserve(columns, self.most)
+            layer.reserve(columns, self.max_columns)
 
     def reorder(self, order_n: Tensor, rows: int, end: int) -> None:
-        """Let the first stored rows be those that `order_n` names, and make ready for feeds of so many of them.
+        """Permute the first stored rows, and prepare to extend only the first `rows` of them.
 
         Args:
-            order_n: A permutation of the first n stored rows; of the first `rows` of it, those of a prompt stand
-                together, prompts in order.
-            rows: How many will be fed.
-            end: Columns of own keys that are still of use.
+            order_n: A permutation of the first n stored rows. In its first `rows` entries, the rows of a prompt are
+                adjacent and prompts are in order.
+            rows: Number of rows to extend from now on.
+            end: Number of columns of own keys that are still needed.
         """
         n = len(order_n)
         for layer in self.layers.values():
-            for held in layer.own:
-                held[:n, :, :end] = held[:n, :, :end][order_n]
+            for cached in layer.own:
+                cached[:n, :, :end] = cached[:n, :, :end][order_n]
         self.prompt_N[:n] = self.prompt_N[:n][order_n]
         prompt_n = self.prompt_N[:rows]
         count_B = prompt_n.bincount(minlength=len(self.length_B))
-        self.each, self.groups = int(count_B.max()), None
-        if self.each * len(count_B) != rows:
+        self.rows_per_prompt, self.groups = int(count_B.max()), None
+        if self.rows_per_prompt * len(count_B) != rows:
             row_n = torch.arange(rows, device=prompt_n.device)
-            place_n = row_n - (count_B.cumsum(0) - count_B)[prompt_n] + self.each * prompt_n
-            row_Bm = row_n.new_zeros(len(count_B) * self.each).scatter(0, place_n, row_n)
-            self.groups = row_Bm.unflatten(0, (len(count_B), self.each)), place_n
+            index_n = row_n - (count_B.cumsum(0) - count_B)[prompt_n] + self.rows_per_prompt * prompt_n
+            row_Bm = row_n.new_zeros(len(count_B) * self.rows_per_prompt).scatter(0, index_n, row_n)
+            self.groups = row_Bm.unflatten(0, (len(count_B), self.rows_per_prompt)), index_n
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        """Attention of the tokens being fed, in float32 at least.
+        """Attention of the tokens that extend the rows, in float32 or finer.
 
         Args:
-            index: Which layer.
+            index: Index of the layer.
             query: (N, heads, T, D).
-            key: (N, H, T, D), with positions.
-            value: Likewise.
-            scaling: Of the scores.
+            key: (N, H, T, D), with rotary positions applied.
+            value: (N, H, T, D).
+            scaling: Factor of the scores.
 
         Returns:
             (N, T, heads, D), in the values' type.
         """
-        fed, layer = self.fed, self.layers[index]
-        assert fed is not None
-        layer.write(fed, key, value)
-        prompt_key, prompt_value = (one[fed.prompts] for one in layer.prompt)
-        own_key, own_value = (one[fed.rows, :, : fed.end].to(prompt_key.dtype) for one in layer.own)
+        extension, layer = self.extension, self.layers[index]
+        assert extension is not None
+        layer.write(extension, key, value)
+        prompt_key, prompt_value = (x[extension.prompts] for x in layer.prompt)
+        own_key, own_value = (x[extension.rows, :, : extension.end].to(prompt_key.dtype) for x in layer.own)
         shape = (query.shape[1] // key.shape[1], query.shape[2])
-        # Heads that share a key stand side by side, and are as good as further queries.
+        # Query heads that share a key head are adjacent and can be treated as further queries.
         query_NHQD = (query.to(prompt_key.dtype) * scaling).unflatten(1, (-1, shape[0])).flatten(2, 3)
         queries = query_NHQD.shape[2]
-        prompt_BHXS = fed.by_prompt(query_NHQD, len(prompt_key)) @ prompt_key.mT
+        prompt_BHXS = extension.by_prompt(query_NHQD, len(prompt_key)) @ prompt_key.mT
         if self.hidden_BS is not None:
-            prompt_BHXS.masked_fill_(self.hidden_BS[fed.prompts, None, None], -torch.inf)
+            prompt_BHXS.masked_fill_(self.hidden_BS[extension.prompts, None, None], -torch.inf)
         own_NHQC = query_NHQD @ own_key.mT
-        if fed.hidden_NTC is not None:
-            own_NHQC.unflatten(2, shape).masked_fill_(fed.hidden_NTC[:, None, None], -torch.inf)
+        if extension.hidden_NTC is not None:
+            own_NHQC.unflatten(2, shape).masked_fill_(extension.hidden_NTC[:, None, None], -torch.inf)
         width = prompt_BHXS.shape[-1]
-        p_NHQC = torch.cat([fed.by_row(prompt_BHXS, queries), own_NHQC], -1).softmax(-1)
-        of_prompt_BHXD = fed.by_prompt(p_NHQC[..., :width], len(prompt_key)) @ prompt_value
-        out_NHQD = fed.by_row(of_prompt_BHXD, queries) + p_NHQC[..., width:] @ own_value
+        p_NHQC = torch.cat([extension.by_row(prompt_BHXS, queries), own_NHQC], -1).softmax(-1)
+        out_prompt_BHXD = extension.by_prompt(p_NHQC[..., :width], len(prompt_key)) @ prompt_value
+        out_NHQD = extension.by_row(out_prompt_BHXD, queries) + p_NHQC[..., width:] @ own_value
         return out_NHQD.unflatten(2, shape).flatten(1, 2).transpose(1, 2).to(value.dtype)
 
     def _run(self, tokens: Tensor, positions: Tensor, mask: Tensor | None, logits: int) -> Tensor:
-        """The model's forward pass; float32 logits at the last so many tokens, at all for 0."""
+        """Run the model; return float32 logits at the last `logits` tokens, or at all tokens for 0."""
         return self.model(
             input_ids=tokens,
             attention_mask=mask,
@@ -231,7 +236,7 @@ class SharedPromptCache:
 
 @contextmanager
 def shared_prompt_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Within, the model can be run by a `SharedPromptCache` and by nothing else."""
+    """Switch the model's attention; inside this context only a `SharedPromptCache` can run the model."""
     before = model.config._attn_implementation or "eager"
     model.set_attn_implementation(NAME)
     try:
@@ -251,19 +256,19 @@ def _attention(
     scaling: float | None = None,
     **settings: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in each layer."""
-    unknown = [name for name in UNKNOWN if settings.get(name) is not None]
-    if unknown:
+    """Attention as transformers calls it in each layer."""
+    unsupported = [name for name in UNSUPPORTED if settings.get(name) is not None]
+    if unsupported:
         raise UserError(
-            f"{type(module).__name__}: its attention has {unknown[0]}, which rollouts that share a prompt's keys do "
-            "not know; use rollout.engine=vllm"
+            f"{type(module).__name__}: its attention has {unsupported[0]}, which rollouts that share a prompt's keys "
+            "do not know; use rollout.engine=vllm"
         )
     index = int(module.layer_idx)  # pyright: ignore[reportArgumentType]
     scale = float(query.shape[-1] ** -0.5 if scaling is None else scaling)
     if index not in shared_prompt.layers:
         shared_prompt.layers[index] = _Layer(key, value, rows=len(shared_prompt.prompt_N))
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scale)
-    # Autocast would make the scores bfloat16.
+    # With autocast the scores would be bfloat16.
     with torch.autocast(query.device.type, enabled=False):
         return shared_prompt.attend(index, query, key, value, scale), None
 

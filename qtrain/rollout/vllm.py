@@ -1,7 +1,7 @@
-"""The engine `vllm`: vLLM in this process, with weights of its own that are pushed after every update.
+"""The engine `vllm`: vLLM in this process, with a copy of the weights that is synced after every update.
 
-One engine a process is all that vLLM allows; runs of one model that follow each other share it. On a GPU it sleeps
-while the trainer works, so that both fit into one memory.
+vLLM allows only one engine per process; consecutive runs of the same model share it. On a GPU the engine sleeps while
+the trainer works, so that both fit into the GPU's memory.
 """
 
 import importlib
@@ -18,50 +18,50 @@ from qtrain.policy.model import TokenIds
 from qtrain.policy.weights import merged_state_dict
 from qtrain.rollout.engine import Diverged, Rationales, RolloutBatch
 from qtrain.rollout.memory import AtOnce
-from qtrain.rollout.vllm_process import Process, failures, running
+from qtrain.rollout.vllm_process import Process, get_llm, report_errors
 
 
 class VllmEngine:
-    """See `qtrain.rollout.engine.Engine`.
+    """Engine that samples with vLLM; see `qtrain.rollout.engine.Engine`.
 
     Args:
         model: The policy; vLLM gets a copy of its weights.
         ids: Special tokens.
-        config: Sizes the KV cache by `prompts` and `samples`; its table `vllm`.
+        config: `prompts` and `samples` determine the size of the KV cache; the table `vllm` has the other settings.
 
     Raises:
-        UserError: vLLM is not installed, does not start, or runs in this process for another model.
+        UserError: vLLM is not installed, does not start, or already runs in this process for another model.
     """
 
     def __init__(self, model: PreTrainedModel, ids: TokenIds, config: RolloutConfig) -> None:
         self.ids, self.device = ids, model.device
-        # vLLM feeds a row's last token too and predicts one more.
+        # vLLM runs the last token of a row too, and samples a token after it.
         self.max_positions: int = model.config.max_position_embeddings - 1
-        self.llm = running(model, config)
+        self.llm = get_llm(model, config)
         self.asleep = False
         Process.owner = self
         self.sync_weights(model)
 
     def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> RolloutBatch:
-        """Wake up; the prompts run with the first request."""
+        """Wake vLLM up; the prompts are run with the first request."""
         self._wake()
-        return _RequestGroup(self, prompts, config)
+        return _RequestBatch(self, prompts, config)
 
     def at_once(self, prompts: Sequence[list[int]], answer_tokens: int, config: RolloutConfig) -> AtOnce:
-        """Everything: vLLM schedules its requests within its own cache."""
+        """Return the whole batch: vLLM schedules requests within its own KV cache."""
         del answer_tokens
         return AtOnce(config.prompts_at_once or len(prompts), config.samples)
 
     def noise(self, generator: torch.Generator, prompts: int, samples: int, tokens: int) -> Tensor:
-        """A seed a prompt, which the prompt's rows share, (N,)."""
+        """Draw a seed for each prompt, which its rows share, (N,)."""
         del tokens
         seeds = torch.randint(2**48, (prompts,), generator=generator, device=generator.device)
         return seeds.repeat_interleave(samples)
 
     def sync_weights(self, model: PreTrainedModel) -> None:
-        """Copy this model's weights and forget every cached prefix, which the old weights made."""
+        """Copy this model's weights, and drop all cached prefixes, which were computed with the old weights."""
         self._wake()
-        with failures("failed"):
+        with report_errors("failed"):
             self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(list(merged_state_dict(model)))})
             if model.config.tie_word_embeddings:
                 self.llm.apply_model(_refresh_output)
@@ -69,7 +69,7 @@ class VllmEngine:
                 raise RuntimeError("its prefix cache cannot be reset while requests are running")
 
     def sleep(self) -> None:
-        """Free the GPU's memory: weights go to the CPU's, the cache is dropped."""
+        """Free the GPU's memory: the weights move to the CPU, and the KV cache is dropped."""
         if self.device.type == "cuda":
             self.llm.sleep(level=1)
             self.asleep = True
@@ -83,51 +83,52 @@ class VllmEngine:
 
 
 def _refresh_output(model: Any) -> None:
-    """On a CPU the output matrix is a packed copy, which a push of tied embeddings leaves as it was."""
+    """Update the output matrix: on a CPU it is a packed copy, which syncing tied embeddings does not change."""
     model.lm_head.quant_method.process_weights_after_loading(model.lm_head)
 
 
-class _RequestGroup:
-    """B prompts with M rows each; every call is one batch of requests, which share their prefixes in vLLM's cache."""
+class _RequestBatch:
+    """A `RolloutBatch`; every call is a batch of vLLM requests, which share their prefixes in vLLM's KV cache."""
 
     def __init__(self, engine: VllmEngine, prompts: Sequence[list[int]], config: RolloutConfig) -> None:
         self.engine, self.prompts, self.config = engine, prompts, config
-        self.closed: list[list[int]] = []
+        self.prefixes: list[list[int]] = []
         """Prompt, rationale and END_THINK of each row."""
 
     def rationales(self, noise: Tensor, *, score_norms: bool) -> Rationales:
-        """M samples a prompt."""
+        """Sample M rationales for each prompt."""
         if score_norms:
             raise UserError("rollout.engine=vllm: vLLM gives no squared scores; use rollout.engine=transformers")
         end_think, samples = self.engine.ids.end_think, self.config.samples
         results = self._sample(self.prompts, end_think, self.config.rationale_budget, samples, noise)
         rows = [sorted(result.outputs, key=lambda row: row.index) for result in results]
-        tokens = [list(row.token_ids) for pool in rows for row in pool]
-        log_p = [_log_p(row.token_ids, row.logprobs) for pool in rows for row in pool]
-        forced = [row[-1] != end_think for row in tokens]
-        self.closed = [
-            self.prompts[index // samples] + row + [end_think] * force
-            for index, (row, force) in enumerate(zip(tokens, forced, strict=True))
+        tokens = [list(row.token_ids) for group in rows for row in group]
+        log_p = [_log_p(row.token_ids, row.logprobs) for group in rows for row in group]
+        truncated = [row[-1] != end_think for row in tokens]
+        self.prefixes = [
+            self.prompts[index // samples] + row + [end_think] * is_truncated
+            for index, (row, is_truncated) in enumerate(zip(tokens, truncated, strict=True))
         ]
-        return Rationales(tokens, log_p, torch.tensor(forced), None)
+        return Rationales(tokens, log_p, torch.tensor(truncated), None)
 
     def score(self, answers: Sequence[list[int]]) -> Tensor:
-        """Run the answers behind the cached prefixes of their rows.
+        """Run the answers after the cached prefixes of their rows.
 
-        vLLM gives the log-probabilities of a prompt's tokens behind the part that it found in its cache; by default it
-        looks for none. A row whose answer is itself in the cache, as two alike rows have it, runs whole.
+        If a request asks for log-probabilities of its own tokens, vLLM does not read its prefix cache by default; if
+        told to read it, it returns only those of the tokens that were not cached. If a part of the answer is cached
+        too, as for the second of two equal rows, the row is run again without reading the cache.
         """
-        rows = [closed + answer for closed, answer in zip(self.closed, answers, strict=True)]
-        results = self._score(rows, whole=False)
-        cached = [
-            place
-            for place, (closed, result) in enumerate(zip(self.closed, results, strict=True))
-            if result.num_cached_tokens is None or result.num_cached_tokens >= len(closed)
+        rows = [prefix + answer for prefix, answer in zip(self.prefixes, answers, strict=True)]
+        results = self._score(rows, read_cache=True)
+        incomplete = [
+            index
+            for index, (prefix, result) in enumerate(zip(self.prefixes, results, strict=True))
+            if result.num_cached_tokens is None or result.num_cached_tokens >= len(prefix)
         ]
-        if cached:
-            again = self._score([rows[place] for place in cached], whole=True)
-            for place, result in zip(cached, again, strict=True):
-                results[place] = result
+        if incomplete:
+            complete = self._score([rows[index] for index in incomplete], read_cache=False)
+            for index, result in zip(incomplete, complete, strict=True):
+                results[index] = result
         log_w = [
             sum(_log_p(answer, result.prompt_logprobs[-len(answer) :]))
             for answer, result in zip(answers, results, strict=True)
@@ -135,20 +136,22 @@ class _RequestGroup:
         return torch.tensor(log_w, dtype=torch.float64)
 
     def answers(self, noise: Tensor) -> list[list[int]]:
-        """One sample a row."""
-        results = self._sample(self.closed, self.engine.ids.end, self.config.answer_budget, 1, noise)
+        """Sample an answer for each row."""
+        results = self._sample(self.prefixes, self.engine.ids.end, self.config.answer_budget, 1, noise)
         for result in results:
             _log_p(result.outputs[0].token_ids, result.outputs[0].logprobs)
         return [list(result.outputs[0].token_ids) for result in results]
 
-    def _score(self, rows: list[list[int]], *, whole: bool) -> list[Any]:
-        parameters = _sampling(max_tokens=1, prompt_logprobs=0, temperature=0.0, skip_reading_prefix_cache=whole)
+    def _score(self, rows: list[list[int]], *, read_cache: bool) -> list[Any]:
+        parameters = _sampling_params(
+            max_tokens=1, prompt_logprobs=0, temperature=0.0, skip_reading_prefix_cache=not read_cache
+        )
         return self._generate(rows, [parameters] * len(rows))
 
     def _sample(self, prompts: Sequence[list[int]], stop: int, budget: int, samples: int, noise_N: Tensor) -> list[Any]:
-        """Sample up to `budget` tokens, the stop token included; the i-th sample of a prompt has seed + i."""
+        """Sample up to `budget` tokens, including the stop token; vLLM uses seed + i for sample i of a prompt."""
         parameters = [
-            _sampling(
+            _sampling_params(
                 n=samples,
                 seed=seed,
                 max_tokens=budget,
@@ -165,22 +168,22 @@ class _RequestGroup:
 
     def _generate(self, rows: Sequence[list[int]], parameters: list[Any]) -> list[Any]:
         requests = [{"prompt_token_ids": row} for row in rows]
-        # The trainer's autocast is not vLLM's, which has its own type.
-        with failures("failed"), torch.autocast(self.engine.device.type, enabled=False):
+        # vLLM has its own dtype, which the trainer's autocast must not change.
+        with report_errors("failed"), torch.autocast(self.engine.device.type, enabled=False):
             return self.engine.llm.generate(requests, parameters, use_tqdm=False)
 
 
-def _sampling(**settings: Any) -> Any:
+def _sampling_params(**settings: Any) -> Any:
     return importlib.import_module("vllm").SamplingParams(detokenize=False, **settings)
 
 
 def _log_p(tokens: Sequence[int], log_probs: Any) -> list[float]:
-    """Each token's own entry.
+    """Return the log-probability of each token from vLLM's entries.
 
     Raises:
-        Diverged: One is not a number.
+        Diverged: A log-probability is NaN.
     """
-    found = [entry[token].logprob for token, entry in zip(tokens, log_probs, strict=True)]
-    if any(value != value for value in found):
+    log_p = [entry[token].logprob for token, entry in zip(tokens, log_probs, strict=True)]
+    if any(value != value for value in log_p):
         raise Diverged("vLLM's log-probabilities are not finite: the weights have diverged; lower the learning rate")
-    return found
+    return log_p

@@ -1,4 +1,4 @@
-"""This process's only vLLM: whether it is installed, what it is started with, and what becomes of its failures."""
+"""Start vLLM, once per process, and turn its errors into one line."""
 
 import copy
 import importlib
@@ -22,30 +22,30 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",  # progress has the terminal
     "VLLM_NO_USAGE_STATS": "1",
 }
-"""What vLLM reads when it is imported. What the user has set stays, but for the first."""
+"""Environment variables that vLLM reads when it is imported. Values set by the user are kept, except for the first."""
 
 CPU_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # models that fit a CPU are slowed down by threads that wait for each other
     "TORCHDYNAMO_DISABLE": "1",  # compiling takes longer than such a model's whole run
     "VLLM_CPU_CI_ENV": "1",  # fewer and quicker warm-ups
 }
-"""The same without a GPU."""
+"""Further environment variables without a GPU."""
 
 CPU_BLOCK = 32
-"""Tokens in a block of the KV cache on a CPU, whose default of 128 would share no prefix of a short prompt."""
+"""Tokens per block of the KV cache on a CPU. With vLLM's default of 128, short prompts would not be shared."""
 
 
 def installed() -> bool:
-    """Whether vLLM is here. A folder of that name without code, which Python takes for a package too, is not it."""
-    found = importlib.util.find_spec("vllm")
-    return found is not None and found.origin is not None
+    """Return whether vLLM is installed. A folder named vllm without code, a namespace package, does not count."""
+    spec = importlib.util.find_spec("vllm")
+    return spec is not None and spec.origin is not None
 
 
 def check_installed() -> None:
-    """Refuse to go on without vLLM.
+    """Check that vLLM is installed.
 
     Raises:
-        UserError: It is not installed.
+        UserError: vLLM is not installed.
     """
     if not installed():
         raise UserError(
@@ -55,30 +55,30 @@ def check_installed() -> None:
 
 
 @contextmanager
-def failures(what: str) -> Iterator[None]:
-    """Make one line of whatever vLLM raises, which has a class for each failure; the cause stays chained to it."""
+def report_errors(event: str) -> Iterator[None]:
+    """Turn any exception of vLLM, which has many classes of them, into a one-line UserError chained to it."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"rollout.engine=vllm: vLLM {what}: {reason}") from error
+        raise UserError(f"rollout.engine=vllm: vLLM {event}: {reason}") from error
 
 
 class Process:
-    """What this process holds: vllm.LLM, what it was made for, and the engine that took it last."""
+    """The process's vllm.LLM, the settings and model it was made for, and the engine that uses it now."""
 
     llm: Any = None
     made_for: str = ""
     owner: object = None
 
 
-def running(model: PreTrainedModel, config: RolloutConfig) -> Any:
-    """The process's vllm.LLM, started at the first call.
+def get_llm(model: PreTrainedModel, config: RolloutConfig) -> Any:
+    """Return the process's vllm.LLM, which is started at the first call.
 
     Raises:
-        UserError: It cannot be started, or was started for another model.
+        UserError: vLLM cannot be started, or was started for another model.
     """
     check_installed()
     settings = _settings(model, config)
@@ -95,27 +95,29 @@ def running(model: PreTrainedModel, config: RolloutConfig) -> Any:
 
 
 def _settings(model: PreTrainedModel, config: RolloutConfig) -> dict[str, Any]:
-    """What vllm.LLM is called with.
+    """Return the arguments of vllm.LLM.
 
     Raises:
-        UserError: The cache's limit has no room for a row.
+        UserError: A row does not fit into the cache's limit.
     """
     shape, on_gpu = model.config, model.device.type == "cuda"
     itemsize = torch.empty(0, dtype=getattr(torch, config.vllm.dtype)).element_size()
     token_bytes = 2 * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim * itemsize
-    # Room for one batch at full length within the limit; a row may waste most of a block, and vLLM keeps one.
-    row, limit = (shape.max_position_embeddings + 2 * CPU_BLOCK) * token_bytes, int(config.vllm.cache_gib * 2**30)
-    if limit < row:
+    # The cache has room for a batch of full length, within the limit. A row may waste most of a block, and vLLM itself
+    # reserves a block.
+    row_bytes = (shape.max_position_embeddings + 2 * CPU_BLOCK) * token_bytes
+    max_bytes = int(config.vllm.cache_gib * 2**30)
+    if max_bytes < row_bytes:
         raise UserError(
             f"rollout.vllm.cache_gib={config.vllm.cache_gib:g}: a row of {shape.max_position_embeddings} tokens needs "
-            f"{row / 2**30:.2g}; raise it"
+            f"{row_bytes / 2**30:.2g}; raise it"
         )
     settings = {
         "dtype": config.vllm.dtype,
         "max_model_len": shape.max_position_embeddings,
-        "kv_cache_memory_bytes": min(config.prompts * config.samples * row, limit),
+        "kv_cache_memory_bytes": min(config.prompts * config.samples * row_bytes, max_bytes),
         "skip_tokenizer_init": True,  # token in, token out
-        "load_format": "dummy",  # the weights are pushed
+        "load_format": "dummy",  # the weights are synced afterwards
         "generation_config": "vllm",  # no sampling defaults from a model's folder
         "logprobs_mode": "raw_logprobs",  # the model's own, whatever the sampling settings
         "enable_prefix_caching": True,
@@ -133,8 +135,8 @@ def _start(shape: PreTrainedConfig, architecture: str, settings: dict[str, Any])
     shape.architectures = [architecture]
     with tempfile.TemporaryDirectory() as folder:
         shape.save_pretrained(folder)
-        with failures("does not start"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what vLLM's own code calls is not the user's concern
+        with report_errors("does not start"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # warnings about vLLM's own code do not concern the user
             vllm = importlib.import_module("vllm")
             if not settings["enable_sleep_mode"]:
                 _check_head_dim(shape.head_dim)
@@ -142,7 +144,7 @@ def _start(shape: PreTrainedConfig, architecture: str, settings: dict[str, Any])
 
 
 def _check_head_dim(head_dim: int) -> None:
-    """On a CPU, vLLM meets a size that it lacks only at the first request."""
+    """Check that vLLM supports this size on a CPU, where it would otherwise fail at the first request."""
     backend = importlib.import_module("vllm.v1.attention.backends.cpu_attn").CPUAttentionBackend
     if not backend.supports_head_size(head_dim):
         sizes = ", ".join(map(str, backend.get_supported_head_sizes()))

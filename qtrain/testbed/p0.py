@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from qtrain.config import Config
 from qtrain.errors import UserError
-from qtrain.forward.log_probs import whole_rows
+from qtrain.forward.log_probs import pad_rows
 from qtrain.forward.rows import ANSWER, IGNORED
 from qtrain.policy.model import encode_examples, token_ids
 from qtrain.rollout.rollouts import Rollouts, roll_out
@@ -81,7 +81,7 @@ class _AnswerStates:
     @torch.no_grad()
     def __init__(self, model: PreTrainedModel, task: Task, rollouts: Rollouts) -> None:
         samples = rollouts.log_w_BM.shape[1]
-        rows = whole_rows(
+        rows = pad_rows(
             token_ids(task.tokenizer),
             [prompt for prompt in rollouts.prompts for _ in range(samples)],
             rollouts.rationales,

@@ -25,11 +25,11 @@ from transformers import (
 from qtheory.estimators import Coefficients
 from qtrain.errors import UserError
 from qtrain.forward import attention, head
-from qtrain.forward.attention import packed
+from qtrain.forward.attention import packed_attention
 from qtrain.forward.flex import flex
 from qtrain.forward.log_probs import token_log_probs
 from qtrain.forward.packing import WIDTH
-from qtrain.forward.rows import ANSWER, RATIONALE, PackedRow, divide, plan
+from qtrain.forward.rows import ANSWER, RATIONALE, PackedRow, divide, plan_micro_batches
 from qtrain.forward.support import check_model
 from qtrain.policy.model import TokenIds
 from qtrain.rollout.rollouts import Rollouts, batch_rows
@@ -124,7 +124,7 @@ def test_gradients_are_those_of_each_sample_alone(
         ahead = forward(model, IDS, rollouts, recompute=recompute) if in_one_pass else None
         backward(
             model, IDS, rollouts, coefficients, on_sampled_answers=False, micro_batch_tokens=limit,
-            recompute=recompute, ahead=ahead,
+            recompute=recompute, forward_result=ahead,
         )  # fmt: skip
     torch.testing.assert_close(gradient(model), expected, rtol=0, atol=1e-5 * max(float(expected.norm()), 1e-12))
     if ahead is not None:
@@ -149,11 +149,11 @@ def test_flex_attention_sees_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     rollouts, model = batch(rng, [9, 1, 30], [[4, 0, 7], [3, 3, 3], [12, 5, 20]], [2, 1, 3]), tiny()
     rows = batch_rows(IDS, rollouts, gold(rollouts))
-    expected = token_log_probs(model, rollouts.prompts, rows, limit=limit)
+    expected = token_log_probs(model, rollouts.prompts, rows, max_tokens=limit)
     calls = []
     monkeypatch.setattr(attention, "kernel", lambda _: "flex")
     monkeypatch.setattr(attention, "flex", lambda *arguments: (calls.append(1), flex(*arguments))[1])
-    found = token_log_probs(model, rollouts.prompts, rows, limit=limit)
+    found = token_log_probs(model, rollouts.prompts, rows, max_tokens=limit)
     assert calls
     assert torch.equal(found.row_K, expected.row_K)
     torch.testing.assert_close(found.log_p_K, expected.log_p_K, rtol=0, atol=2e-5)
@@ -276,11 +276,11 @@ def test_division_is_balanced_and_complete(sizes: list[int], limit: int) -> None
 def test_plans_keep_a_prompts_rows_together_where_they_fit() -> None:
     prompts = [[0] * 10, [0] * 3, [0] * 3]
     rows = [PackedRow(prompt, [1] * 5, [RATIONALE] * 4 + [ANSWER]) for prompt in (0, 0, 0, 1, 1, 2, 2)]
-    assert [job.passes for job in plan(prompts, rows, 26)] == [[[0, 1, 2]], [[3, 4, 5, 6]]]
-    assert [job.passes for job in plan(prompts, rows, 20)] == [[[3, 4]], [[5, 6]], [[0, 2], [1]]]
-    assert [job.passes for job in plan(prompts, rows[:3], 14)] == [[[0], [1], [2]]]
-    assert [job.passes for job in plan(prompts, rows, None)] == [[[0, 1, 2, 3, 4, 5, 6]]]
-    assert plan(prompts, [PackedRow(0, [], [])], None) == []
+    assert [plan.micro_batches for plan in plan_micro_batches(prompts, rows, 26)] == [[[0, 1, 2]], [[3, 4, 5, 6]]]
+    assert [plan.micro_batches for plan in plan_micro_batches(prompts, rows, 20)] == [[[3, 4]], [[5, 6]], [[0, 2], [1]]]
+    assert [plan.micro_batches for plan in plan_micro_batches(prompts, rows[:3], 14)] == [[[0], [1], [2]]]
+    assert [plan.micro_batches for plan in plan_micro_batches(prompts, rows, None)] == [[[0, 1, 2, 3, 4, 5, 6]]]
+    assert plan_micro_batches(prompts, [PackedRow(0, [], [])], None) == []
 
 
 @pytest.mark.parametrize(
@@ -320,6 +320,6 @@ def test_models_that_are_supported_pass_and_are_left_as_they_were(kind: str) -> 
     before = model.config._attn_implementation
     check_model(model)
     assert model.config._attn_implementation == before == "sdpa"
-    with pytest.raises(ZeroDivisionError), packed(model):
+    with pytest.raises(ZeroDivisionError), packed_attention(model):
         raise ZeroDivisionError
     assert model.config._attn_implementation == before

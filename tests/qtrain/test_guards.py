@@ -127,7 +127,7 @@ def test_broken_weights_name_the_first_prompt(config: Config, task: Task, base: 
 
 
 def test_not_finite_says_what_was_found() -> None:
-    assert NonFiniteError("the loss is nan", prompt="1+1=").found == {"reason": "the loss is nan", "prompt": "1+1="}
+    assert NonFiniteError("the loss is nan", prompt="1+1=").details == {"reason": "the loss is nan", "prompt": "1+1="}
 
 
 def test_a_second_process_on_the_same_folder_is_refused(config: Config, task: Task, base: Base, tmp_path: Path) -> None:

@@ -221,14 +221,14 @@ def test_a_second_interrupt_stops_at_once_and_says_what_is_left(
     with pytest.raises(Interrupted, match=r"stopped in step 5; the last checkpoint in .* is that of step 4"):
         train(config, task, base, tmp_path / "run", callbacks=[twice])
     config = config.with_values({"train.checkpoint_every": None})
-    with pytest.raises(Interrupted, match=r"stopped in step 5 without a checkpoint: .* has the logs alone"):
+    with pytest.raises(Interrupted, match=r"stopped in step 5 without a checkpoint: .* has only logs"):
         train(config, task, base, tmp_path / "bare", callbacks=[twice])
     logged = (tmp_path / "bare" / "metrics.jsonl").read_bytes()
     listening = Interrupting()
     train(config, task, base, tmp_path / "bare", callbacks=[listening])
     # What the first attempt logged is not lost.
     earlier = tmp_path / "bare" / "attempts" / "1"
-    assert listening.told == [f"begins again: an earlier attempt left no checkpoint; its logs are now in {earlier}"]
+    assert listening.told == [f"starts over: an earlier attempt left no checkpoint; its logs are now in {earlier}"]
     assert (earlier / "metrics.jsonl").read_bytes() == logged
     train(config, task, base, tmp_path / "whole")
     assert content(tmp_path / "bare") == content(tmp_path / "whole")
@@ -247,7 +247,7 @@ def test_an_interrupt_of_an_evaluation_comes_at_once(
         return real(*arguments, **keywords)
 
     monkeypatch.setattr(train_module, "evaluate", evaluate)
-    for number, words in ((1, "stopped before a step was made"), (2, "of step 3"), (1, "checkpoint of step 3")):
+    for number, words in ((1, "stopped before the first step"), (2, "of step 3"), (1, "checkpoint of step 3")):
         until_interrupt[0] = number
         with pytest.raises(Interrupted, match=words):
             train(config, task, base, tmp_path / "run", resume=True)

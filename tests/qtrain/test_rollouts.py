@@ -15,7 +15,7 @@ from qtrain.policy.model import TokenIds, encode_examples, token_ids
 from qtrain.rollout.engine import Diverged, RolloutBatch
 from qtrain.rollout.memory import ModelSize
 from qtrain.rollout.rollouts import Rollouts, roll_out
-from qtrain.rollout.transformers import TransformersEngine, _CachedGroup
+from qtrain.rollout.transformers import TransformersEngine, _CachedBatch
 from qtrain.tasks.base import Task
 
 
@@ -263,7 +263,7 @@ def test_the_cache_grows_to_what_is_needed_and_no_further(model: Qwen3ForCausalL
     prompts, gold = encode_examples(task.tokenizer, task.batch(2, np.random.default_rng(0)))
     settings = RolloutConfig(samples=3, rationale_budget=9, answer_budget=3)
     group = TransformersEngine(model, ids).start(prompts, settings)
-    assert isinstance(group, _CachedGroup)
+    assert isinstance(group, _CachedBatch)
     group.rationales(torch.zeros(6, 9, dtype=torch.float64) + 0.5, score_norms=False)
     group.score([answer for answer in gold for _ in range(3)])
     widths = {layer.own[0].shape[2] for layer in group.cache.layers.values()}

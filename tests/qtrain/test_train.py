@@ -16,7 +16,7 @@ from qtheory.estimators import garl
 from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.evaluation import evaluate
-from qtrain.metrics import family_loss, relative
+from qtrain.metrics import family_loss, relative_log_weights
 from qtrain.policy.base import Base
 from qtrain.policy.model import encode_examples, token_ids
 from qtrain.policy.weights import load_weights
@@ -166,9 +166,9 @@ def test_the_mean_of_the_tokens_log_probabilities_divides_by_their_number(
 
 def test_relative_weights_leave_a_batch_of_impossible_answers_alone() -> None:
     nothing = torch.full((2, 3), -math.inf, dtype=torch.float64)
-    assert torch.equal(relative(nothing), nothing)
+    assert torch.equal(relative_log_weights(nothing), nothing)
     some = torch.tensor([[-math.inf, -900.0], [-905.0, -1000.0]], dtype=torch.float64)
-    assert relative(some).tolist() == [[-math.inf, 0.0], [-5.0, -100.0]]
+    assert relative_log_weights(some).tolist() == [[-math.inf, 0.0], [-5.0, -100.0]]
 
 
 @pytest.mark.slow
