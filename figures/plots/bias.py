@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from figures.names import listed, power
 from figures.plots.curves import REFERENCE, Q, curve
-from figures.plots.palette import MARKERS
 from figures.study_data import DATA
 from qtheory.exact import moments
 from qtheory.models import FiniteTask
+from qtrain.report.palette import MARKERS
 
 ORDER = 0.5
 """The q of panel a."""
