@@ -11,7 +11,7 @@ from qtrain.config import Config, ModelConfig, config_hash
 from qtrain.jobs.placement import places
 from qtrain.jobs.workers import Host, Job, in_this_process, in_workers
 from qtrain.policy.device import find_device
-from qtrain.prepare import get_base, pretraining
+from qtrain.prepare import get_base, pretraining_key
 from qtrain.progress import ProgressDisplay, ProgressUpdate, console
 from qtrain.rollout import check_engine
 from qtrain.runs.folder import RESULT, check_free, read_origin, read_result, settings_of
@@ -127,7 +127,7 @@ def run_all(
         if isinstance(job, Run):
             results[job.folder], note = result, "done"
             done()
-            board.cell_done()
+            board.run_done()
         board.show(ProgressUpdate(job.label, 1, 1, note, done=True))
 
     where = places([run.config for run in left], jobs)
@@ -201,4 +201,4 @@ def _bases(runs: Sequence[Run]) -> dict[str, _Bases]:
 
 
 def _base_of(run: Run) -> str:
-    return config_hash(pretraining(run.config))
+    return config_hash(pretraining_key(run.config))
