@@ -75,7 +75,7 @@ def train(
 def evaluate(
     run: str | Path,
     *,
-    checkpoint: load_run.Which = "last",
+    checkpoint: load_run.CheckpointName = "last",
     prompts: int | None = None,
     samples: int | None = None,
     seed: int = 1,
@@ -132,7 +132,7 @@ def compare(
     return comparison.compare(config, choices, range(seeds), Path(out), jobs=jobs)
 
 
-def export(run: str | Path, out: str | Path, *, checkpoint: load_run.Which = "last") -> None:
+def export(run: str | Path, out: str | Path, *, checkpoint: load_run.CheckpointName = "last") -> None:
     """Write a finished run's model in the format of transformers and vLLM; see `qtrain export`.
 
     Args:
@@ -169,7 +169,7 @@ class Policy:
 
 
 def load_policy(
-    source: Config | str | Path, *, checkpoint: load_run.Which = "last", allow_code: bool = False
+    source: Config | str | Path, *, checkpoint: load_run.CheckpointName = "last", allow_code: bool = False
 ) -> Policy:
     """Load the initial model of a configuration, or the trained model of a run folder.
 

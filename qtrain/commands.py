@@ -16,7 +16,7 @@ from qtrain.comparison import compare, folder_name, row
 from qtrain.config import Config, PretrainedConfig, check_estimator, read_config
 from qtrain.errors import UserError
 from qtrain.jobs.placement import on_one_thread
-from qtrain.load_run import Which, check_base, evaluate_run, export_policy, finished_config, weights_folder
+from qtrain.load_run import CheckpointName, check_base, evaluate_run, export_policy, finished_config, weights_folder
 from qtrain.policy.device import find_device
 from qtrain.prepare import get_base, prepare
 from qtrain.progress import ProgressDisplay, ProgressUpdate, console
@@ -104,7 +104,7 @@ def evaluate_command(
     prompts: int | None,
     samples: int | None,
     seed: int,
-    checkpoint: Which,
+    checkpoint: CheckpointName,
     half: Half | None,
     data: Path | None,
     base: str | None,
@@ -131,7 +131,7 @@ def evaluate_command(
 def export_command(
     run: Path,
     out: Path,
-    checkpoint: Which,
+    checkpoint: CheckpointName,
     base: str | None,
     *,
     allow_changes: bool,

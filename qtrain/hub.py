@@ -76,14 +76,14 @@ def find_repository(setting: str, name: str, revision: str | None, kind: Kind) -
         UserError: The repository does not exist, or a local folder lacks files. Data sets that the hub does not
             provide raise no error here, because only the library `datasets` knows its cache.
     """
-    where = f"{setting}={name!r}"
+    value = f"{setting}={name!r}"
     if os.path.lexists(name):
         fault = _fault_of(Path(name), kind)
         if fault is not None:
-            raise UserError(f"{where}: {fault}")
+            raise UserError(f"{value}: {fault}")
         return Place(local=True)
     if not _may_be_an_id(name, kind):
-        raise UserError(f"{where}: no such folder here, and no id of the hub, OWNER/NAME{_hint(name)}")
+        raise UserError(f"{value}: no such folder here, and no id of the hub, OWNER/NAME{_hint(name)}")
     if constants.HF_HUB_OFFLINE:
         reachable, fault = False, "the hub is not asked (HF_HUB_OFFLINE)"
     else:
@@ -93,16 +93,16 @@ def find_repository(setting: str, name: str, revision: str | None, kind: Kind) -
     if not reachable and kind is DATA_SET:
         return Place(local=True, why=fault)
     if not reachable and _is_cached(name, revision, kind):
-        tell_of_a_copy(where, fault)
+        tell_of_a_copy(value, fault)
         return Place(local=True, why=fault)
-    raise UserError(f"{where}: no such folder here, and {fault}{_hint(name)}")
+    raise UserError(f"{value}: no such folder here, and {fault}{_hint(name)}")
 
 
 @functools.cache
-def tell_of_a_copy(where: str, why: str) -> None:
+def tell_of_a_copy(value: str, why: str) -> None:
     """Report once that the hub's local cache is used, unless offline mode was requested."""
     if not constants.HF_HUB_OFFLINE:
-        console.print(f"{where}: {why}; taking its local cache's copy", soft_wrap=True)
+        console.print(f"{value}: {why}; taking its local cache's copy", soft_wrap=True)
 
 
 def _may_be_an_id(name: str, kind: Kind) -> bool:

@@ -25,7 +25,7 @@ from qtrain.tasks import make_task
 from qtrain.tasks.base import Task
 from qtrain.tasks.tokenizer import load_tokenizer
 
-Which = Literal["last", "best"]
+CheckpointName = Literal["last", "best"]
 """The weights at the end of training, or those of the best evaluation by maj@k."""
 
 
@@ -43,7 +43,7 @@ def finished_config(run: Path, *, allow_code: bool = False) -> Config:
     return read_config(run / CONFIG, allow_code=allow_code)
 
 
-def weights_folder(run: Path, which: Which) -> Path:
+def weights_folder(run: Path, checkpoint: CheckpointName) -> Path:
     """The folder with a finished run's `model.safetensors`.
 
     Raises:
@@ -51,7 +51,7 @@ def weights_folder(run: Path, which: Which) -> Path:
     """
     result = read_result(run)
     best = result.get("best_step")
-    if which == "last" or best == result["steps"]:
+    if checkpoint == "last" or best == result["steps"]:
         return run
     folder = checkpoint_folder(run, best or 0)
     if best is None or not folder.is_dir():
@@ -76,12 +76,14 @@ def check_base(run: Path, config: Config, *, allow_changes: bool) -> None:
         check_unchanged(run, {key: before[key] for key in before if key == BASE}, {BASE: now})
 
 
-def evaluate_run(run: Path, which: Which, config: Config, *, seed: int, allow_changes: bool = False) -> Evaluation:
+def evaluate_run(
+    run: Path, checkpoint: CheckpointName, config: Config, *, seed: int, allow_changes: bool = False
+) -> Evaluation:
     """Evaluate a run's weights, in the precision of its training.
 
     Args:
         run: The run folder.
-        which: The last or the best weights.
+        checkpoint: The last or the best weights.
         config: The run's configuration, with any changes to `eval`, `rollout`, `task`, `model` or `data`. Held-out
             records must be the run's unless `task` differs.
         seed: Seeds the sampling.
@@ -96,10 +98,10 @@ def evaluate_run(run: Path, which: Which, config: Config, *, seed: int, allow_ch
     if not allow_changes:
         changed_task = _without_paths(config) != _without_paths(finished_config(run))
         keys = (TOKENIZER,) if changed_task else (TOKENIZER, "held_out")
-        wanted = {key: fingerprints_before[key] for key in keys if key in fingerprints_before}
+        expected = {key: fingerprints_before[key] for key in keys if key in fingerprints_before}
         data = task.dataset_report()
-        check_unchanged(run, wanted, fingerprints(data, task.tokenizer, base=""), data_before, data)
-    model = trained_policy(config, task, weights_folder(run, which))
+        check_unchanged(run, expected, fingerprints(data, task.tokenizer, base=""), data_before, data)
+    model = trained_policy(config, task, weights_folder(run, checkpoint))
     if config.train.dtype == "bfloat16":
         use_float32_head(model)
     cache_bytes = cache_limit(model.device, ModelSize.of(model), config.rollout.cache_gib, adam=False)

@@ -35,7 +35,7 @@ def fingerprints(data: dict[str, Any], tokenizer: PreTrainedTokenizerFast, base:
 
 
 def check_unchanged(
-    where: Path,
+    run: Path,
     before: dict[str, str],
     now: dict[str, str],
     data_before: dict[str, Any] | None = None,
@@ -44,7 +44,7 @@ def check_unchanged(
     """Refuse inputs that differ from those of the run.
 
     Args:
-        where: The run folder.
+        run: The run folder.
         before: The run's fingerprints; only keys that occur in both are compared.
         now: The present fingerprints.
         data_before: The run's report on its records.
@@ -57,7 +57,7 @@ def check_unchanged(
     if changed:
         changes = [_difference(key, data_before or {}, data_now or {}) for key in changed]
         raise UserError(
-            f"{where}: was made from something else: {'; '.join(changes)}; bring back what it was made from, or add "
+            f"{run}: was made from something else: {'; '.join(changes)}; bring back what it was made from, or add "
             f"--allow-changes"
         )
 
