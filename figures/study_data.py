@@ -10,9 +10,6 @@ from qtrain.errors import UserError
 
 DATA = Path(__file__).parent / "data"
 
-ESCAPED = 0.05
-"""The P at which a run counts as escaped; the trainer's."""
-
 
 class Record(BaseModel):
     """Base of all records: unchanged after reading; keys that no figure reads are passed over."""

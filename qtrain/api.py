@@ -1,4 +1,4 @@
-"""The functions behind `from qtrain import ...`: load a configuration, train, evaluate, compare, roll out, export."""
+"""The public functions of `qtrain`: load a configuration, train, evaluate, compare, roll out, export."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,12 +28,13 @@ def load_config(source: str | Path | Mapping[str, Any], *overrides: str, allow_c
     """Read the settings of a run.
 
     Args:
-        source: A TOML file, a run folder's config.json, or a table of the same form.
+        source: A TOML file, a run folder's config.json, or a dictionary of the same form.
         overrides: `key=value` with dotted keys, as on the command line: "optimizer.lr=1e-3".
-        allow_code: Whether code that a JSON file names as module:object may run (that of TOML files and tables may).
+        allow_code: Whether to import and run code that a JSON file names as module:object. Code named by a TOML file or
+            a dictionary always runs.
 
     Raises:
-        UserError: One line naming the key, what is wrong and the nearest valid name.
+        UserError: One line with the key, the fault and the nearest valid name.
     """
     if isinstance(source, Mapping):
         if overrides:
@@ -55,7 +56,7 @@ def train(
     Args:
         config: The settings.
         out: The run folder.
-        callbacks: Called at each step and evaluation, besides those that the configuration names.
+        callbacks: Called at each step and evaluation, in addition to those of the configuration.
         resume: Continue from the folder's last checkpoint, if there is one.
         allow_changes: Continue even if records, tokenizer or base weights have changed.
 
@@ -64,7 +65,7 @@ def train(
         `mean_log_p` in nats, ...), best_step, skipped_steps, diverged_step, diagnosis, fingerprints, seconds.
 
     Raises:
-        UserError: A setting, record or model does not fit, or the folder holds something else.
+        UserError: A setting, record or model is invalid, or the folder holds something other than this run.
     """
     prepared, task, _ = prepare(config)
     base = get_base(prepared, task)
@@ -74,7 +75,7 @@ def train(
 def evaluate(
     run: str | Path,
     *,
-    checkpoint: load_run.Which = "last",
+    checkpoint: load_run.CheckpointName = "last",
     prompts: int | None = None,
     samples: int | None = None,
     seed: int = 1,
@@ -86,14 +87,17 @@ def evaluate(
     Args:
         run: The run folder.
         checkpoint: "last", or "best" for the best evaluation by maj@k.
-        prompts: Held-out prompts of each group; by default the run's own number.
-        samples: Samples a prompt (k); by default the run's own number.
+        prompts: Held-out prompts per group; by default the number in the run's configuration.
+        samples: Samples per prompt (k); by default the number in the run's configuration.
         seed: Seeds the sampling; training evaluates with 0.
-        allow_code: Whether code that the run folder names may run.
+        allow_code: Whether to import and run code that the run folder names as module:object.
         allow_changes: Evaluate even if records, tokenizer or base weights have changed.
 
     Returns:
-        Scores by name: `p_at_1`, `p_at_<k>`, `maj_at_<k>`, `mean_log_p` (nats), `p` and the task's own metrics.
+        Scores by name: `p_at_1`, `p_at_<k>`, `maj_at_<k>`, `mean_log_p` (nats), `p` and the task's metrics.
+
+    Raises:
+        UserError: The folder holds no finished run, or its records, tokenizer or base have changed.
     """
     config = load_run.finished_config(Path(run), allow_code=allow_code)
     values = {"eval.prompts": prompts, "eval.samples": samples}
@@ -112,21 +116,33 @@ def compare(
     """Train several estimators from one configuration; see `qtrain compare`.
 
     Args:
-        config: The settings of every run.
+        config: The settings of all runs.
         estimators: Names with parameters: "grpo", "garl:q=.75", "mine:clipped".
-        out: The comparison's folder, with a run folder for each estimator and seed.
-        seeds: Bases and training seeds 0 to seeds - 1.
-        jobs: Runs at a time; None takes one a GPU, or one a core.
+        out: The comparison's folder; it gets one run folder per estimator and seed.
+        seeds: Number of seeds; base models and training use 0 to seeds - 1.
+        jobs: Number of simultaneous runs; None means one per GPU, or one per core without GPUs.
 
     Returns:
-        The rows of comparison.json, one a run.
+        The rows of comparison.json, one per run.
+
+    Raises:
+        UserError: A setting is invalid, a run fails, or `out` holds something other than this comparison.
     """
     choices = [check_estimator(text) for text in estimators]
     return comparison.compare(config, choices, range(seeds), Path(out), jobs=jobs)
 
 
-def export(run: str | Path, out: str | Path, *, checkpoint: load_run.Which = "last") -> None:
-    """Write a finished run's model as a folder that transformers and vLLM read; see `qtrain export`."""
+def export(run: str | Path, out: str | Path, *, checkpoint: load_run.CheckpointName = "last") -> None:
+    """Write a finished run's model in the format of transformers and vLLM; see `qtrain export`.
+
+    Args:
+        run: The run folder.
+        out: The new model folder.
+        checkpoint: "last", or "best" for the best evaluation by maj@k.
+
+    Raises:
+        UserError: The run is not finished, its base has changed, or `out` exists or cannot be written.
+    """
     config = load_run.finished_config(Path(run))
     load_run.check_base(Path(run), config, allow_changes=False)
     load_run.export_policy(Path(run), config, load_run.weights_folder(Path(run), checkpoint), Path(out))
@@ -134,12 +150,12 @@ def export(run: str | Path, out: str | Path, *, checkpoint: load_run.Which = "la
 
 @dataclass(frozen=True)
 class Policy:
-    """A model with what it takes to sample from it.
+    """A model with the task and settings needed to sample from it.
 
     Attributes:
         model: The weights, on their device.
-        task: Source of examples, with the tokenizer.
-        config: The settings that it was made from, token budgets included.
+        task: The source of examples, with the tokenizer.
+        config: The run's settings, with the token budgets filled in.
     """
 
     model: PreTrainedModel
@@ -153,14 +169,17 @@ class Policy:
 
 
 def load_policy(
-    source: Config | str | Path, *, checkpoint: load_run.Which = "last", allow_code: bool = False
+    source: Config | str | Path, *, checkpoint: load_run.CheckpointName = "last", allow_code: bool = False
 ) -> Policy:
-    """The model at the start of a run, or that of a finished run.
+    """Load the initial model of a configuration, or the trained model of a run folder.
 
     Args:
         source: A configuration, for its base model; or a run folder, for its trained weights.
-        checkpoint: Of a run folder: "last", or "best" for the best evaluation by maj@k.
-        allow_code: Whether code that a run folder names may run.
+        checkpoint: For a run folder: "last", or "best" for the best evaluation by maj@k.
+        allow_code: Whether to import and run code that a run folder names as module:object.
+
+    Raises:
+        UserError: The model or the run cannot be read.
     """
     if isinstance(source, Config):
         config, task, _ = prepare(source)
@@ -177,9 +196,9 @@ class Rollout:
     Attributes:
         example: Prompt and gold answer.
         rationales: M texts, up to and including the delimiter.
-        answers: M sampled answers; None if none were asked for.
+        answers: M sampled answers; None unless requested.
         log_w: (M,) log p(y*|x, z) of the gold answer after each rationale, in nats.
-        truncated: (M,) whether the token budget ended the rationale.
+        truncated: (M,) whether the rationale was truncated at the token budget.
     """
 
     example: Example
@@ -192,17 +211,17 @@ class Rollout:
 def roll_out(
     policy: Policy, examples: Sequence[Example], *, samples: int | None = None, answers: bool = False, seed: int = 0
 ) -> list[Rollout]:
-    """Sample rationales and score the gold answer after each.
+    """Sample rationales and compute the log-likelihood of the gold answer after each.
 
     Args:
         policy: From `load_policy`.
-        examples: Any examples; `policy.task.held_out(8)` gives some.
-        samples: Rationales a prompt (M); by default the configuration's.
-        answers: Whether to sample answers too.
+        examples: For example `policy.task.held_out(8)`.
+        samples: Rationales per prompt (M); by default the configuration's.
+        answers: Whether to sample an answer after each rationale.
         seed: Seeds the sampling.
 
     Returns:
-        One rollout an example.
+        One rollout per example.
 
     Raises:
         UserError: A prompt is too long for the model.
@@ -215,14 +234,14 @@ def roll_out(
         batch = sample_batch(engine, *encode_examples(tokenizer, examples), settings, generator, sample_answers=answers)
     rationales = tokenizer.batch_decode(batch.rationales)
     texts = None if batch.answers is None else tokenizer.batch_decode(batch.answers, skip_special_tokens=True)
-    rows = [slice(index * settings.samples, (index + 1) * settings.samples) for index in range(len(examples))]
+    groups = [slice(index * settings.samples, (index + 1) * settings.samples) for index in range(len(examples))]
     return [
         Rollout(
             example,
-            rationales[row],
-            None if texts is None else texts[row],
+            rationales[group],
+            None if texts is None else texts[group],
             batch.log_w_BM[index].numpy(),
             batch.truncated_BM[index].numpy(),
         )
-        for index, (example, row) in enumerate(zip(examples, rows, strict=True))
+        for index, (example, group) in enumerate(zip(examples, groups, strict=True))
     ]

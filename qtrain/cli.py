@@ -1,4 +1,4 @@
-"""The command `qtrain`. Imports that need torch stay inside the commands, so that `--help` is quick."""
+"""Define the command line of `qtrain`. Imports that need torch stay inside the commands, so that `--help` is quick."""
 
 import os
 import sys
@@ -26,33 +26,33 @@ app = App(
     default_parameter=AS_TYPED,
 )
 
-data_app = App(name="data", help="Look at the records of FinQA, HotPotQA and MuSiQue before training on them.")
+data_app = App(name="data", help="Inspect the records of FinQA, HotPotQA and MuSiQue before training on them.")
 app.command(data_app)
 
 Several = Parameter(consume_multiple=True, negative=())
 Count = Annotated[int, whole_number(1)]
 MaybeCount = Annotated[int | None, whole_number(1)]
-# Of these a list is made at the start.
+# Bounded, because a list of this length is built at the start.
 MaybeMany = Annotated[int | None, whole_number(1, 10**6)]
 Seeds = Annotated[int, whole_number(1, 10**4)]
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Run a command. Bad input ends in one line and exit status 2, Ctrl-C (or a polite kill) in 130."""
-    words = sys.argv[1:] if words is None else words
-    # The configuration's schema takes a second to import, so that this help page alone does it.
-    if "train" in words[:1] and {"--help", "-h"} & set(words):
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command. Bad input ends it with one line and exit status 2, Ctrl-C and SIGTERM with status 130."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Only this help page imports the configuration's schema, which takes a second.
+    if "train" in arguments[:1] and {"--help", "-h"} & set(arguments):
         with importing(PROGRAM):
             from qtrain.config.listing import settings_text
         help_page = app["train"]
         help_page.help_format = "plaintext"
         help_page.help_epilogue = f"Settings with their defaults and types (TOML, or key=value):\n\n{settings_text()}"
-    # A hub that cannot be reached is one line of ours, not ten of its library's retries.
+    # qtrain reports an unreachable hub in one line; this silences the library's retries.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     status = run_app(
         PROGRAM,
         app,
-        words,
+        arguments,
         refused=(UserError, CycloptsError),
         interrupted="finished runs are kept, the same command goes on from there (train: with --resume)",
     )
@@ -61,7 +61,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 @app.command
 def pretrain(config: Path, /, *overrides: str) -> None:
-    """Make the base model of a configuration, or find it in the cache, and print where it lies and its p0.
+    """Make a configuration's base model, unless it is cached, and print its folder and its p0.
 
     Args:
         config: A TOML configuration.
@@ -90,18 +90,18 @@ def train(
         config: A TOML configuration.
         overrides: key=value, dotted keys, for example estimator=paft:q=.5 optimizer.lr=1e-2.
         out: The run folder; by default runs/NAME-ESTIMATOR-seedN.
-        resume: Go on from the folder's last checkpoint (see train.checkpoint_every); begin where there is none. A
-            finished run goes on if train.steps has been raised.
-        allow_changes: Resume though records, tokenizer or base weights are not those that the run was made from.
-        on_bad_record: Of tasks that read records: skip counts malformed ones, fail refuses the first.
-        allow_code: Run code that a run folder's config.json names as module:object (that of a TOML file runs anyway).
+        resume: Continue from the folder's last checkpoint (see train.checkpoint_every), or start if there is none. A
+            finished run continues if train.steps has been raised.
+        allow_changes: Resume even if records, tokenizer or base weights have changed since the run started.
+        on_bad_record: For tasks that read records: skip drops and counts malformed records, fail stops at the first.
+        allow_code: Run code that a run folder's config.json names as module:object (code in a TOML file always runs).
     """
     with importing(PROGRAM):
         from qtrain.commands import train_command
 
-    more = () if on_bad_record is None else (f"task.on_bad_record={on_bad_record}",)
+    extra = () if on_bad_record is None else (f"task.on_bad_record={on_bad_record}",)
     return train_command(
-        config, overrides + more, out, resume=resume, allow_changes=allow_changes, allow_code=allow_code
+        config, overrides + extra, out, resume=resume, allow_changes=allow_changes, allow_code=allow_code
     )
 
 
@@ -120,18 +120,18 @@ def evaluate(
     allow_changes: Annotated[bool, Parameter(negative=())] = False,
     allow_code: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Evaluate a finished run's weights again on held-out prompts.
+    """Evaluate the weights of a finished run on held-out prompts.
 
     Args:
         run: A run folder.
-        prompts: Held-out prompts of each kind; by default the run's own number.
-        samples: Samples a prompt; by default the run's own number.
-        seed: Seeds the sampling; training evaluates with 0.
-        checkpoint: The weights at the end, or those of the best evaluation by maj@k.
-        half: Of the held-out records (see task.held_out_half); by default what the run evaluated on.
-        data: Where its records are now, if they have moved.
-        base: Where its pretrained model is now, if that has moved.
-        allow_changes: Evaluate though records, tokenizer or base weights are not those that the run was made from.
+        prompts: Held-out prompts per group; by default as in the run.
+        samples: Samples per prompt; by default as in the run.
+        seed: Seed of the sampling; evaluations during training use 0.
+        checkpoint: The weights at the end of training, or at the best evaluation by maj@k.
+        half: Half of the held-out records (see task.held_out_half); by default as in the run.
+        data: New path of the records, if they have moved.
+        base: New path of the pretrained model, if it has moved.
+        allow_changes: Evaluate even if records, tokenizer or base weights have changed since the run started.
         allow_code: Run code that the run folder names as module:object.
     """
     with importing(PROGRAM):
@@ -163,16 +163,16 @@ def export(
     force: Annotated[bool, Parameter(negative=())] = False,
     allow_code: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Write a finished run's model as a folder that transformers and vLLM read, adapters folded in.
+    """Write a finished run's model in the format of transformers and vLLM, with adapters merged.
 
     Args:
         run: A run folder.
         out: The new folder.
-        checkpoint: The weights at the end, or those of the best evaluation by maj@k.
-        base: Where its pretrained model is now, if that has moved (of runs with adapters).
-        allow_changes: Fold adapters into a base that has changed.
+        checkpoint: The weights at the end of training, or at the best evaluation by maj@k.
+        base: New path of the pretrained model, if it has moved (for runs with adapters).
+        allow_changes: Merge adapters into a base that has changed.
         force: Export a run that has diverged.
-        allow_code: Run code that the run folder names as module:object (needed for adapters on a base made here).
+        allow_code: Run code that the run folder names as module:object (needed for adapters on a base made by qtrain).
     """
     with importing(PROGRAM):
         from qtrain.commands import export_command
@@ -194,11 +194,11 @@ def compare(
 
     Args:
         config: A TOML configuration.
-        overrides: key=value, dotted keys, for every run.
-        estimator: Names with parameters: grpo rb_rloo garl:q=.25 paft:q=.75,k=8
-        out: Folder of the comparison, one run folder in it per estimator and seed.
-        seeds: Bases and training seeds 0 to N - 1.
-        jobs: Runs at a time. By default one a GPU; without GPUs one a core, or a single one of a wide model.
+        overrides: key=value, dotted keys, for all runs.
+        estimator: Estimators with parameters, such as grpo rb_rloo garl:q=.25 paft:q=.75,k=8
+        out: Folder of the comparison; it gets one run folder per estimator and seed.
+        seeds: Number of seeds; base models and training use seeds 0 to N - 1.
+        jobs: Simultaneous runs. By default one per GPU; without GPUs one per core, or only one if the model is wide.
     """
     with importing(PROGRAM):
         from qtrain.commands import compare_command
@@ -211,7 +211,7 @@ def report(*runs: Path, output: Annotated[Path, Parameter(name=["--output", "-o"
     """Write one self-contained HTML page about comparisons or single runs.
 
     Args:
-        runs: Folders that `compare` or `train` wrote.
+        runs: Folders written by `compare` or `train`.
         output: The page.
     """
     with importing(PROGRAM):
@@ -233,16 +233,16 @@ def check(
     on_bad_record: Literal["skip", "fail"] = "skip",
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
-    """Count a file's records: kept, dropped and malformed by reason, types of answers, lengths in tokens.
+    """Count a file's records: kept, dropped and malformed by reason, answer types, lengths in tokens.
 
     Args:
         name: finqa, hotpotqa or musique.
         path: A file in the official layout or in the hub's.
-        variant: How records are put before the model, for the prompts' lengths.
-        tokenizer: Folder of a pretrained tokenizer; by default one token a byte.
-        max_prompt_tokens: Longest prompt; by default the task's own.
-        max_answer_tokens: Longest answer; by default there is no limit.
-        on_bad_record: skip counts malformed records, fail refuses the first.
+        variant: The prompt format, which determines prompt lengths.
+        tokenizer: Folder of a pretrained tokenizer; by default one token per byte.
+        max_prompt_tokens: Longest prompt; by default the task's limit.
+        max_answer_tokens: Longest answer; by default no limit.
+        on_bad_record: skip drops and counts malformed records, fail stops at the first.
         as_json: Print one JSON object.
     """
     with importing(PROGRAM):
@@ -273,17 +273,17 @@ def show(
     max_prompt_tokens: Annotated[int | None, whole_number(2)] = None,
     full: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Print the first examples of a split as a model sees them.
+    """Print the first examples of a split as the model sees them.
 
     Args:
         name: finqa, hotpotqa or musique.
         path: A file, or the folder of the official files; by default data/NAME.
-        split: Which of the official files, where PATH is a folder.
-        n: How many.
+        split: The official file to read, if PATH is a folder.
+        n: Number of examples.
         variant: cold or warm; by default both.
-        tokenizer: Folder of a pretrained tokenizer, whose chat template warm prompts then use.
-        max_prompt_tokens: Cut prompts to so many tokens; by default they are whole.
-        full: Print long prompts whole, not only their ends.
+        tokenizer: Folder of a pretrained tokenizer, whose chat template formats warm prompts.
+        max_prompt_tokens: Cut prompts to this number of tokens; by default they are not cut.
+        full: Print long prompts in full, not only their ends.
     """
     with importing(PROGRAM):
         from qtrain.tasks.inspection import show_command

@@ -1,4 +1,4 @@
-"""What the commands of `qtrain` do: read, check everything, then run."""
+"""Implement the commands of `qtrain`: read the input, check all of it, then run."""
 
 import math
 import re
@@ -16,7 +16,7 @@ from qtrain.comparison import compare, folder_name, row
 from qtrain.config import Config, PretrainedConfig, check_estimator, read_config
 from qtrain.errors import UserError
 from qtrain.jobs.placement import on_one_thread
-from qtrain.load_run import Which, check_base, evaluate_run, export_policy, finished_config, weights_folder
+from qtrain.load_run import CheckpointName, check_base, evaluate_run, export_policy, finished_config, weights_folder
 from qtrain.policy.device import find_device
 from qtrain.prepare import get_base, prepare
 from qtrain.progress import ProgressDisplay, ProgressUpdate, console
@@ -33,11 +33,11 @@ out_console = TextConsole()
 def pretrain_command(path: Path, overrides: tuple[str, ...]) -> None:
     """See `qtrain.cli.pretrain`."""
     config, task, _ = prepare(read_config(path, overrides))
-    with ProgressDisplay(config.name, total=1) as board:
+    with ProgressDisplay(config.name, total=1) as display:
         base = get_base(
             config,
             task,
-            progress=lambda step, steps, loss: board.show(ProgressUpdate("base", step, steps, f"loss {loss:.3f}")),
+            progress=lambda step, steps, loss: display.show(ProgressUpdate("base", step, steps, f"loss {loss:.3f}")),
         )
     for key, value in {"folder": str(base.folder), **base.about}.items():
         if key != "made_from":
@@ -53,7 +53,7 @@ def train_command(
     allow_changes: bool = False,
     allow_code: bool = False,
 ) -> int:
-    """See `qtrain.cli.train`. Returns the exit status: 1 where training diverged."""
+    """See `qtrain.cli.train`. Returns the exit status: 1 if training diverged."""
     config = read_config(path, overrides, allow_code=allow_code)
     check_engine(config.rollout)
     find_device(config.train.device)
@@ -66,16 +66,16 @@ def train_command(
     config, task, notes = prepare(config)
     for line in notes:
         tell(line)
-    last = time.perf_counter()
-    with ProgressDisplay(config.name, total=1) as board:
+    last_time = time.perf_counter()
+    with ProgressDisplay(config.name, total=1) as display:
 
-        def pretraining(step: int, steps: int, loss: float) -> None:
-            board.show(ProgressUpdate("base", step, steps, f"loss {loss:.3f}"))
+        def show_pretraining(step: int, steps: int, loss: float) -> None:
+            display.show(ProgressUpdate("base", step, steps, f"loss {loss:.3f}"))
 
-        def training(step: int, metrics: dict[str, float]) -> None:
-            nonlocal last
+        def show_training(step: int, metrics: dict[str, float]) -> None:
+            nonlocal last_time
             now = time.perf_counter()
-            rate, last = metrics["tokens"] / (now - last), now
+            rate, last_time = metrics["tokens"] / (now - last_time), now
             log_p = metrics.get("mean_log_p", math.nan)
             note = f"p@1 {metrics['p_at_1']:.2f}, log P {log_p:.2f}, {rate:.0f} tok/s"
             if step == 1:
@@ -85,12 +85,12 @@ def train_command(
                     highlight=False,
                     soft_wrap=True,
                 )
-            board.show(ProgressUpdate("train", step, config.train.steps, note))
+            display.show(ProgressUpdate("train", step, config.train.steps, note))
 
-        base = get_base(config, task, progress=pretraining)
-        callbacks = (StepFunction(training), _Messages())
+        base = get_base(config, task, progress=show_pretraining)
+        callbacks = (StepFunction(show_training), _MessagePrinter())
         result = train(config, task, base, folder, callbacks=callbacks, resume=resume, allow_changes=allow_changes)
-        board.cell_done()
+        display.run_done()
     print_results([row(result)], title=f"{config.name}: {folder}")
     if result["diverged_step"] is None:
         return 0
@@ -104,7 +104,7 @@ def evaluate_command(
     prompts: int | None,
     samples: int | None,
     seed: int,
-    checkpoint: Which,
+    checkpoint: CheckpointName,
     half: Half | None,
     data: Path | None,
     base: str | None,
@@ -131,7 +131,7 @@ def evaluate_command(
 def export_command(
     run: Path,
     out: Path,
-    checkpoint: Which,
+    checkpoint: CheckpointName,
     base: str | None,
     *,
     allow_changes: bool,
@@ -149,7 +149,7 @@ def export_command(
 
 
 def with_base(config: Config, base: str | None) -> Config:
-    """A run's configuration with its base at another place.
+    """A run's configuration with another path for its base model.
 
     Raises:
         UserError: The run has no pretrained base.
@@ -163,15 +163,15 @@ def with_base(config: Config, base: str | None) -> Config:
     return config.with_values({"model.pretrained": base, **same})
 
 
-class _Messages(Callback):
-    """Prints what a run has to say."""
+class _MessagePrinter(Callback):
+    """Print the messages of a run."""
 
     def on_message(self, line: str) -> None:
         tell(line)
 
 
 def tell(line: str) -> None:
-    """Print a line for the user."""
+    """Print a line on standard error, without markup."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -193,20 +193,20 @@ def compare_command(
 
 _HEADINGS = {"escape_step": "escape", "mean_log_p": "log P", "seconds": "s"}
 _HIDDEN = re.compile(r"q|steps|(p_at_(?!1_)\d+|maj_at_\d+|mean_log_p)_\w+")
-"""Columns that would not fit: of a group p@1 alone is shown."""
+"""Columns left out for want of room; of the scores of a group only p@1 is shown."""
 
 
 def print_results(rows: list[dict[str, Any]], title: str) -> None:
     """Print the rows of a comparison as a table that fits a terminal of 80 columns."""
-    # A table would break a long path in its title.
+    # The title is printed apart, because a table would wrap a long path in it.
     out_console.print(title, style="italic", soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     columns = [name for name in rows[0] if not _HIDDEN.fullmatch(name)]
     for name in columns:
         heading = _HEADINGS.get(name, name.replace("_at_", "@").replace("_", " "))
         table.add_column(heading, justify="left" if name == "estimator" else "right", no_wrap=name == "estimator")
-    for one in rows:
-        table.add_row(*(_cell(name, one[name]) for name in columns))
+    for result in rows:
+        table.add_row(*(_cell(name, result[name]) for name in columns))
     out_console.print(table)
 
 

@@ -1,4 +1,4 @@
-"""Comparisons: one run per estimator and seed from one configuration, and their results as rows of one file."""
+"""Compare estimators: one run per estimator and seed from one configuration, with the results in one file."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,16 +21,16 @@ from qtrain.runs.folder import (
 )
 
 COLUMNS = ("estimator", "q", "seed", "p0", "steps", "escape_step")
-"""First columns of a comparison's rows; scores and `seconds` follow."""
+"""The first columns of comparison.json; scores and `seconds` follow."""
 
 
 def cells_of(config: Config, estimators: Iterable[EstimatorChoice], seeds: Iterable[int], out: Path) -> list[Run]:
-    """One run per estimator and seed; a seed decides the base model and everything sampled in training."""
+    """One run per estimator and seed. The seed determines the base model and everything sampled in training."""
     return [cell(config.with_values({"estimator": str(choice)}), seed, out) for seed in seeds for choice in estimators]
 
 
 def cell(config: Config, seed: int, out: Path, *, suffix: str = "", callbacks: Sequence[Callback] = ()) -> Run:
-    """One run below `out`; `suffix` says what varies besides estimator and seed, in the folder's name too."""
+    """One run in a folder below `out`; `suffix` names further settings that vary, in label and folder name."""
     config = config.with_values({"train.seed": seed, "pretrain.seed": seed})
     label = " ".join(filter(None, [str(config.estimator), suffix, f"seed {seed}"]))
     folder = out / folder_name(config, suffix=suffix)
@@ -38,9 +38,9 @@ def cell(config: Config, seed: int, out: Path, *, suffix: str = "", callbacks: S
 
 
 def folder_name(config: Config, *, suffix: str = "") -> str:
-    """A run folder's name: estimator, whatever else varies, seed (`garl-q.75-seed0`)."""
-    word = str(config.estimator).replace(":", "-").replace("=0.", ".").replace("=", "").replace(",", "-")
-    return "-".join(filter(None, [word, suffix, f"seed{config.train.seed}"]))
+    """A run folder's name from estimator, further settings that vary, and seed: `garl-q.75-seed0`."""
+    estimator = str(config.estimator).replace(":", "-").replace("=0.", ".").replace("=", "").replace(",", "-")
+    return "-".join(filter(None, [estimator, suffix, f"seed{config.train.seed}"]))
 
 
 def compare(
@@ -51,30 +51,30 @@ def compare(
     *,
     jobs: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Run estimators x seeds from one configuration and write `comparison.json` into `out`, or add to the one there.
+    """Train every estimator with every seed and write `comparison.json`, or extend an existing one.
 
     Args:
-        config: Of all runs but for `estimator`, `train.seed` and `pretrain.seed`.
-        estimators: Which.
-        seeds: Of bases and training.
-        out: The comparison's folder, with the run folders in it.
+        config: The settings of all runs, except `estimator`, `train.seed` and `pretrain.seed`.
+        estimators: The estimators.
+        seeds: The seeds of base models and training.
+        out: The comparison's folder, which contains the run folders.
         jobs: See `qtrain.jobs.runner.run_all`.
 
     Returns:
-        The rows of comparison.json: first those of earlier calls whose run folders are still there, then new ones.
+        The rows of comparison.json: rows of earlier calls whose run folders still exist, then new rows.
 
     Raises:
-        UserError: `out` holds something else, or a run cannot be made.
+        UserError: `out` holds something other than this comparison, or a run fails.
     """
-    _earlier(config, out)
+    _existing_rows(config, out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror or error}") from None
     started = environment()
     new = [row(result) for result in run_all(cells_of(config, estimators, seeds, out), jobs=jobs, title=config.name)]
-    # Read now: another command may have added to them meanwhile.
-    rows = {(entry["estimator"], entry["seed"]): entry for entry in [*_earlier(config, out), *new]}
+    # Read again: another command may have added rows in the meantime.
+    rows = {(entry["estimator"], entry["seed"]): entry for entry in [*_existing_rows(config, out), *new]}
     write_json(out / CONFIG, config.as_table())
     write_json(out / ENVIRONMENT, started)
     write_json(out / COMPARISON, list(rows.values()))
@@ -82,16 +82,16 @@ def compare(
 
 
 def row(result: dict[str, Any]) -> dict[str, Any]:
-    """A result as a row of comparison.json: columns in a fixed order, scores null where it diverged."""
-    last = [key for key in result if key.startswith(("p_at_", "maj_at_", "mean_log_p"))]
-    return {key: result[key] for key in (*COLUMNS, *last, "seconds")}
+    """A result as a row of comparison.json: columns in a fixed order, scores null if the run diverged."""
+    scores = [key for key in result if key.startswith(("p_at_", "maj_at_", "mean_log_p"))]
+    return {key: result[key] for key in (*COLUMNS, *scores, "seconds")}
 
 
-def _earlier(config: Config, out: Path) -> list[dict[str, Any]]:
-    """The rows of the comparison that a folder holds, in their order, as far as their run folders are there.
+def _existing_rows(config: Config, out: Path) -> list[dict[str, Any]]:
+    """The rows of an existing comparison whose run folders still exist, in their order.
 
     Raises:
-        UserError: The comparison is of another configuration or damaged, or the folder is that of a single run.
+        UserError: The comparison has another configuration or is damaged, or the folder is a run folder.
     """
     path = out / COMPARISON
     if not path.exists():
@@ -101,7 +101,7 @@ def _earlier(config: Config, out: Path) -> list[dict[str, Any]]:
     check_same(config, out, "comparison", apart_from=PER_RUN)
     rows = read_json(path, "a comparison")
     try:
-        # Of these only the names matter: code that the folder names is not run.
+        # Only folder names are needed here, so the configuration's own code is not run.
         plain = config.without_code()
         runs = [cell(plain.with_values({"estimator": entry["estimator"]}), entry["seed"], out) for entry in rows]
     except (TypeError, KeyError, ValueError, AttributeError, UserError):

@@ -1,4 +1,4 @@
-"""Writing that a kill or a full disk cannot leave half done, and one line for whatever the disk refuses."""
+"""Write files that survive a kill or a full disk, lock run folders, and report disk errors in one line."""
 
 import os
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from qtrain.errors import UserError
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one line about `path`.
+    """Turn a disk error into one line about `path`.
 
     Raises:
-        UserError: An OSError, or safetensors' own error, was raised inside.
+        UserError: The block raised an OSError or a SafetensorError.
     """
     try:
         yield
@@ -27,7 +27,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk."""
+    """Flush a file, or a folder's entries, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -36,13 +36,13 @@ def sync(path: Path) -> None:
 
 
 def give_usual_mode(path: Path) -> None:
-    """Give a file the mode that the umask gives new ones: safetensors makes its own 0600.
+    """Give a file the permissions of a new file under the umask: safetensors creates its files with mode 0600.
 
     Raises:
-        OSError: The disk refuses it.
+        OSError: The permissions cannot be changed.
     """
     probe = path.with_name(f".{path.name}.mode")
-    # The umask itself cannot be read without changing it, for other threads too.
+    # Reading the umask would mean changing it, for other threads too.
     probe.touch()
     try:
         path.chmod(probe.stat().st_mode)
@@ -51,28 +51,28 @@ def give_usual_mode(path: Path) -> None:
 
 
 def append(log: BinaryIO, line: str) -> None:
-    """Append a line to an unbuffered log: nothing waits in memory that a kill would lose.
+    """Append a line to an unbuffered log, so that a kill loses nothing that was logged.
 
     Raises:
-        OSError: The disk is full, or the file was deleted meanwhile and the line would be lost.
+        OSError: The disk is full, or the log was deleted, so that the line would be lost.
     """
     data = line.encode() + b"\n"
     while data:
-        # A nearly full disk takes a part, and refuses the rest in the next round.
+        # A nearly full disk accepts a part of the line; the next write then fails.
         data = data[log.write(data) :]
     if os.fstat(log.fileno()).st_nlink == 0:
         raise FileNotFoundError(0, "it was deleted while the run went on")
 
 
 class Lock:
-    """Keeps a second process from writing the same folder; the system releases it however the first one ends.
+    """Keep a second process from writing the same folder. The system releases the lock however the process ends.
 
     Args:
-        path: The lock's file, made if it is missing. It stays, and holds the id of the last process.
+        path: The lock file, created if missing. It is never deleted, and holds the id of the last process.
 
     Raises:
-        UserError: Another process holds it.
-        OSError: The file cannot be made.
+        UserError: Another process holds the lock.
+        OSError: The file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,5 +87,5 @@ class Lock:
         path.write_text(f"{os.getpid()}\n", encoding="utf-8")
 
     def release(self) -> None:
-        """Let others in."""
+        """Release the lock."""
         self._lock.release()

@@ -1,6 +1,6 @@
-"""Models, tokenizers and data sets by name: a folder here, or a repository on the hub or in the hub's local cache.
+"""Find models, tokenizers and data sets by name: a local folder, a repository on the hub, or its local cache.
 
-The hub is asked for one file before a library turns to it, which would try for minutes and then name another fault.
+The hub is asked for one file first: a library would retry for minutes, and then report another error.
 """
 
 import functools
@@ -25,19 +25,19 @@ from qtrain.errors import UserError, nearest_path
 from qtrain.progress import console
 
 PATIENCE = 2.0
-"""Seconds that the hub has for an answer, unless HF_HUB_ETAG_TIMEOUT gives it others."""
+"""Seconds to wait for the hub's answer, unless HF_HUB_ETAG_TIMEOUT is set."""
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 class Kind(NamedTuple):
-    """What a repository holds.
+    """A kind of repository.
 
     Attributes:
         probe: The file that the hub is asked for.
-        needed: Whether there is nothing to load without that file.
-        weights: Whether weights must be there too.
-        type: The hub's word.
+        needed: Whether the repository is useless without that file.
+        weights: Whether it must contain weights too.
+        type: The hub's `repo_type`.
     """
 
     probe: str
@@ -52,11 +52,11 @@ DATA_SET = Kind("README.md", needed=False, type="dataset")
 
 
 class Place(NamedTuple):
-    """Where a repository is to be read.
+    """The source of a repository.
 
     Attributes:
-        local: From this disk alone.
-        why: Why the hub cannot give it, where it is no folder here.
+        local: Whether to read it from this disk only.
+        why: Why the hub cannot be used, if it is not a local folder.
     """
 
     local: bool
@@ -64,26 +64,26 @@ class Place(NamedTuple):
 
 
 def find_repository(setting: str, name: str, revision: str | None, kind: Kind) -> Place:
-    """Find out where to read a repository, within `PATIENCE`.
+    """Decide where to read a repository from, within `PATIENCE` seconds.
 
     Args:
-        setting: The key that names it, for the error line.
-        name: A folder, or what is nothing on this disk: an id on the hub.
-        revision: A branch, tag or commit of the hub's.
-        kind: What it is to hold.
+        setting: The key that names the repository, for the error line.
+        name: A local folder, or an id on the hub if no such path exists.
+        revision: A branch, tag or commit on the hub.
+        kind: The kind of repository.
 
     Raises:
-        UserError: It is nowhere, or a folder here lacks files. Only the library `datasets` can tell whether its cache
-            holds a data set that the hub cannot give.
+        UserError: The repository does not exist, or a local folder lacks files. Data sets that the hub does not
+            provide raise no error here, because only the library `datasets` knows its cache.
     """
-    where = f"{setting}={name!r}"
+    value = f"{setting}={name!r}"
     if os.path.lexists(name):
         fault = _fault_of(Path(name), kind)
         if fault is not None:
-            raise UserError(f"{where}: {fault}")
+            raise UserError(f"{value}: {fault}")
         return Place(local=True)
     if not _may_be_an_id(name, kind):
-        raise UserError(f"{where}: no such folder here, and no id of the hub, OWNER/NAME{_hint(name)}")
+        raise UserError(f"{value}: no such folder here, and no id of the hub, OWNER/NAME{_hint(name)}")
     if constants.HF_HUB_OFFLINE:
         reachable, fault = False, "the hub is not asked (HF_HUB_OFFLINE)"
     else:
@@ -93,22 +93,22 @@ def find_repository(setting: str, name: str, revision: str | None, kind: Kind) -
     if not reachable and kind is DATA_SET:
         return Place(local=True, why=fault)
     if not reachable and _is_cached(name, revision, kind):
-        tell_of_a_copy(where, fault)
+        tell_of_a_copy(value, fault)
         return Place(local=True, why=fault)
-    raise UserError(f"{where}: no such folder here, and {fault}{_hint(name)}")
+    raise UserError(f"{value}: no such folder here, and {fault}{_hint(name)}")
 
 
 @functools.cache
-def tell_of_a_copy(where: str, why: str) -> None:
-    """Say once that something comes from the hub's local cache, unless that was asked for."""
+def tell_of_a_copy(value: str, why: str) -> None:
+    """Report once that the hub's local cache is used, unless offline mode was requested."""
     if not constants.HF_HUB_OFFLINE:
-        console.print(f"{where}: {why}; taking its local cache's copy", soft_wrap=True)
+        console.print(f"{value}: {why}; taking its local cache's copy", soft_wrap=True)
 
 
 def _may_be_an_id(name: str, kind: Kind) -> bool:
-    """Whether it has the form OWNER/NAME. The oldest data sets have no owner."""
-    owned = re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name)
-    return owned is not None and (kind is DATA_SET or "/" in name)
+    """Whether a name has the form OWNER/NAME. The oldest data sets have no owner."""
+    match = re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name)
+    return match is not None and (kind is DATA_SET or "/" in name)
 
 
 def _hint(name: str) -> str:
@@ -117,7 +117,7 @@ def _hint(name: str) -> str:
 
 
 def _fault_of(folder: Path, kind: Kind) -> str | None:
-    """What is wrong with a folder here; None where nothing is."""
+    """The fault of a local folder, None if it has no fault."""
     if not folder.is_dir():
         return "is no folder" if folder.exists() else "is a link to nothing"
     if not kind.needed:
@@ -144,34 +144,34 @@ def _fault_of_weights(folder: Path) -> str | None:
 
 
 def _is_cached(name: str, revision: str | None, kind: Kind) -> bool:
-    """Whether the hub's local cache has what is needed."""
+    """Whether the hub's local cache has the needed files."""
     probe = try_to_load_from_cache(name, kind.probe, revision=revision)
     return isinstance(probe, str) and _fault_of(Path(probe).parent, kind) is None
 
 
 def _answer(name: str, revision: str | None, kind: Kind) -> tuple[bool, str | None]:
-    """Ask the hub. Returns whether it answered, and what is wrong; None where nothing is."""
+    """Ask the hub. Returns whether it answered, and the fault, None if there is no fault."""
     patience = float(constants.HF_HUB_ETAG_TIMEOUT if "HF_HUB_ETAG_TIMEOUT" in os.environ else PATIENCE)
     answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
             url = hf_hub_url(name, kind.probe, repo_type=kind.type, revision=revision)
-            get_hf_file_metadata(url, timeout=2 * patience)  # ours ends first, with our words
+            get_hf_file_metadata(url, timeout=2 * patience)  # longer than the wait below, whose message is clearer
             answers.put(None)
         except Exception as error:
             answers.put(error)
 
-    # A thread, as no time limit of the library bounds the look-up of the hub's address.
+    # A thread, because no time limit of the library covers the DNS look-up.
     threading.Thread(target=ask, daemon=True).start()
     try:
-        return _in_words(answers.get(timeout=patience), revision, kind)
+        return _describe(answers.get(timeout=patience), revision, kind)
     except queue.Empty:
         waits = f"no answer within {patience:g} s; HF_HUB_ETAG_TIMEOUT=SECONDS gives it more"
         return False, f"the hub cannot be reached ({waits})"
 
 
-def _in_words(error: Exception | None, revision: str | None, kind: Kind) -> tuple[bool, str | None]:
+def _describe(error: Exception | None, revision: str | None, kind: Kind) -> tuple[bool, str | None]:
     if error is None or (isinstance(error, EntryNotFoundError) and not kind.needed):
         return True, None
     if isinstance(error, EntryNotFoundError):

@@ -1,4 +1,4 @@
-"""A finished run again: its configuration, and where the weights of its end or of its best evaluation lie."""
+"""Load a finished run: its configuration and its last or best weights, to evaluate or export them."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -25,33 +25,33 @@ from qtrain.tasks import make_task
 from qtrain.tasks.base import Task
 from qtrain.tasks.tokenizer import load_tokenizer
 
-Which = Literal["last", "best"]
+CheckpointName = Literal["last", "best"]
 """The weights at the end of training, or those of the best evaluation by maj@k."""
 
 
 def finished_config(run: Path, *, allow_code: bool = False) -> Config:
-    """The configuration of a finished run.
+    """Read the configuration of a finished run.
 
     Args:
         run: The run folder.
-        allow_code: Whether code that it names may run.
+        allow_code: Whether to import and run code that it names as module:object.
 
     Raises:
-        UserError: The folder holds none.
+        UserError: The folder holds no finished run.
     """
     read_result(run)
     return read_config(run / CONFIG, allow_code=allow_code)
 
 
-def weights_folder(run: Path, which: Which) -> Path:
-    """Where `model.safetensors` of a finished run lies.
+def weights_folder(run: Path, checkpoint: CheckpointName) -> Path:
+    """The folder with a finished run's `model.safetensors`.
 
     Raises:
         UserError: The best evaluation's weights were not kept.
     """
     result = read_result(run)
     best = result.get("best_step")
-    if which == "last" or best == result["steps"]:
+    if checkpoint == "last" or best == result["steps"]:
         return run
     folder = checkpoint_folder(run, best or 0)
     if best is None or not folder.is_dir():
@@ -60,12 +60,12 @@ def weights_folder(run: Path, which: Which) -> Path:
 
 
 def check_base(run: Path, config: Config, *, allow_changes: bool) -> None:
-    """Refuse adapters on another base than the one that they were trained on.
+    """Check that the base model of adapters has not changed since they were trained.
 
     Args:
         run: The run folder.
-        config: The run's; `model.pretrained` may name another place of the same base.
-        allow_changes: Go on all the same.
+        config: The run's configuration; `model.pretrained` may be another path to the same base.
+        allow_changes: Skip the check.
 
     Raises:
         UserError: The base's weights have changed.
@@ -76,19 +76,21 @@ def check_base(run: Path, config: Config, *, allow_changes: bool) -> None:
         check_unchanged(run, {key: before[key] for key in before if key == BASE}, {BASE: now})
 
 
-def evaluate_run(run: Path, which: Which, config: Config, *, seed: int, allow_changes: bool = False) -> Evaluation:
-    """Evaluate a run's weights, in the type that it trained in.
+def evaluate_run(
+    run: Path, checkpoint: CheckpointName, config: Config, *, seed: int, allow_changes: bool = False
+) -> Evaluation:
+    """Evaluate a run's weights, in the precision of its training.
 
     Args:
         run: The run folder.
-        which: Its weights.
-        config: The run's, with whatever is to differ in `eval`, `rollout`, `task`, `model` or `data`. Held-out records
-            are compared with the run's own unless `task` differs.
+        checkpoint: The last or the best weights.
+        config: The run's configuration, with any changes to `eval`, `rollout`, `task`, `model` or `data`. Held-out
+            records must be the run's unless `task` differs.
         seed: Seeds the sampling.
-        allow_changes: Evaluate though records, tokenizer or base are not those that the run was made from.
+        allow_changes: Evaluate even if records, tokenizer or base have changed.
 
     Raises:
-        UserError: They are not; or something cannot be read.
+        UserError: They have changed, or something cannot be read.
     """
     check_base(run, config, allow_changes=allow_changes)
     config, task, _ = prepare(config)
@@ -96,10 +98,10 @@ def evaluate_run(run: Path, which: Which, config: Config, *, seed: int, allow_ch
     if not allow_changes:
         changed_task = _without_paths(config) != _without_paths(finished_config(run))
         keys = (TOKENIZER,) if changed_task else (TOKENIZER, "held_out")
-        wanted = {key: fingerprints_before[key] for key in keys if key in fingerprints_before}
+        expected = {key: fingerprints_before[key] for key in keys if key in fingerprints_before}
         data = task.dataset_report()
-        check_unchanged(run, wanted, fingerprints(data, task.tokenizer, base=""), data_before, data)
-    model = trained_policy(config, task, weights_folder(run, which))
+        check_unchanged(run, expected, fingerprints(data, task.tokenizer, base=""), data_before, data)
+    model = trained_policy(config, task, weights_folder(run, checkpoint))
     if config.train.dtype == "bfloat16":
         use_float32_head(model)
     cache_bytes = cache_limit(model.device, ModelSize.of(model), config.rollout.cache_gib, adam=False)
@@ -113,18 +115,18 @@ def _without_paths(config: Config) -> dict[str, Any]:
 
 
 def trained_policy(config: Config, task: Task, folder: Path) -> PreTrainedModel:
-    """The policy with the weights that a run or one of its checkpoints has written.
+    """Load the policy with the weights of a run or one of its checkpoints.
 
     Args:
-        config: The run's.
-        task: Built from it.
-        folder: Holds `model.safetensors`.
+        config: The run's configuration.
+        task: Built from `config`.
+        folder: Contains `model.safetensors`.
 
     Raises:
-        UserError: They are missing, damaged, or of another configuration.
+        UserError: The weights are missing, damaged, or of another configuration.
     """
     if config.lora is None and isinstance(config.model, ModelConfig):
-        # Everything is in the file: no base needs to be made first.
+        # The file holds all weights, so that no base model is needed.
         model: PreTrainedModel = new_model(config.model, task.tokenizer, seed=0)
         model.to(find_device(config.train.device))  # pyright: ignore[reportArgumentType]
     else:
@@ -134,20 +136,20 @@ def trained_policy(config: Config, task: Task, folder: Path) -> PreTrainedModel:
 
 
 def export_policy(run: Path, config: Config, folder: Path, out: Path, *, force: bool = False) -> None:
-    """Write a model folder that transformers and vLLM read: weights with the adapters folded in, and the tokenizer.
+    """Write a model folder for transformers and vLLM: weights with the adapters merged, and the tokenizer.
 
-    Neither the task nor its data are needed; the base is where there are adapters.
+    Neither the task nor its data are needed; the base is needed only if the run has adapters.
 
     Args:
         run: The run folder.
-        config: The run's; `model.pretrained` may name another place of the same base.
-        folder: Holds the trained `model.safetensors`.
-        out: Made by one rename.
-        force: Export weights that are not finite, too.
+        config: The run's configuration; `model.pretrained` may be another path to the same base.
+        folder: Contains the trained `model.safetensors`.
+        out: The new folder, created by one rename.
+        force: Export weights even if they are not finite.
 
     Raises:
-        UserError: The weights cannot be read or are not finite, or `out` exists, cannot be written, or has a name
-            of undecodable bytes.
+        UserError: The weights cannot be read or are not finite; or `out` exists, cannot be written, or its name is
+            not valid UTF-8.
     """
     if out.exists():
         raise UserError(f"{out}: exists already; choose another folder")
@@ -166,12 +168,12 @@ def export_policy(run: Path, config: Config, folder: Path, out: Path, *, force: 
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror or error}") from None
     except UnicodeError:
-        # The tokenizers' library takes no path of other bytes.
+        # The tokenizers library accepts only paths in UTF-8.
         raise UserError(f"{out}: cannot be written: its name is no text in UTF-8; choose another folder") from None
 
 
 def _finished_policy(files: Path, config: Config, folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A finished run's policy and tokenizer, from the run's own files if they are all that it takes."""
+    """A finished run's policy and tokenizer, from the run's model files if they are sufficient."""
     if config.lora is None and files.is_dir():
         tokenizer, model = load_tokenizer(files), empty_model(files)
     elif isinstance(config.model, PretrainedConfig) and files.is_dir():
@@ -180,7 +182,7 @@ def _finished_policy(files: Path, config: Config, folder: Path) -> tuple[PreTrai
         assert config.lora is not None
         add_adapters(model, config.lora, config.train.seed)
     else:
-        # Adapters on a base of our own making, or a run of an older version.
+        # The run has adapters on a base model made by qtrain, or is from an older version without model files.
         task = make_task(config.task, config.data)
         return trained_policy(config, task, folder), task.tokenizer
     load_weights(model, folder)

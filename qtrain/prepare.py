@@ -1,6 +1,6 @@
-"""Before a run starts: the task's records within the model's positions, and token budgets that suit both.
+"""Prepare a run: build its task and base model, choose token budgets, and check lengths and memory.
 
-Whatever can be known of lengths is known here, so that no run ends in the middle over a prompt that does not fit.
+All lengths are checked here, so that no run fails halfway over a prompt that does not fit.
 """
 
 import os
@@ -29,18 +29,18 @@ from qtrain.testbed.p0 import move_p0
 from qtrain.testbed.pretrain import Progress, pretrain
 
 PREPARED = ("task", "data", "model", "rollout")
-"""The tables and keys of a configuration that `prepare` reads and completes."""
+"""The top-level keys of a configuration that `prepare` reads and completes."""
 
 TRIED = 256
-"""Examples of a task without records whose lengths are looked at."""
+"""Number of training examples whose lengths are checked, for a task that generates its examples."""
 
 
 class Prepared(NamedTuple):
-    """What a run starts from.
+    """A configuration ready to run.
 
     Attributes:
-        config: With both budgets.
-        task: Its examples fit into the model's positions.
+        config: The settings, with both token budgets filled in.
+        task: The task, whose examples fit into the model's positions.
         notes: Lines for the terminal: counts of records, and warnings.
     """
 
@@ -50,12 +50,12 @@ class Prepared(NamedTuple):
 
 
 def prepare(config: Config) -> Prepared:
-    """Build the task of a configuration and choose the budgets that it leaves open.
+    """Build the task of a configuration and choose the token budgets that it leaves open.
 
     Raises:
-        UserError: The task cannot be built, or its rows do not fit into the model's positions.
+        UserError: The task cannot be built, or its sequences do not fit into the model's positions.
     """
-    config = config.with_values(_absolute(config))
+    config = config.with_values(_absolute_paths(config))
     rollout, pretrained = config.rollout, isinstance(config.model, PretrainedConfig)
     limits = RowLimits(
         max_positions(config),
@@ -79,11 +79,14 @@ def prepare(config: Config) -> Prepared:
 
 
 def memory_lines(config: Config, task: Task) -> list[str]:
-    """What training will take of the device's memory, beside what is free; a warning where that is too little.
+    """Estimate the memory that training needs, with a warning if it exceeds the free memory.
 
     Args:
-        config: With both budgets; its model is pretrained.
-        task: Built from it.
+        config: With both token budgets; its model is pretrained.
+        task: Built from `config`.
+
+    Returns:
+        Lines for the terminal.
     """
     assert isinstance(config.model, PretrainedConfig)
     device, rollout, settings = find_device(config.train.device), config.rollout, config.train
@@ -102,13 +105,15 @@ def memory_lines(config: Config, task: Task) -> list[str]:
         reference=settings.kl is not None,
         recompute=settings.gradient_checkpointing,
     )
-    held = sum(bytes_ for name, bytes_ in parts.items() if name not in ("activations", "logits"))
+    resident = sum(bytes_ for name, bytes_ in parts.items() if name not in ("activations", "logits"))
     lines = [
         f"memory: {', '.join(f'{name} {readable(part)}' for name, part in parts.items())}; {readable(free)} are free"
     ]
     peak = sum(parts.values())
     if rollout.engine == "transformers":
-        limit = int(rollout.cache_gib * 2**30) if rollout.cache_gib is not None else int(SHARE * max(0, free - held))
+        limit = (
+            int(rollout.cache_gib * 2**30) if rollout.cache_gib is not None else int(SHARE * max(0, free - resident))
+        )
         value_bytes = 2 if settings.dtype == "bfloat16" else 4
         of_prompt, of_row = size.prompt_bytes(prompt), size.row_bytes(row, value_bytes)
         for name, count, samples in (
@@ -116,12 +121,12 @@ def memory_lines(config: Config, task: Task) -> list[str]:
             ("an evaluation", min(PROMPTS_AT_ONCE, len(prompts)), config.eval.samples),
         ):
             room = at_once(limit, of_prompt, of_row, count, samples)
-            here = room.prompts * (of_prompt + room.samples * of_row)
+            cache = room.prompts * (of_prompt + room.samples * of_row)
             lines.append(
-                f"memory: the KV cache of {name} takes {readable(here)} ({room.prompts} prompts x {room.samples} "
+                f"memory: the KV cache of {name} takes {readable(cache)} ({room.prompts} prompts x {room.samples} "
                 f"samples at a time) of {readable(count * (of_prompt + samples * of_row))} ({count} x {samples})"
             )
-            peak = max(peak, held + here)
+            peak = max(peak, resident + cache)
     if peak > free:
         lines.append(
             f"warning: {readable(peak)} of memory are needed and {readable(free)} are free: lower "
@@ -131,8 +136,8 @@ def memory_lines(config: Config, task: Task) -> list[str]:
     return lines
 
 
-def _absolute(config: Config) -> dict[str, str]:
-    """The settings that name places on this disk, as they are from any folder."""
+def _absolute_paths(config: Config) -> dict[str, str]:
+    """The settings that are existing paths, made absolute: they stay valid in any working directory."""
     names = {
         "data": config.data,
         "model.pretrained": getattr(config.model, "pretrained", None),
@@ -146,7 +151,7 @@ def _absolute(config: Config) -> dict[str, str]:
 
 
 def max_positions(config: Config) -> int | None:
-    """The longest row, in tokens, that model and engine take; None where the model states none.
+    """The longest sequence, in tokens, that model and engine accept; None if the model states no limit.
 
     Raises:
         UserError: The pretrained model's configuration cannot be read.
@@ -156,7 +161,7 @@ def max_positions(config: Config) -> int | None:
     else:
         positions = getattr(_shape(config.model).get_text_config(), "max_position_embeddings", None)
     if positions is not None and config.rollout.engine == "vllm":
-        positions -= 1  # vLLM runs a row's last token too and predicts one more
+        positions -= 1  # vLLM also runs the last token of a sequence, and predicts one more
     return positions
 
 
@@ -167,16 +172,19 @@ def _shape(model: PretrainedConfig) -> transformers.PreTrainedConfig:
         return AutoConfig.from_pretrained(
             name, revision=model.revision or "main", trust_remote_code=False, local_files_only=local
         )
-    except Exception as error:  # the library's own, the hub's and json's
+    except Exception as error:  # exceptions of transformers, the hub and json
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f"model.pretrained={name!r}: cannot be loaded: {reason}") from None
 
 
 def _check_lengths(task: Task, limits: RowLimits, held_out: int) -> list[str]:
-    """Look at examples of a task that makes its own; return warnings.
+    """Check the lengths of a task that generates its examples.
+
+    Returns:
+        Warnings.
 
     Raises:
-        UserError: A row may become longer than the model's positions.
+        UserError: A sequence may become longer than the model's positions.
     """
     examples = [*task.held_out(held_out), *task.batch(TRIED, np.random.default_rng(0))]
     prompts, gold = encode_examples(task.tokenizer, examples)
@@ -198,11 +206,11 @@ def _check_lengths(task: Task, limits: RowLimits, held_out: int) -> list[str]:
     ]
 
 
-def pretraining(config: Config) -> dict[str, Any]:
-    """What decides the pre-training: configurations that agree here differ in their bases' p0 alone."""
-    own = {"code": source_hash(config.task.name)} if isinstance(config.task, OwnTaskConfig) else {}
+def pretraining_key(config: Config) -> dict[str, Any]:
+    """The settings that determine pre-training: the bases of equal keys differ in p0 alone."""
+    code = {"code": source_hash(config.task.name)} if isinstance(config.task, OwnTaskConfig) else {}
     return {
-        **own,
+        **code,
         "format": FORMAT,
         "task": config.task.model_dump(mode="json", exclude={"variant"}),
         "model": config.model.model_dump(mode="json"),
@@ -211,27 +219,27 @@ def pretraining(config: Config) -> dict[str, Any]:
 
 
 def get_base(config: Config, task: Task, *, progress: Progress | None = None) -> Base:
-    """The base model of a configuration, from the cache or made now.
+    """Find a configuration's base model in the cache, or pre-train it.
 
-    Two folders are cached: the pre-trained model, and the one whose p0 was moved, so that a scan over p0 pre-trains
-    once. A pretrained model is taken as it is.
+    Two folders are cached: the pre-trained model, and the model whose p0 was then moved, so that a scan over p0
+    pre-trains once. A pretrained model is used as it is.
 
     Args:
-        config: Its `task`, `model`, `pretrain` and, for p0, `rollout` budgets decide the base, which is made on
-            `train.device`.
+        config: `task`, `model`, `pretrain` and, for p0, the `rollout` budgets determine the base model. It is trained
+            on `train.device`.
         task: Built from `config`.
-        progress: Told about each pre-training step.
+        progress: Called at each pre-training step.
     """
     if isinstance(config.model, PretrainedConfig):
         return Base(Path(config.model.pretrained), config.model.model_dump(mode="json"))
-    natural = {**pretraining(config), "vocabulary": len(task.tokenizer)}
+    natural = {**pretraining_key(config), "vocabulary": len(task.tokenizer)}
     base = cached_base(natural, lambda: pretrain(config, task, progress))
     if config.pretrain.p0 is None:
         return base
     moved = {
         **natural,
         "p0": config.pretrain.p0,
-        # p0 is that of the prompts one trains on, which depends on the variant.
+        # p0 is measured on the training prompts, which depend on the variant.
         "task": config.task.model_dump(mode="json"),
         "rollout": config.rollout.model_dump(mode="json", include={"rationale_budget", "answer_budget"}),
     }

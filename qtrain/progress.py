@@ -1,4 +1,4 @@
-"""Progress on the terminal: one bar for the whole, one for each run under way."""
+"""Show progress on the terminal: one bar for all runs, and one for each run in progress."""
 
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,12 +16,12 @@ from rich.progress import (
 from qtheory.command.console import TextConsole
 
 console = TextConsole(stderr=True)
-"""Progress and remarks go to standard error; results go to standard output."""
+"""Progress and messages go to standard error, results to standard output."""
 
 
 @dataclass(frozen=True)
 class ProgressUpdate:
-    """What a run says of itself: step of steps, and a word on how it stands."""
+    """A progress update: step, total steps, and a short status text. `done` removes the run's bar."""
 
     label: str
     step: int
@@ -31,7 +31,7 @@ class ProgressUpdate:
 
 
 class ProgressDisplay:
-    """The live display; where standard error is no terminal, one line a finished run instead."""
+    """A live display; if standard error is not a terminal, one line per finished run instead."""
 
     def __init__(self, title: str, total: int, finished: int = 0) -> None:
         self._progress = Progress(
@@ -44,7 +44,7 @@ class ProgressDisplay:
             console=console,
             disable=not console.is_terminal,
         )
-        self._whole = self._progress.add_task(title, total=total, completed=finished, note="runs")
+        self._total = self._progress.add_task(title, total=total, completed=finished, note="runs")
         self._runs: dict[str, TaskID] = {}
 
     def __enter__(self) -> "ProgressDisplay":
@@ -56,18 +56,18 @@ class ProgressDisplay:
     ) -> None:
         self._progress.stop()
 
-    def show(self, report: ProgressUpdate) -> None:
-        """Show how a run stands."""
-        if report.done:
-            if report.label in self._runs:
-                self._progress.remove_task(self._runs.pop(report.label))
+    def show(self, update: ProgressUpdate) -> None:
+        """Update a run's bar."""
+        if update.done:
+            if update.label in self._runs:
+                self._progress.remove_task(self._runs.pop(update.label))
             if not console.is_terminal:
-                console.print(f"{report.label}: {report.note}", highlight=False)
+                console.print(f"{update.label}: {update.note}", highlight=False)
             return
-        if report.label not in self._runs:
-            self._runs[report.label] = self._progress.add_task(report.label, total=report.steps, note="")
-        self._progress.update(self._runs[report.label], completed=report.step, note=report.note)
+        if update.label not in self._runs:
+            self._runs[update.label] = self._progress.add_task(update.label, total=update.steps, note="")
+        self._progress.update(self._runs[update.label], completed=update.step, note=update.note)
 
-    def cell_done(self) -> None:
-        """Count one run of the whole as finished."""
-        self._progress.advance(self._whole)
+    def run_done(self) -> None:
+        """Count a run as finished."""
+        self._progress.advance(self._total)

@@ -42,7 +42,7 @@ def run_cases(cases: Sequence[Case], store: Store, board: ProgressDisplay, threa
         for name, turns in found.items():
             note = turns[-1].get("failed") or f"{len(turns)} turn{'s' * (len(turns) > 1)}"
             board.show(ProgressUpdate(f"{contest}, {name}", 1, 1, str(note), done=True))
-            board.cell_done()
+            board.run_done()
     return results
 
 

@@ -1,4 +1,4 @@
-"""The transformer's evidence: data files of studies, read as plain JSON, so that the theory needs no trainer."""
+"""Read the transformer's evidence from the data files of the studies."""
 
 import json
 import math
@@ -10,9 +10,9 @@ import numpy as np
 
 from qtheory.claims.claim import MissingEvidence
 from qtheory.escape.measured import Norm, interpolated_norm, measured_time
+from qtrain.runs.folder import ESCAPED
 
 DATA = Path(__file__).parents[1] / "data"
-ESCAPED = 0.05  # the P at which a run counts as escaped; the trainer's
 
 
 def study_rows(name: str, folder: Path = DATA) -> list[dict[str, Any]]:

@@ -12,8 +12,9 @@ from matplotlib.lines import Line2D
 from figures.claims.testbed import AdamRuns, MissingEvidence, adam_runs
 from figures.names import listed, power
 from figures.plots.palette import line_style
-from figures.study_data import DATA, ESCAPED, Row, read_study
+from figures.study_data import DATA, Row, read_study
 from qtrain.errors import UserError
+from qtrain.runs.folder import ESCAPED
 
 EPS_MARKERS = ("o", "s", "^", "D", "v")
 """One sign per epsilon, smallest first."""

@@ -14,9 +14,10 @@ from matplotlib.lines import Line2D
 from figures.names import listed, power
 from figures.plots.palette import line_style
 from figures.plots.slopes import Slope, common_slope
-from figures.study_data import DATA, ESCAPED, Row, ScoreNorm, Study, read_study
+from figures.study_data import DATA, Row, ScoreNorm, Study, read_study
 from qtheory.escape.measured import Norm, constant_norm, interpolated_norm, measured_time
 from qtrain.errors import UserError
+from qtrain.runs.folder import ESCAPED
 
 FEWEST_UPDATES = 5
 """Shorter escapes are not fitted: updates are whole, and one is then a fifth of what is measured."""

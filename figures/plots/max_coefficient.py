@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from figures.names import listed, power
 from figures.plots.palette import line_style
-from figures.study_data import DATA, ESCAPED, read_study
+from figures.study_data import DATA, read_study
 from qtrain.errors import UserError
+from qtrain.runs.folder import ESCAPED
 
 FIRST = 10
 """Steps at the start of which the caption gives the median."""

@@ -1,21 +1,8 @@
-"""One colour, dash and marker per estimator in every figure: q from dark to light, PAFT dotted, GRPO dashed grey-black.
-
-The report of training runs follows the same rule in its own module, and a test holds the two together.
-"""
+"""Draw estimators in the style of the training report: one colour, dash and marker per estimator in every figure."""
 
 from typing import TypedDict
 
-import matplotlib as mpl
-from matplotlib.colors import to_hex
-
-from figures.names import split
-
-LIGHTEST = 0.82
-"""End of viridis that is used: what lies above is too pale on white."""
-GREYS = {"grpo": "#222222", "dr_grpo": "#5a5a5a", "rloo": "#7d7d7d", "maxrl": "#9a9a9a", "star": "#b4b4b4"}
-"""The estimators on sampled rewards, which have no q."""
-MARKERS = ("o", "s", "^", "D", "v")
-"""A second sign beside the colour, one per quarter of q."""
+from qtrain.report import palette
 
 
 class LineStyle(TypedDict):
@@ -27,17 +14,11 @@ class LineStyle(TypedDict):
 
 
 def line_style(estimator: str, q: float | None) -> LineStyle:
-    """How an estimator is drawn.
+    """An estimator's style as keywords of `Axes.plot`.
 
     Args:
         estimator: As results name it ("garl:q=0.75").
-        q: Its place on the continuum in [0, 1], None outside.
+        q: Its order on the continuum in [0, 1], None if it is not on the continuum.
     """
-    name = split(estimator)[0]
-    if q is None:
-        return LineStyle(color=GREYS.get(name, "#5a5a5a"), linestyle=(0, (5, 2)), marker="x")
-    return LineStyle(
-        color=to_hex(mpl.colormaps["viridis"](LIGHTEST * q)),
-        linestyle=(0, (1, 1.3)) if name in ("paft", "trice") else "-",
-        marker=MARKERS[round(4 * q)],
-    )
+    style = palette.line_style(estimator, q)
+    return LineStyle(color=style.color, linestyle=style.dashes, marker=style.marker)

@@ -5,7 +5,8 @@ from pathlib import Path
 from figures.markdown import provenance, table
 from figures.names import long_name, mean, power, share
 from figures.plots.success import panel, setting, verdict
-from figures.study_data import DATA, ESCAPED, Row, read_study
+from figures.study_data import DATA, Row, read_study
+from qtrain.runs.folder import ESCAPED
 
 
 def cold_start_table(folder: Path = DATA) -> str:

@@ -1,1 +1,1 @@
-"""Many runs at once."""
+"""Run many trainings: the runner, worker processes, and the placement of runs on GPUs and cores."""

@@ -1,4 +1,4 @@
-"""Where the runs of one command go: how many processes there are, the GPU that each sees, and its threads."""
+"""Choose the number of processes for the runs of a command, and each process's GPU and threads."""
 
 import os
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ from qtrain.config import Config, ModelConfig
 from qtrain.policy.device import find_device
 
 SINGLE_THREAD_WIDTH = 256
-"""Models up to this width run on one thread: more threads only wait for each other."""
+"""Largest hidden size of models that run on one thread, where more threads only wait for each other."""
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
 class Place:
-    """What one process has.
+    """The resources of one process.
 
     Attributes:
-        gpu: The one GPU that it sees, as CUDA_VISIBLE_DEVICES names it; None leaves that variable alone.
-        threads: Of torch.
+        gpu: The one GPU that it sees, as CUDA_VISIBLE_DEVICES names it; None leaves that variable unchanged.
+        threads: Number of torch's threads.
     """
 
     gpu: str | None
@@ -29,32 +29,33 @@ class Place:
 
 
 def on_one_thread(config: Config) -> bool:
-    """Whether its model is so narrow that one thread is the fastest."""
+    """Whether the model is so narrow that one thread is fastest."""
     return isinstance(config.model, ModelConfig) and config.model.hidden_size <= SINGLE_THREAD_WIDTH
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that torch sees, as CUDA_VISIBLE_DEVICES names them: by number, or by UUID where the user did so."""
+    """The GPUs that torch sees, as CUDA_VISIBLE_DEVICES names them: by number, or by UUID if the user set UUIDs."""
     count = torch.cuda.device_count()
     listed = os.environ.get(VISIBLE)
-    # CUDA ignores whatever follows the first name that it does not know, and so the count is what torch reports.
+    # CUDA ignores all names after the first unknown one, so the count is the one that torch reports.
     names = map(str, range(count)) if listed is None else (name.strip() for name in listed.split(","))
     return list(names)[:count]
 
 
 def places(configs: Sequence[Config], jobs: int | None) -> list[Place]:
-    """One place for each process.
+    """Choose the place of each process.
 
-    By default there is one process a GPU where the runs compute on GPUs. On the CPU there is one a core, of one thread
-    each, for models up to SINGLE_THREAD_WIDTH, and a single one with all threads as soon as one model is wider or
-    pretrained.
+    By default there is one process per GPU if the runs compute on GPUs. On the CPU there is one single-threaded process
+    per core if all models are at most SINGLE_THREAD_WIDTH wide; if a model is wider or pretrained, there is one process
+    with all threads.
 
     Args:
-        configs: Of all runs.
-        jobs: Processes, at most one a run. More than there are GPUs share them in turn. None takes the default.
+        configs: The configurations of all runs.
+        jobs: Number of processes, at most one per run; if there are more than GPUs, they share them in turn. None means
+            the default.
 
     Returns:
-        At least one place. Of a single one `gpu` is the first that torch sees, which is where "cuda" is anyway.
+        At least one place. A single place has the first GPU that torch sees, which is the device "cuda" anyway.
 
     Raises:
         UserError: train.device=cuda, and there is no GPU.

@@ -1,4 +1,4 @@
-"""The one runner of training: runs follow each other in this process or go to workers, and finished ones are kept."""
+"""Run trainings, one after another in this process or in parallel workers, and skip finished runs."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from qtrain.config import Config, ModelConfig, config_hash
 from qtrain.jobs.placement import places
 from qtrain.jobs.workers import Host, Job, in_this_process, in_workers
 from qtrain.policy.device import find_device
-from qtrain.prepare import get_base, pretraining
+from qtrain.prepare import get_base, pretraining_key
 from qtrain.progress import ProgressDisplay, ProgressUpdate, console
 from qtrain.rollout import check_engine
 from qtrain.runs.folder import RESULT, check_free, read_origin, read_result, settings_of
@@ -29,7 +29,7 @@ class Run:
         label: Its name in the display and in errors.
         config: Its configuration.
         folder: Its run folder.
-        callbacks: Told about the run, in the process that it is made in.
+        callbacks: Called in the process that trains.
     """
 
     label: str
@@ -38,10 +38,10 @@ class Run:
     callbacks: tuple[Callback, ...] = ()
 
     def finished(self) -> dict[str, Any] | None:
-        """The result of an earlier call; None where there is something left to do.
+        """The result, if the run is finished; None otherwise.
 
         Raises:
-            UserError: The folder holds something else.
+            UserError: The folder holds something other than this run.
         """
         check_free(self.folder, self.config, resume=True)
         if not (self.folder / RESULT).exists() or settings_of(self.folder)["train.steps"] < self.config.train.steps:
@@ -49,10 +49,10 @@ class Run:
         return read_result(self.folder)
 
     def go(self, host: Host) -> dict[str, Any]:
-        """Train to the end, from the last checkpoint where there is one.
+        """Train to the end, from the last checkpoint if there is one.
 
         Args:
-            host: The process that this happens in.
+            host: Shared state of the jobs in this process.
 
         Returns:
             The result.
@@ -70,7 +70,7 @@ class Run:
 
 @dataclass(frozen=True)
 class _Bases:
-    """The bases of one pre-training: its model, and that model with each p0 that is asked for."""
+    """The base models from one pre-training: the pre-trained model, and a copy for each requested p0."""
 
     label: str
     configs: Sequence[Config]
@@ -91,23 +91,24 @@ def run_all(
     title: str = "runs",
     done: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
-    """Do every run that is not finished, after the pre-training that it needs.
+    """Train every unfinished run, after the pre-training that it needs.
 
-    A single process is this one. Several are worker processes, each with its own GPU where the runs compute on GPUs
-    (see `qtrain.jobs.placement.places`).
+    With one job, everything happens in this process. With several, each job is a worker process, with its own GPU if
+    the runs compute on GPUs (see `qtrain.jobs.placement.places`).
 
     Args:
-        runs: What to do; no two have the same folder.
-        jobs: Runs at a time; None takes one a GPU, and without GPUs one a core, or a single one where a model is wide.
-        title: What the progress display is about.
+        runs: The runs; no two have the same folder.
+        jobs: Number of simultaneous runs. None means one per GPU; without GPUs one per core, or only one if a model is
+            wide.
+        title: Title of the progress display.
         done: Called after each run.
 
     Returns:
         The results in the order of the runs.
 
     Raises:
-        UserError: A folder holds something else, or a run cannot be made; the others are stopped.
-        KeyboardInterrupt: The workers have ended; the same call goes on from there.
+        UserError: A folder holds something else, or a run fails; the others are stopped.
+        KeyboardInterrupt: The workers have ended; the same call continues the interrupted runs.
     """
     results = {run.folder: run.finished() for run in runs}
     left = [run for run in runs if results[run.folder] is None]
@@ -119,7 +120,7 @@ def run_all(
     _check_records(left, [run.folder for run in runs if results[run.folder] is not None])
     if left and len(left) < len(runs):
         console.print(f"{title}: {len(runs) - len(left)} of {len(runs)} runs were finished before", highlight=False)
-    board, schedule = ProgressDisplay(title, total=len(runs), finished=len(runs) - len(left)), _Schedule(left)
+    display, schedule = ProgressDisplay(title, total=len(runs), finished=len(runs) - len(left)), _Schedule(left)
 
     def finished(job: Job, result: Any) -> None:
         schedule.finished(job)
@@ -127,27 +128,27 @@ def run_all(
         if isinstance(job, Run):
             results[job.folder], note = result, "done"
             done()
-            board.cell_done()
-        board.show(ProgressUpdate(job.label, 1, 1, note, done=True))
+            display.run_done()
+        display.show(ProgressUpdate(job.label, 1, 1, note, done=True))
 
-    where = places([run.config for run in left], jobs)
-    with board:
-        if len(where) == 1:
-            in_this_process(where[0], schedule.next, board.show, finished)
+    chosen_places = places([run.config for run in left], jobs)
+    with display:
+        if len(chosen_places) == 1:
+            in_this_process(chosen_places[0], schedule.next, display.show, finished)
         else:
-            in_workers(where, schedule.next, board.show, finished)
+            in_workers(chosen_places, schedule.next, display.show, finished)
     return [result for run in runs if (result := results[run.folder]) is not None]
 
 
 def _check_records(left: Sequence[Run], finished: Sequence[Path]) -> None:
-    """Refuse to go on with other records than those of the runs that are finished.
+    """Check that the records have not changed since the finished runs.
 
     Args:
-        left: Runs that are still to be made.
-        finished: Folders of those that are not.
+        left: Unfinished runs.
+        finished: Folders of the finished runs.
 
     Raises:
-        UserError: The records have changed in between.
+        UserError: The records have changed.
     """
     host, seen = Host(lambda _: None), list[Any]()
     for run in left:
@@ -164,17 +165,17 @@ def _check_records(left: Sequence[Run], finished: Sequence[Path]) -> None:
 
 
 class _Schedule:
-    """What comes next: pre-training first, then each run as soon as its base is there."""
+    """Order the jobs: pre-training first, then each run as soon as its base model is ready."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = list(runs)
         self._bases = _bases(runs)
-        self._to_begin = list(self._bases.values())
+        self._to_pretrain = list(self._bases.values())
 
     def next(self) -> Job | None:
-        """A job that can begin; None where there is none, or all that are left wait for their bases."""
-        if self._to_begin:
-            return self._to_begin.pop(0)
+        """A job that can start; None if there is none, or if all remaining runs wait for their base models."""
+        if self._to_pretrain:
+            return self._to_pretrain.pop(0)
         ready = (run for run in self._runs if _base_of(run) not in self._bases)
         run = next(ready, None)
         if run is not None:
@@ -182,12 +183,12 @@ class _Schedule:
         return run
 
     def finished(self, job: Job) -> None:
-        """Let the runs begin that waited for this job."""
+        """Release the runs that waited for this job."""
         self._bases = {key: bases for key, bases in self._bases.items() if bases is not job}
 
 
 def _bases(runs: Sequence[Run]) -> dict[str, _Bases]:
-    """The pre-trainings of some runs; pretrained models have none."""
+    """The pre-trainings that runs need; pretrained models need none."""
     configs: dict[str, list[Config]] = {}
     for run in runs:
         if isinstance(run.config.model, ModelConfig):
@@ -201,4 +202,4 @@ def _bases(runs: Sequence[Run]) -> dict[str, _Bases]:
 
 
 def _base_of(run: Run) -> str:
-    return config_hash(pretraining(run.config))
+    return config_hash(pretraining_key(run.config))

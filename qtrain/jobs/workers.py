@@ -1,4 +1,4 @@
-"""Jobs in worker processes, each with its own GPU and threads; no worker outlives its parent, however that ends."""
+"""Run jobs in worker processes, each with its own GPU and threads. No worker outlives its parent process."""
 
 import multiprocessing
 import os
@@ -21,17 +21,17 @@ from qtrain.prepare import PREPARED, Prepared, prepare
 from qtrain.progress import ProgressUpdate, console
 
 GRACE = 5.0
-"""Seconds that a worker has to end where nothing is left to wait for."""
+"""Seconds that an idle or stopped worker has to exit before it is killed."""
 
 Show = Callable[[ProgressUpdate], None]
-"""Takes a report on how a job is getting on."""
+"""Receives progress updates of a job."""
 
 
 class Host:
-    """What the jobs of one process share.
+    """State shared by the jobs of one process.
 
     Args:
-        show: Takes their reports.
+        show: Receives their progress updates.
     """
 
     def __init__(self, show: Show) -> None:
@@ -39,16 +39,16 @@ class Host:
         self._last: tuple[Any, Prepared] | None = None
 
     def prepared(self, config: Config) -> Prepared:
-        """A configuration, ready to run. The last task is reused: runs on the same records often follow each other."""
-        wanted = tuple(getattr(config, name) for name in PREPARED)
-        if self._last is None or self._last[0] != wanted:
-            self._last = (wanted, prepare(config))
-        before = self._last[1]
-        return before._replace(config=config.model_copy(update={n: getattr(before.config, n) for n in PREPARED}))
+        """Prepare a configuration. The last task is reused, because consecutive runs often have the same records."""
+        key = tuple(getattr(config, name) for name in PREPARED)
+        if self._last is None or self._last[0] != key:
+            self._last = (key, prepare(config))
+        last = self._last[1]
+        return last._replace(config=config.model_copy(update={n: getattr(last.config, n) for n in PREPARED}))
 
 
 class Job(Protocol):
-    """Work for one process. It is pickled on its way to a worker, and so is what it returns."""
+    """Work for one process. The job and its result are pickled to and from a worker."""
 
     @property
     def label(self) -> str:
@@ -64,7 +64,7 @@ def perform(job: Job, host: Host) -> Any:
     """Do a job's work.
 
     Raises:
-        UserError: Bad input, a file or a lack of memory stopped it; the line begins with the job's label.
+        UserError: Bad input, a file error or a lack of memory stopped it; the line starts with the job's label.
     """
     try:
         return job.go(host)
@@ -82,7 +82,7 @@ def perform(job: Job, host: Host) -> Any:
 def in_this_process(
     place: Place, next_job: Callable[[], Job | None], show: Show, finished: Callable[[Job, Any], None]
 ) -> None:
-    """Do jobs one after the other, here. See `in_workers`."""
+    """Do jobs one after another in this process; see `in_workers` for the arguments."""
     host, threads = Host(show), torch.get_num_threads()
     torch.set_num_threads(place.threads)
     try:
@@ -95,30 +95,30 @@ def in_this_process(
 def in_workers(
     places: Sequence[Place], next_job: Callable[[], Job | None], show: Show, finished: Callable[[Job, Any], None]
 ) -> None:
-    """Do jobs in one worker process a place.
+    """Do jobs in worker processes, one per place.
 
-    The first interrupt (Ctrl-C or a polite kill of this process) is passed on to the workers once, who may end their
-    step and write a checkpoint; so is the first failure. The next interrupt ends the workers at once. A terminal's
-    Ctrl-C does not reach them by itself, since each has its own session.
+    After the first interrupt (Ctrl-C or SIGTERM to this process) or the first failure, each busy worker gets one
+    SIGTERM, upon which it may finish its step and write a checkpoint. The next interrupt ends the workers at once. A
+    terminal's Ctrl-C does not reach the workers directly, because each has its own session.
 
     Args:
-        places: Of the workers.
-        next_job: The next job that can begin, None where there is none before another is finished.
-        show: Takes the jobs' reports.
-        finished: Called here with a finished job and what it returned.
+        places: The places of the workers.
+        next_job: Returns the next job that can start, None if there is none until another is finished.
+        show: Receives the jobs' progress updates.
+        finished: Called in this process with each finished job and its return value.
 
     Raises:
-        UserError: A job could not be done (see `perform`), or its worker died.
+        UserError: A job failed (see `perform`), or its worker died.
         KeyboardInterrupt: There was an interrupt. All workers have ended.
     """
     workers: list[_Worker] = []
     with _counting_interrupts() as interrupts:
         try:
             workers.extend(_Worker(place) for place in places)
-            failure = _go_on(workers, interrupts, next_job, show, finished)
+            failure = _run_jobs(workers, interrupts, next_job, show, finished)
         finally:
             for worker in workers:
-                worker.let_go()
+                worker.stop()
             for worker in workers:
                 worker.end()
     if failure is not None:
@@ -127,14 +127,14 @@ def in_workers(
         raise KeyboardInterrupt
 
 
-def _go_on(
+def _run_jobs(
     workers: Sequence["_Worker"],
     interrupts: Sequence[int],
     next_job: Callable[[], Job | None],
     show: Show,
     finished: Callable[[Job, Any], None],
 ) -> Exception | None:
-    """Hand out jobs until none is left, or until the workers were asked to stop and did. Returns the first failure."""
+    """Hand out jobs until none is left, or until all workers have stopped on request. Returns the first failure."""
     failure, stopping = None, False
     while True:
         if not stopping:
@@ -144,7 +144,7 @@ def _go_on(
         busy = [worker for worker in workers if worker.job is not None]
         if not busy or len(interrupts) + (failure is not None) > 1:
             return failure
-        # The time limit lets an interrupt through.
+        # The time limit lets the loop notice an interrupt.
         ready = wait([worker.connection for worker in workers if worker.alive], timeout=0.2)
         for worker in (worker for worker in workers if worker.connection in ready):
             try:
@@ -162,31 +162,31 @@ def _go_on(
 
 
 class _Worker:
-    """The parent's side of a worker: its process, the connection to it, and the job that it has."""
+    """The parent's side of a worker: its process, the connection to it, and its current job."""
 
     def __init__(self, place: Place) -> None:
         context = multiprocessing.get_context("spawn")
         self.job: Job | None = None
         self.alive = True
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, place.threads))
-        resource_tracker.ensure_running()  # when it starts it lets SIGINT through again
-        with _environment(place), _ctrl_c_held_back():
+        self.connection, worker_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(worker_end, place.threads))
+        resource_tracker.ensure_running()  # its start unblocks SIGINT, so it must come first
+        with _environment(place), _sigint_blocked():
             self.process.start()
-        theirs.close()
+        worker_end.close()
 
     def give(self, job: Job) -> None:
-        """Begin a job."""
+        """Start a job."""
         self.job = job
-        with suppress(OSError):  # it died, which `listen` meets too
+        with suppress(OSError):  # the worker has died, which `listen` reports
             self.connection.send(job)
 
     def listen(self, show: Show, finished: Callable[[Job, Any], None]) -> None:
-        """Take one message.
+        """Receive one message.
 
         Raises:
-            UserError: It is the job's failure, or the worker died.
-            RuntimeError: It is a failure that is no fault of the user's, with the worker's traceback.
+            UserError: The job failed because of its input, or the worker died.
+            RuntimeError: The job failed with another exception; the text is the worker's traceback.
         """
         try:
             kind, value = self.connection.recv()
@@ -194,8 +194,8 @@ class _Worker:
             label = self.job.label if self.job is not None else "a worker without a run"
             self.job, self.alive = None, False
             self.process.join(GRACE)
-            raise UserError(f"{label}: {_how_it_ended(self.process.exitcode)}") from None
-        if kind == "report":
+            raise UserError(f"{label}: {_describe_exit(self.process.exitcode)}") from None
+        if kind == "update":
             show(value)
             return
         job, self.job = self.job, None
@@ -204,21 +204,21 @@ class _Worker:
             return
         raise UserError(value) if kind == "refused" else RuntimeError(f"in a worker process:\n{value}")
 
-    def let_go(self) -> None:
-        """Have it end: an idle worker without a connection does, a busy one is told."""
+    def stop(self) -> None:
+        """Ask the worker to end: closing the connection ends an idle worker, SIGTERM a busy one."""
         self.connection.close()
         if self.job is not None:
             self.process.terminate()
 
     def end(self) -> None:
-        """Wait for its end, or make one."""
+        """Wait for the worker to end, and kill it after GRACE seconds."""
         self.process.join(GRACE)
         if self.process.exitcode is None:
             self.process.kill()
             self.process.join()
 
 
-def _how_it_ended(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         hint = "; if memory ran out, fewer --jobs at a time need less" if name == "SIGKILL" else ""
@@ -227,18 +227,18 @@ def _how_it_ended(code: int | None) -> str:
 
 
 def _serve(connection: Connection, threads: int) -> None:
-    """The worker's side: jobs in, reports and results out, until the parent closes the connection or is gone."""
-    os.setsid()  # a terminal's Ctrl-C is the parent's, which passes it on
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that came while this process started
+    """The worker's side: receive jobs and send updates and results, until the parent closes the connection or ends."""
+    os.setsid()  # a terminal's Ctrl-C goes to the parent only, which passes it on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # discards a SIGINT that came while this process started
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     torch.set_num_threads(threads)
     last = 0.0
 
-    def show(report: ProgressUpdate) -> None:
+    def show(update: ProgressUpdate) -> None:
         nonlocal last
-        if (now := time.monotonic()) - last > 0.1:  # ten a second are enough to look at
-            connection.send(("report", report))
+        if (now := time.monotonic()) - last > 0.1:  # at most ten updates a second
+            connection.send(("update", update))
             last = now
 
     host = Host(show)
@@ -259,7 +259,7 @@ def _serve(connection: Connection, threads: int) -> None:
 
 
 def _end_with_the_parent() -> None:
-    """End this process once its parent has, by whatever cause: a killed parent can tell nobody."""
+    """End this process when its parent has ended: a killed parent cannot stop its workers."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -268,7 +268,7 @@ def _end_with_the_parent() -> None:
 
 @contextmanager
 def _environment(place: Place) -> Iterator[None]:
-    """Have a process that starts inside see the place's GPU alone, before any of its code runs."""
+    """A process started in this context sees only the place's GPU, from its very first line."""
     before = os.environ.get(VISIBLE)
     try:
         if place.gpu is not None:
@@ -280,8 +280,8 @@ def _environment(place: Place) -> Iterator[None]:
 
 
 @contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """Have a process that starts inside begin without heeding SIGINT; one that comes meanwhile is for this process."""
+def _sigint_blocked() -> Iterator[None]:
+    """A process started in this context starts with SIGINT blocked. One that arrives meanwhile reaches this process."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -291,16 +291,16 @@ def _ctrl_c_held_back() -> Iterator[None]:
 
 @contextmanager
 def _counting_interrupts() -> Iterator[list[int]]:
-    """Have SIGINT and SIGTERM, where they are heeded, added to a list instead of raising KeyboardInterrupt."""
+    """Inside this context, append SIGINT and SIGTERM to a list instead of raising; ignored signals stay ignored."""
     caught: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    if threading.current_thread() is not threading.main_thread():  # Python lets no other thread set handlers
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         before = {}
-    taken = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
-    for number in taken:
+    replaced = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    for number in replaced:
         signal.signal(number, lambda caught_number, _: caught.append(caught_number))
     try:
         yield caught
     finally:
-        for number, handler in taken.items():
+        for number, handler in replaced.items():
             signal.signal(number, handler)

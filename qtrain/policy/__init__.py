@@ -1,1 +1,1 @@
-"""The model that is trained."""
+"""The trained model: architecture and weights, adapters, precision, base models and their cache."""

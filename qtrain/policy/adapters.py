@@ -1,4 +1,4 @@
-"""Low-rank adapters, put on a model by peft."""
+"""Add low-rank adapters to a model, with peft."""
 
 import torch
 from transformers import PreTrainedModel
@@ -8,15 +8,15 @@ from qtrain.errors import UserError
 
 
 def add_adapters(model: PreTrainedModel, config: LoraConfig, seed: int) -> None:
-    """Put low-rank adapters on the model's linear layers and freeze everything else.
+    """Add low-rank adapters to the model's linear layers and freeze all other weights.
 
     Args:
-        model: Changed in place; its class and its interface stay.
+        model: Changed in place; its class and interface stay the same.
         config: The table `[lora]`.
-        seed: Seeds the adapters' first factor; the second is zero, so that the policy starts as its base.
+        seed: Seeds the adapters' first factor; the second is zero, so that the policy starts equal to its base.
 
     Raises:
-        UserError: peft is not installed, or no layer has such a name.
+        UserError: peft is not installed, or no layer matches `targets`.
     """
     try:
         import peft
@@ -29,7 +29,7 @@ def add_adapters(model: PreTrainedModel, config: LoraConfig, seed: int) -> None:
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # peft initialises from the global generator alone
+        torch.manual_seed(seed)  # peft initialises from the global generator only
         try:
             peft.inject_adapter_in_model(settings, model)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Base models: where a policy starts from, the cache of those that are made here, and their fingerprints."""
+"""Load base models and the initial policy, cache base models made by qtrain, and compute their fingerprints."""
 
 import functools
 import hashlib
@@ -25,25 +25,25 @@ from qtrain.tasks import Task
 
 @dataclass(frozen=True)
 class Base:
-    """A base model: `model.safetensors` and `base.json` in the cache, or a pretrained model where that lies.
+    """A base model: `model.safetensors` and `base.json` in the cache, or a pretrained model.
 
     Attributes:
-        folder: Where; of a pretrained model its folder or its id on the hub.
-        about: What base.json says: hash, configuration, final loss, measured p0, seconds.
+        folder: Its folder; for a pretrained model its folder or its id on the hub.
+        about: The content of base.json: hash, configuration, final loss, measured p0, seconds.
     """
 
     folder: Path
     about: dict
 
     def fingerprint(self) -> str:
-        """A hash of the weights' files, or the commit of the hub's."""
+        """A hash of the weight files, or the hub's commit."""
         return base_fingerprint(self.folder, self.about.get("revision"))
 
     def load(self, config: Config, task: Task) -> PreTrainedModel:
-        """The model with these weights, on the CPU.
+        """Load the model on the CPU.
 
         Raises:
-            UserError: They cannot be read, or are another configuration's.
+            UserError: The weights cannot be read, or belong to another configuration.
         """
         if isinstance(config.model, PretrainedConfig):
             return load_pretrained(config.model, task.tokenizer)
@@ -53,10 +53,10 @@ class Base:
 
 
 def initial_policy(config: Config, task: Task, base: Base) -> PreTrainedModel:
-    """The policy at the start of training, on its device.
+    """Load the policy at the start of training, on its device.
 
     Raises:
-        UserError: The base cannot be loaded, does not fit the task's tokenizer, or has no layer for the adapters.
+        UserError: The base cannot be loaded, does not match the task's tokenizer, or has no layer for the adapters.
     """
     model = base.load(config, task)
     if config.lora is not None:
@@ -65,16 +65,16 @@ def initial_policy(config: Config, task: Task, base: Base) -> PreTrainedModel:
 
 
 def cache_folder() -> Path:
-    """Where bases are kept: `$XDG_CACHE_HOME/qcontinuum/bases`, by default below `~/.cache`."""
+    """The cache of base models: `$XDG_CACHE_HOME/qcontinuum/bases`, by default below `~/.cache`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qcontinuum" / "bases"
 
 
 def cached_base(key: dict, make: Callable[[], tuple[PreTrainedModel, dict]]) -> Base:
-    """The base of a key from the cache, made where it is missing.
+    """Find the base model of a key in the cache, or make it.
 
     Args:
-        key: Plain JSON values that decide the base.
-        make: Returns the model and what is known of it.
+        key: Plain JSON values that determine the base model.
+        make: Returns the model and the content of its base.json.
 
     Raises:
         UserError: The cache cannot be read or written.
@@ -95,22 +95,25 @@ def cached_base(key: dict, make: Callable[[], tuple[PreTrainedModel, dict]]) -> 
 
 
 def write_model(folder: Path, model: PreTrainedModel, about: dict) -> None:
-    """Write weights and what is known of them, whole or not at all.
+    """Write a base model completely or not at all.
 
     Args:
-        folder: Made by one rename; a folder that another process made meanwhile is kept.
-        model: Its weights go to `model.safetensors`.
-        about: Goes to `base.json`.
+        folder: Created by one rename. If another process has created it in the meantime, it is left as it is.
+        model: Its weights are written to `model.safetensors`.
+        about: Written to `base.json`.
+
+    Raises:
+        UserError: The folder cannot be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
-            made = Path(partial) / "model"
-            made.mkdir()
-            save_model_weights(made / "model.safetensors", model)
-            (made / "base.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+            new = Path(partial) / "model"
+            new.mkdir()
+            save_model_weights(new / "model.safetensors", model)
+            (new / "base.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
             try:
-                made.rename(folder)
+                new.rename(folder)
             except OSError:
                 if not (folder / "base.json").exists():
                     raise
@@ -122,8 +125,8 @@ def base_fingerprint(folder: Path, revision: str | None = None) -> str:
     """The fingerprint of base weights.
 
     Args:
-        folder: Holds safetensors; or what is no folder here: an id on the hub, whose commit is the fingerprint.
-        revision: Of the hub's.
+        folder: A folder with safetensors; or an id on the hub, whose commit is the fingerprint.
+        revision: A branch, tag or commit on the hub.
     """
     files = sorted(folder.glob("*.safetensors"))
     if files:
@@ -131,7 +134,7 @@ def base_fingerprint(folder: Path, revision: str | None = None) -> str:
         return short_hash(*map(_file_hash, files), *([_file_hash(shape)] if shape.exists() else []))
     try:
         cached = try_to_load_from_cache(str(folder), "config.json", revision=revision or "main")
-    except HFValidationError:  # a folder, not an id
+    except HFValidationError:  # the path of a folder, not an id
         return "unknown"
     return f"commit {Path(cached).parent.name}" if isinstance(cached, str) else "unknown"
 
@@ -143,12 +146,12 @@ def _file_hash(path: Path) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _hash_of(path: Path, size: int, changed: int) -> str:
-    """Large files are read once a process, as long as nobody writes them."""
+    """Large files are read once per process, unless their size or time of change differs."""
     del size, changed
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def short_hash(*texts: str) -> str:
-    """16 hexadecimal digits of some texts' hash."""
+    """The first 16 hexadecimal digits of the SHA-256 of texts."""
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Where a run computes: the CPU or a CUDA device."""
+"""Choose the device and the precision of a run: CPU or CUDA, bfloat16 autocast, a float32 output head."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
@@ -12,10 +12,10 @@ from qtrain.errors import UserError
 
 
 def find_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """The device of `train.device`; auto is the GPU where there is one.
+    """The device of `train.device`; "auto" means the GPU if there is one.
 
     Raises:
-        UserError: cuda is asked for and torch finds none.
+        UserError: "cuda" is set and torch finds no CUDA device.
     """
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
@@ -31,25 +31,25 @@ Dtype = Literal["float32", "bfloat16"]
 
 
 def autocast(dtype: Dtype, device: torch.device) -> AbstractContextManager:
-    """The context that forward passes run in; enter it anew for each.
+    """The context for forward passes; enter a new one for each.
 
-    Autocast keeps its casts until the outermost context is left, those made without gradient too: a backward pass that
-    shared a context with the rollouts would find weights that lead nowhere.
+    Autocast caches its casts until the outermost context is left, including casts made without gradient: a backward
+    pass that shared a context with the rollouts would not reach the weights.
     """
     return nullcontext() if dtype == "float32" else torch.autocast(device.type, torch.bfloat16)
 
 
 class Float32Head(nn.Linear):
-    """An output matrix that computes in float32 whatever autocast says: log p is a small difference of large logits."""
+    """An output layer that computes in float32 even under autocast: log p is a small difference of large logits."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Logits of hidden states, (..., D) to (..., V)."""
+        """Compute logits (..., V) from hidden states (..., D)."""
         with torch.autocast(input.device.type, enabled=False):
             return functional.linear(input.float(), self.weight.float(), self.bias)
 
 
 def use_float32_head(model: PreTrainedModel) -> None:
-    """Give the model such a head on its present output matrix, the very same parameter, tied or not."""
+    """Replace the output layer by a `Float32Head` with the same parameters, whether tied or not."""
     old = model.get_output_embeddings()
     assert isinstance(old, nn.Linear)
     head = Float32Head(old.in_features, old.out_features, bias=old.bias is not None, device="meta")

@@ -1,7 +1,7 @@
-"""A model with random weights or a pretrained one, and the token ids that the loop needs to know.
+"""Create or load the model, encode examples, and look up special token ids.
 
-Shape suffixes everywhere in qtrain: B prompts, M rationales a prompt, N = B * M rows (prompt-major), S prompt tokens,
-R rationale tokens, A answer tokens, T tokens of a whole row, V vocabulary.
+Shape suffixes everywhere in qtrain: B prompts, M rationales per prompt, N = B * M rows (prompt-major), S prompt
+tokens, R rationale tokens, A answer tokens, T tokens of a whole row, V vocabulary.
 """
 
 import shutil
@@ -28,7 +28,7 @@ from qtrain.tasks.base import END_THINK, Example
 
 
 class TokenIds(NamedTuple):
-    """Ids of the tokens that end a rationale, end an answer, and fill a row."""
+    """Ids of the tokens that end a rationale, end an answer, and pad a row."""
 
     end_think: int
     end: int
@@ -36,7 +36,11 @@ class TokenIds(NamedTuple):
 
 
 def token_ids(tokenizer: PreTrainedTokenizerFast) -> TokenIds:
-    """Look the special tokens up."""
+    """Look up the special tokens.
+
+    Raises:
+        TypeError: The tokenizer lacks one of them.
+    """
     end_think = tokenizer.convert_tokens_to_ids(END_THINK)
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     if not (isinstance(end_think, int) and isinstance(end, int) and isinstance(pad, int)):
@@ -45,35 +49,35 @@ def token_ids(tokenizer: PreTrainedTokenizerFast) -> TokenIds:
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text, special tokens read as such and none added."""
+    """Token ids of each text. Special tokens in the text are recognised, and none are added."""
     return tokenizer(list(texts), add_special_tokens=False)["input_ids"]
 
 
 def encode_examples(
     tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Prompts and gold answers as token ids, END behind each answer."""
+    """Prompts and gold answers as token ids; each answer ends with the end token."""
     end = token_ids(tokenizer).end
     answers = encode(tokenizer, [example.answer for example in examples])
-    return encode(tokenizer, [example.prompt for example in examples]), [[*one, end] for one in answers]
+    return encode(tokenizer, [example.prompt for example in examples]), [[*answer, end] for answer in answers]
 
 
 def new_model(config: AnyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
-    """A model with random weights.
+    """Create a model with random weights.
 
     Args:
-        config: Its sizes.
-        tokenizer: Gives the vocabulary and the special tokens.
-        seed: Seeds the weights; the global generator is left as it was.
+        config: The sizes of its architecture.
+        tokenizer: Determines the vocabulary and the special tokens.
+        seed: Seeds the weights; the state of the global generator is restored.
 
     Raises:
-        ValueError: It names a pretrained model, which has weights already.
+        ValueError: `config` names a pretrained model.
     """
     if not isinstance(config, ModelConfig):
         raise ValueError(f"{config.pretrained} is pretrained: load_pretrained reads it")
     ids = token_ids(tokenizer)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # transformers initialises from the global generator alone
+        torch.manual_seed(seed)  # transformers initialises from the global generator only
         model = Qwen3ForCausalLM(
             Qwen3Config(
                 vocab_size=len(tokenizer),
@@ -85,32 +89,32 @@ def new_model(config: AnyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: 
                 head_dim=config.head_dim,
                 max_position_embeddings=config.max_positions,
                 tie_word_embeddings=config.tied_embeddings,
-                # The library's 0.02 is meant for widths of thousands; at 64 the sums stay unlearned.
+                # The library's 0.02 suits widths of thousands; at width 64 the model does not learn the sums.
                 initializer_range=config.hidden_size**-0.5,
                 eos_token_id=ids.end,
                 pad_token_id=ids.pad,
             )
         )
-    return model.eval()  # no dropout anywhere: training and sampling are the same function
+    return model.eval()  # no dropout: training and sampling evaluate the same function
 
 
 def find_pretrained(config: PretrainedConfig) -> bool:
-    """Look a pretrained model up, and say whether it is to be read from this disk alone.
+    """Find a pretrained model, and return whether to read it from this disk only.
 
     Raises:
-        UserError: It is neither here nor on the hub, or lacks files.
+        UserError: It is neither a local folder nor on the hub, or lacks files.
     """
     return find_repository("model.pretrained", config.pretrained, config.revision, MODEL).local
 
 
 def load_pretrained(config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    """A pretrained model in float32, on the CPU. No code of its folder or repository is run, and nothing unpickled.
+    """Load a pretrained model in float32 on the CPU, without running its repository's code or unpickling.
 
     Raises:
-        UserError: It cannot be read, or lacks tokens of the tokenizer.
+        UserError: It cannot be read, or its vocabulary is smaller than the tokenizer's.
     """
     name, local = config.pretrained, find_pretrained(config)
-    logging.disable_progress_bar()  # the terminal is that of qtrain's own
+    logging.disable_progress_bar()  # qtrain shows its own progress
     try:
         model = AutoModelForCausalLM.from_pretrained(
             name,
@@ -120,7 +124,7 @@ def load_pretrained(config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast
             use_safetensors=True,
             local_files_only=local,
         )
-    except Exception as error:  # the library's own, the hub's, safetensors' and torch's
+    except Exception as error:  # exceptions of transformers, the hub, safetensors and torch
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f"model.pretrained={name!r}: cannot be loaded: {reason}") from None
     if len(tokenizer) > model.config.vocab_size:
@@ -128,30 +132,30 @@ def load_pretrained(config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast
             f"model.pretrained={name!r}: has {model.config.vocab_size} tokens and task.tokenizer {len(tokenizer)}; "
             f"give the tokenizer that belongs to it"
         )
-    return model.eval()  # no dropout: training and sampling are the same function
+    return model.eval()  # no dropout: training and sampling evaluate the same function
 
 
 def empty_model(folder: Path) -> PreTrainedModel:
-    """A model of the architecture that a folder's `config.json` names, with weights that mean nothing.
+    """Create a model of the architecture in a folder's `config.json`, with arbitrary weights.
 
     Raises:
-        UserError: The file cannot be read, or names no causal language model.
+        UserError: The file cannot be read, or describes no causal language model.
     """
     try:
         shape = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         with torch.random.fork_rng(devices=[]):
             model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32, trust_remote_code=False)
-    except Exception as error:  # the library's own and json's
+    except Exception as error:  # exceptions of transformers and json
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f"{folder}: its config.json cannot be read: {reason}") from None
     return model.eval()
 
 
 def write_model_files(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Write what a model folder holds besides weights, once: the model's configuration and the tokenizer.
+    """Write a model folder without weights, unless it exists: the model's configuration and the tokenizer.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: The folder cannot be written.
     """
     if folder.exists():
         return

@@ -1,4 +1,4 @@
-"""A policy's weights as files: what training changes, as safetensors, whole or not at all; nothing is unpickled."""
+"""Save and load the weights that training changes, as safetensors, and merge adapters into plain weights."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,23 +11,23 @@ from qtrain.errors import UserError
 from qtrain.files import give_usual_mode
 
 ADAPTER = ".lora_"
-"""What the name of every adapter's weight holds."""
+"""Part of the name of every adapter weight."""
 
 
 def trained_weights(model: PreTrainedModel) -> dict[str, Tensor]:
-    """The weights that a run may change, by name: the adapters' where there are any, else all.
+    """The weights that a run may change, by name: those of the adapters if there are any, else all.
 
-    Tied weights are one tensor under two names, of which the first is given.
+    Tied weights are one tensor with two names, of which the first is returned.
     """
     state = model.state_dict()
     adapters = {name: tensor for name, tensor in state.items() if ADAPTER in name}
-    found: dict[str, Tensor] = {}
+    trained: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in (adapters or state).items():
         if tensor.data_ptr() not in seen:
             seen.add(tensor.data_ptr())
-            found[name] = tensor
-    return found
+            trained[name] = tensor
+    return trained
 
 
 def save_model_weights(path: Path, model: PreTrainedModel) -> None:
@@ -36,44 +36,44 @@ def save_model_weights(path: Path, model: PreTrainedModel) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors that others may read as far as the umask lets them.
+    """Write tensors as safetensors, with the permissions that the umask gives new files.
 
     Raises:
-        OSError: The disk refuses it.
-        SafetensorError: The disk refuses it, by the library's own exception.
+        OSError: The file cannot be written.
+        SafetensorError: The file cannot be written; safetensors raises its own exception.
     """
     save_file(dict(tensors), path)
     give_usual_mode(path)
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Read `model.safetensors` of a folder into a model of the same shape.
+    """Load a folder's `model.safetensors` into a model of the same architecture.
 
     Raises:
-        UserError: The file is missing, damaged, or of another model.
+        UserError: The file is missing, damaged, or from another model.
     """
     path = folder / "model.safetensors"
     try:
-        found = load_file(path)
-        wanted = model.state_dict()
-        for name, tensor in found.items():
-            # torch would convert them without a word, whatever is lost.
-            if name in wanted and tensor.dtype != wanted[name].dtype:
-                raise ValueError(f"{name} is {tensor.dtype} instead of {wanted[name].dtype}")
-        missing = sorted(trained_weights(model).keys() - found.keys())
+        loaded = load_file(path)
+        expected = model.state_dict()
+        for name, tensor in loaded.items():
+            # torch would convert other types silently and lose precision.
+            if name in expected and tensor.dtype != expected[name].dtype:
+                raise ValueError(f"{name} is {tensor.dtype} instead of {expected[name].dtype}")
+        missing = sorted(trained_weights(model).keys() - loaded.keys())
         if missing:
             raise ValueError(f"{missing[0]} is missing")
-        _, unknown = model.load_state_dict(found, strict=False)
+        _, unknown = model.load_state_dict(loaded, strict=False)
         if unknown:
             raise ValueError(f"{unknown[0]} has no place in it")
     except Exception as error:
-        # safetensors raises its own exception class, torch a RuntimeError of many lines.
+        # safetensors raises its own exception, torch a RuntimeError of many lines.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path}: not this configuration's weights: {reason}") from None
 
 
 def merged_state_dict(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
-    """All weights under the plain architecture's names, adapters folded in: what engines and other programs read."""
+    """All weights under the plain architecture's names, with adapters merged: the form that engines and exports use."""
     for name, parameter in model.named_parameters():
         if ADAPTER in name:
             continue

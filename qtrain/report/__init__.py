@@ -1,27 +1,27 @@
-"""The command `qtrain report`: run folders -> one self-contained HTML page and a picture of its curves."""
+"""The command `qtrain report`: read run folders, write one self-contained HTML page and a picture of its curves."""
 
 import sys
 from pathlib import Path
 
 from qtheory.command.files import replace_file
 from qtrain.errors import UserError
-from qtrain.report.collect import read_section
+from qtrain.report.overview import overview_png
 from qtrain.report.page import render_page
-from qtrain.report.plots import overview_png
+from qtrain.report.records import read_section
 from qtrain.runs.folder import environment
 
 PAGE_ENDINGS = (".html", ".htm")
 
 
 def report_command(runs: tuple[Path, ...], output: Path) -> None:
-    """Write the page, and beside it `<stem>.png` with the curves of all sections side by side.
+    """Write the page, and `<stem>.png` beside it with the curves of all sections.
 
     Args:
         runs: Comparisons or single runs, one section each in this order.
-        output: The page; an older one is replaced. Nothing is written unless everything could be read and drawn.
+        output: The page; an existing one is replaced. Nothing is written unless all runs can be read and drawn.
 
     Raises:
-        UserError: A run is no finished run or comparison, or the page cannot be written.
+        UserError: A folder holds no finished run or comparison, or the page cannot be written.
     """
     if not runs:
         raise UserError("report: no run given; name folders that `qtrain compare` or `qtrain train` wrote")

@@ -1,4 +1,4 @@
-"""The interactive curves' data: every run as logged and every estimator's mean, for each number that runs log."""
+"""Prepare the data of the page's interactive curves: each run as logged, and each estimator's mean over seeds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,26 +6,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qtrain.report.curves import mean_curve
+from qtrain.report.aggregation import MAX_POINTS, extremes, mean_curve
+from qtrain.report.labels import short_name, visible
 from qtrain.report.measures import BATCH_P, SUCCESS, Measure, measures
-from qtrain.report.names import short_name
 from qtrain.report.palette import LineStyle, line_style, on_dark
 from qtrain.report.records import Run, Section
-from qtrain.report.reduce import LONGEST, extremes
-from qtrain.report.text import visible
 from qtrain.runs.folder import ESCAPED
 
 DIGITS = 5
-"""Significant digits of a number in a curve."""
+"""Significant digits of the values in a curve."""
 WIDTH = 1.8
-"""Of a line in CSS pixels; matplotlib's dashes are in units of it."""
+"""Line width in CSS pixels, the unit of matplotlib's dashes."""
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "x": "x-thin-open"}
-"""matplotlib's markers in the library's words."""
+"""Plotly's names of matplotlib's markers."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """How an estimator is drawn and called; its runs are drawn alike, but pale."""
+    """An estimator's legend entry and drawing style; its single runs are drawn in the same style, but pale."""
 
     name: str
     light: str
@@ -54,16 +52,18 @@ def _dash(style: LineStyle) -> str:
 
 
 def chart_data(section: Section) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What the page's script draws.
+    """The JSON that curves.js draws.
 
     Args:
-        section: Its runs.
+        section: A comparison or a single run.
 
     Returns:
-        What is common, with the list of measures and the two that are shown first; and one object a measure: `runs`
-        (as logged; of long ones the extremes of neighbouring steps) and `means`, as lists x and y.
+        One object for the whole section, with the list of measures and the two that are shown first; and one object
+        per measure: `runs` (as logged; long logs are thinned to their extremes) and `means`, as lists x and y.
     """
-    found = [one for one in measures(section.runs) if any(len(one.points(run).steps) for run in section.runs)]
+    logged = [
+        measure for measure in measures(section.runs) if any(len(measure.points(run).steps) for run in section.runs)
+    ]
     common = {
         "lines": [line.__dict__ for line in lines(section)],
         "measures": [
@@ -73,25 +73,25 @@ def chart_data(section: Section) -> tuple[dict[str, Any], list[dict[str, Any]]]:
                 "log": measure.logarithmic,
                 "level": ESCAPED if measure == BATCH_P else None,
             }
-            for measure in found
+            for measure in logged
         ],
-        "first": [found.index(one) for one in (SUCCESS, BATCH_P) if one in found],
+        "first": [logged.index(measure) for measure in (SUCCESS, BATCH_P) if measure in logged],
         "diverged": [run.result.diverged_step for run in section.runs],
     }
-    return common, [_series(section, measure) for measure in found]
+    return common, [_series(section, measure) for measure in logged]
 
 
-def reduced(section: Section) -> bool:
-    """Whether some curve is longer than what is drawn as it is."""
-    return any(len(points.steps) > LONGEST for run in section.runs for points in run.metrics.values())
+def is_thinned(section: Section) -> bool:
+    """Whether a curve has more than MAX_POINTS points, so that not all of them are drawn."""
+    return any(len(points.steps) > MAX_POINTS for run in section.runs for points in run.metrics.values())
 
 
 def _series(section: Section, measure: Measure) -> dict[str, Any]:
     runs, means = [], []
     for run in section.runs:
         steps, values = measure.points(run)
-        kept = extremes(values)
-        runs.append(_xy(steps[kept], values[kept]))
+        drawn = extremes(values)
+        runs.append(_xy(steps[drawn], values[drawn]))
     for group in section.by_estimator.values():
         curve = mean_curve(group, measure)
         means.append({**_xy(curve.steps, curve.mean), "seeds": curve.seeds.tolist()})

@@ -1,4 +1,4 @@
-"""What runs log, as curves: which numbers there are, how they are called, and which live on a log axis."""
+"""Name the numbers that runs log, find their series, and decide which are drawn on a log axis."""
 
 import re
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ LABELS = {
     "mismatch_log_w": "engine's mismatch in log w, nats",
 }
 SOURCES = {"evals": "held-out prompts", "metrics": "training batches"}
-"""What the numbers of a log are about."""
+"""The prompts that the numbers of each log are measured on."""
 LOGARITHMIC = {"p", "gradient_norm", "max_rationale_coefficient", "max_answer_coefficient", "score_norm_sq"}
-"""Of the training batches: what spans orders of magnitude."""
+"""Numbers of training batches that span orders of magnitude."""
 PERCENT = re.compile(r"(p|maj)_at_(\d+)(?:_(\w+))?")
 OF_A_GROUP = re.compile(r"(p|mean_log_p)_(\w+)")
 
@@ -44,7 +44,7 @@ class Measure:
     """A number that runs log against the step.
 
     Attributes:
-        source: Held-out evaluations, or training batches, which are noisy.
+        source: "evals" for held-out evaluations, "metrics" for training batches, which are noisy.
         key: Its name in the log.
     """
 
@@ -53,7 +53,7 @@ class Measure:
 
     @property
     def label(self) -> str:
-        """Its name in words, with what it is about."""
+        """Its readable name, and the prompts that it is measured on."""
         return f"{self._name}, {SOURCES[self.source]}"
 
     @property
@@ -67,22 +67,22 @@ class Measure:
 
     @property
     def logarithmic(self) -> bool:
-        """Whether it lives on a log axis, and seeds enter by their geometric mean."""
+        """Whether it is drawn on a log axis, with the geometric mean over seeds."""
         if self.source != "metrics":
             return False
         return self.key in LOGARITHMIC or re.fullmatch(r"p_\w+", self.key) is not None
 
     def points(self, run: Run) -> Points:
-        """What the run has of it."""
-        return (run.evals if self.source == "evals" else run.metrics).get(self.key, NOTHING)
+        """Its series in a run, empty if the run does not log it."""
+        return (run.evals if self.source == "evals" else run.metrics).get(self.key, EMPTY)
 
 
 SUCCESS, BATCH_P = Measure("evals", "p_at_1"), Measure("metrics", "p")
-NOTHING = Points(np.empty(0), np.empty(0))
+EMPTY = Points(np.empty(0), np.empty(0))
 
 
 def measures(runs: Sequence[Run]) -> list[Measure]:
-    """Everything that some run logs: of evaluations first, each in the order of the logs."""
+    """All numbers that at least one run logs: evaluations first, each in the order of the logs."""
     return list(
         dict.fromkeys(
             [

@@ -1,32 +1,33 @@
-"""The page: sections, their tables, curves, texts and provenance, through a template that escapes everything."""
+"""Render the page as one HTML file that runs from the disk: scripts and data are inlined, and text is escaped."""
 
+import base64
+import hashlib
 import json
+import re
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from qtrain.report.charts import Line, chart_data, lines, reduced
-from qtrain.report.curves import SMOOTHING
-from qtrain.report.differences import Difference, differences
-from qtrain.report.intervals import LEVEL
+from qtrain.report.aggregation import GROUPS, LEVEL, MAX_POINTS, SMOOTHING
+from qtrain.report.charts import Line, chart_data, is_thinned, lines
+from qtrain.report.labels import shortened, visible
 from qtrain.report.measures import SOURCES
-from qtrain.report.notices import Notice, notices, unlogged
-from qtrain.report.prose import intro
 from qtrain.report.records import Environment, Section
-from qtrain.report.reduce import GROUPS, LONGEST
 from qtrain.report.samples import sample_data
-from qtrain.report.scripts import data_element, policy, script_elements
-from qtrain.report.summary import ResultTable, result_table
-from qtrain.report.text import shortened, visible
+from qtrain.report.summary import Notice, ResultTable, differences, intro, notices, result_table, unlogged
 from qtrain.runs.folder import ESCAPED
 
 TEMPLATE = "template.html.j2"
+OWN_SCRIPTS = ("curves.js", "samples.js")
 
 
 @dataclass(frozen=True)
 class SectionView:
-    """A section as the template needs it."""
+    """A section's data in the form that the template reads."""
 
     id: str
     section: Section
@@ -50,8 +51,8 @@ def render_page(sections: list[Section], command: str) -> str:
     """The page as HTML. Equal input gives equal bytes.
 
     Args:
-        sections: In the order in which they stand.
-        command: The one that makes the page.
+        sections: In the order of the page.
+        command: The command line that writes the page.
     """
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("qtrain.report", "."),
@@ -59,30 +60,33 @@ def render_page(sections: list[Section], command: str) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # What stands in a run folder is whatever a model said: no string reaches the page unseen.
+        # Run folders hold whatever a model wrote: no invisible character reaches the page.
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     templates.filters["shortened"] = shortened
     return templates.get_template(TEMPLATE).render(
         views=[_view(section, f"s{index}") for index, section in enumerate(sections, start=1)],
-        differences=_differences(sections),
+        differences=differences(sections),
         command=command,
-        policy=policy(),
+        policy=security_policy(),
         scripts=script_elements(),
         escaped=ESCAPED,
         smoothing=SMOOTHING,
         level=LEVEL,
-        longest=LONGEST,
+        longest=MAX_POINTS,
         groups=sum(GROUPS),
     )
 
 
 def _view(section: Section, name: str) -> SectionView:
     common, series = chart_data(section)
-    said = sample_data(section)
+    samples = sample_data(section)
     measures = [
-        (words, [(index, one["label"]) for index, one in enumerate(common["measures"]) if one["source"] == source])
-        for source, words in SOURCES.items()
+        (
+            title,
+            [(index, entry["label"]) for index, entry in enumerate(common["measures"]) if entry["source"] == source],
+        )
+        for source, title in SOURCES.items()
     ]
     return SectionView(
         id=name,
@@ -93,13 +97,13 @@ def _view(section: Section, name: str) -> SectionView:
         lines=lines(section),
         measures=[group for group in measures if group[1]],
         shown=common["first"],
-        reduced=reduced(section),
-        sample_runs=said["runs"] if said else [],
-        all_samples=said is None or said["all"],
+        reduced=is_thinned(section),
+        sample_runs=samples["runs"] if samples else [],
+        all_samples=samples is None or samples["all"],
         data=[
             data_element(f"{name}-curves", common),
-            *(data_element(f"{name}-m{index}", one) for index, one in enumerate(series)),
-            *([data_element(f"{name}-samples", said)] if said else []),
+            *(data_element(f"{name}-m{index}", points) for index, points in enumerate(series)),
+            *([data_element(f"{name}-samples", samples)] if samples else []),
         ],
         notices=notices(section),
         unlogged=unlogged(section),
@@ -108,14 +112,53 @@ def _view(section: Section, name: str) -> SectionView:
     )
 
 
-def _differences(sections: list[Section]) -> list[Difference]:
-    """None where there is one run alone."""
-    return differences(sections) if sum(len(section.runs) for section in sections) > 1 else []
-
-
 def _environments(section: Section) -> list[Environment]:
-    """The distinct ones: a comparison that was resumed may have seen several commits or machines."""
-    found: dict[str, Environment] = {}
-    for one in [section.environment, *(run.environment for run in section.runs)]:
-        found.setdefault(json.dumps(one.model_dump(exclude={"command"})), one)
-    return list(found.values())
+    """The distinct environments: the runs of a resumed comparison may have several commits or machines."""
+    distinct: dict[str, Environment] = {}
+    for environment in [section.environment, *(run.environment for run in section.runs)]:
+        distinct.setdefault(json.dumps(environment.model_dump(exclude={"command"})), environment)
+    return list(distinct.values())
+
+
+@cache
+def scripts() -> tuple[str, ...]:
+    """Plotly's bundle, as its Python package ships it, and the page's own scripts."""
+    from plotly.offline import get_plotlyjs
+
+    own = [resources.files("qtrain.report").joinpath(name).read_text(encoding="utf-8") for name in OWN_SCRIPTS]
+    return tuple(_embeddable(text) for text in (get_plotlyjs(), *own))
+
+
+def script_elements() -> Markup:
+    """The scripts as HTML elements."""
+    return Markup("\n").join(Markup(f"<script>{text}</script>") for text in scripts())
+
+
+def security_policy() -> str:
+    """The page's content security policy: only these scripts run, and nothing is loaded from elsewhere."""
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts()]
+    rules = {
+        "default-src": "'none'",
+        "script-src": " ".join(f"'sha256-{digest}'" for digest in hashes),
+        "style-src": "'unsafe-inline'",
+        "img-src": "data: blob:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def data_element(name: str, value: Any) -> Markup:
+    """Embed JSON for the scripts. It is ASCII, and no < in it can close the element or open another.
+
+    Args:
+        name: The element's id.
+        value: Finite numbers, strings, lists and dictionaries.
+    """
+    text = json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", r"\u003c")
+    return Markup(f'<script type="application/json" id="{name}">{text}</script>')
+
+
+def _embeddable(script: str) -> str:
+    """Escape what HTML would read as the element's end or a comment's begin; JavaScript has both only in strings."""
+    return re.sub(r"<(/script|!--)", r"\\x3c\1", script.replace("\r\n", "\n"), flags=re.IGNORECASE)

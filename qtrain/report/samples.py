@@ -1,35 +1,34 @@
-"""The texts that the page's sample browser shows: of each run, before training, at its best and last evaluation."""
+"""Prepare the sample browser's texts: for each run, before training and at its best and last evaluation."""
 
 from typing import Any
 
-from qtrain.report.names import estimator_name
+from qtrain.report.labels import estimator_name, shortened, visible
 from qtrain.report.records import Run, Sample, Section
-from qtrain.report.text import shortened, visible
 
 
 def sample_data(section: Section) -> dict[str, Any] | None:
-    """What the page's script lists.
+    """The JSON that samples.js lists.
 
     Args:
-        section: Its runs.
+        section: A comparison or a single run.
 
     Returns:
-        runs: Their names. samples: One object each, `run` an index, `when` "before", "best", "last". all: Whether these
-        are all evaluations that the runs hold. None where no run has texts.
+        None if no run has samples, else an object with `runs`, their names; `samples`, one object each, with the run's
+        index and `when` ("before", "best" or "last"); and `all`, whether these are all evaluations of the runs.
     """
-    runs, samples, complete = [], [], True
+    runs, samples, is_complete = [], [], True
     for run in section.runs:
         chosen = _evaluations(run)
-        complete &= len(chosen) == len({sample.step for sample in run.samples})
+        is_complete &= len(chosen) == len({sample.step for sample in run.samples})
         runs.append(f"{visible(estimator_name(run.result.estimator))}, seed {run.result.seed}")
         samples += [
             _entry(sample, len(runs) - 1, chosen[sample.step]) for sample in run.samples if sample.step in chosen
         ]
-    return {"runs": runs, "samples": samples, "all": complete} if samples else None
+    return {"runs": runs, "samples": samples, "all": is_complete} if samples else None
 
 
 def _evaluations(run: Run) -> dict[int, str]:
-    """The steps whose texts are shown, with their names; the last wins where two fall together."""
+    """The steps whose texts are shown, with their names. A step with two names gets the later one."""
     steps = sorted({sample.step for sample in run.samples})
     if not steps:
         return {}
@@ -43,7 +42,7 @@ def _evaluations(run: Run) -> dict[int, str]:
 
 def _entry(sample: Sample, run: int, when: str) -> dict[str, Any]:
     texts = {key: visible(shortened(getattr(sample, key))) for key in ("prompt", "gold", "rationale", "answer")}
-    # JSON has no word for what is not finite, and the page none for None.
+    # Numbers become text, because JSON has no infinities; None is left out.
     numbers = {
         key: f"{value:#.4g}".removesuffix(".").replace("-", "−")
         for key in ("log_w", "rationale_coefficient", "answer_coefficient")

@@ -1,1 +1,1 @@
-"""Run folders."""
+"""The run folder: logs, checkpoints, fingerprints, metric sinks, and interrupts during training."""

@@ -1,8 +1,8 @@
-"""Checkpoints: all that a run needs to go on bit for bit. Made by one rename; tensors in safetensors, the rest in JSON.
+"""Write, find and restore checkpoints, from which a run resumes bit for bit.
 
-A checkpoint is a folder `checkpoints/step-N` of the run with `model.safetensors`, `state.safetensors` (the optimiser's
-tensors and the token generator's state), `state.json`, and `manifest.json` with the sums of the three, so that damage
-is found before it is trained on. Nothing is ever unpickled.
+A checkpoint is a folder `checkpoints/step-N` of the run, created by one rename. It contains `model.safetensors`,
+`state.safetensors` (the optimiser's tensors and the token generator's state), `state.json`, and `manifest.json` with
+the SHA-256 of these three files, so that damage is found before training continues. Nothing is ever unpickled.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _GENERATOR = "generator.tokens"
 
 
 class _Record(BaseModel):
-    """state.json: how far the run is, the numpy generators' states, each log's length in bytes, what it was made from.
+    """The content of state.json: the run's progress, numpy generators, log lengths in bytes, and fingerprints.
 
     Checkpoints of older versions have no fingerprints.
     """
@@ -50,72 +50,73 @@ def write_checkpoint(
     run: Path,
     model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
-    sources: RandomStates,
+    random_states: RandomStates,
     state: RunState,
     logs: dict[str, int],
     *,
     keep: int,
     fingerprints: dict[str, str] | None = None,
 ) -> None:
-    """Write the checkpoint of `state.step`, then remove what is not to be kept.
+    """Write the checkpoint of `state.step`, then remove old checkpoints.
 
     Args:
         run: The run folder.
-        model: Its weights.
-        optimizer: Its tensors; settings come from the configuration.
-        sources: The generators.
-        state: How far the run is.
+        model: The model, for its weights.
+        optimizer: The optimiser, for its tensors; its settings come from the configuration.
+        random_states: The random generators.
+        state: The run's progress.
         logs: Length of each log in bytes.
-        keep: How many of the last ones stay, besides that of the best evaluation.
-        fingerprints: What the run is made from, see `qtrain.runs.provenance`.
+        keep: Number of latest checkpoints to keep, in addition to that of the best evaluation.
+        fingerprints: From `qtrain.runs.provenance.fingerprints`.
 
     Raises:
-        UserError: It cannot be written; the ones before are whole.
+        UserError: The checkpoint cannot be written; earlier checkpoints are intact.
     """
-    parent, name = run / FOLDER, _name(state.step)
-    partial = parent / f".partial-{name}"
+    parent, folder_name = run / FOLDER, _name(state.step)
+    partial = parent / f".partial-{folder_name}"
     record = _Record(
         format=FORMAT,
         state=state,
-        generators={source: dict(rng.bit_generator.state) for source, rng in sources.numpy.items()},
+        generators={name: dict(rng.bit_generator.state) for name, rng in random_states.numpy.items()},
         logs=logs,
         fingerprints=fingerprints or {},
     )
-    with writing(parent / name):
+    with writing(parent / folder_name):
         parent.mkdir(exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         try:
             partial.mkdir()
             save_model_weights(partial / MODEL, model)
-            write_tensors(partial / TENSORS, {**_tensors(optimizer), _GENERATOR: sources.tokens.get_state()})
+            write_tensors(partial / TENSORS, {**_tensors(optimizer), _GENERATOR: random_states.tokens.get_state()})
             (partial / STATE).write_text(json.dumps(record.model_dump()), encoding="utf-8")
             sums = {file: _sum(partial / file) for file in (MODEL, TENSORS, STATE)}
             (partial / MANIFEST).write_text(json.dumps(sums), encoding="utf-8")
             for file in (*sums, MANIFEST, "."):
                 sync(partial / file)
-            partial.rename(parent / name)
+            partial.rename(parent / folder_name)
             sync(parent)
         except Exception:
-            # On a full disk the room is needed.
+            # Free the space, which a full disk needs.
             shutil.rmtree(partial, ignore_errors=True)
             raise
         _prune(parent, keep, state.best_step)
 
 
 def checkpoint_folder(run: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies, if it was kept."""
+    """The folder of a step's checkpoint, which exists if the checkpoint was kept."""
     return run / FOLDER / _name(step)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was found whole.
+    """A checkpoint that has passed the check for damage.
 
     Attributes:
-        folder: Where.
-        state: How far the run was.
-        logs: How long each log was, in bytes.
-        fingerprints: What the run was made from.
+        folder: Its folder.
+        state: The run's progress at the checkpoint.
+        logs: Length of each log at the checkpoint, in bytes.
+        fingerprints: Those of the run's records, tokenizer and base weights.
+        generators: States of the numpy generators by name.
     """
 
     folder: Path
@@ -124,37 +125,42 @@ class Checkpoint:
     fingerprints: dict[str, str]
     generators: dict[str, dict[str, Any]]
 
-    def restore(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer, sources: RandomStates) -> RunState:
-        """Put a new run's model, optimiser and generators where this one's were.
+    def restore(
+        self, model: PreTrainedModel, optimizer: torch.optim.Optimizer, random_states: RandomStates
+    ) -> RunState:
+        """Restore model, optimiser and generators in place, and return the run's progress.
 
         Raises:
-            UserError: It does not fit them.
+            UserError: The checkpoint does not match them.
         """
         load_weights(model, self.folder)
         try:
             tensors = load_file(self.folder / TENSORS)
-            sources.tokens.set_state(tensors.pop(_GENERATOR))
-            _put_back(optimizer, tensors)
-            for name, rng in sources.numpy.items():
+            random_states.tokens.set_state(tensors.pop(_GENERATOR))
+            _restore_optimizer(optimizer, tensors)
+            for name, rng in random_states.numpy.items():
                 rng.bit_generator.state = self.generators[name]
                 if rng.bit_generator.state != self.generators[name]:
                     raise ValueError(f"generator {name!r} cannot be in the state given")
         except Exception as error:
-            # safetensors, torch and numpy each have their own exceptions for what does not fit.
+            # safetensors, torch and numpy each raise their own exceptions for tensors that do not match.
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"{self.folder}: not a checkpoint of this configuration: {reason}") from None
         return self.state
 
 
 def latest_checkpoint(run: Path, *, keep: int) -> Checkpoint | None:
-    """The last checkpoint of a run, None where there is none. What a kill left half written or half removed goes.
+    """Find the last checkpoint of a run, and delete checkpoints half written or half removed when a process was killed.
 
     Args:
         run: The run folder.
         keep: As in `write_checkpoint`.
 
+    Returns:
+        The checkpoint, None if there is none.
+
     Raises:
-        UserError: It is damaged, or the folder cannot be written.
+        UserError: The checkpoint is damaged, or the folder cannot be written.
     """
     for leftover in (run / FOLDER).glob(".*-step-*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -179,8 +185,8 @@ def _read(folder: Path) -> Checkpoint:
         if folder.name != _name(record.state.step):
             raise ValueError(f"its state is that of step {record.state.step}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        said = str(error).splitlines() or [type(error).__name__]
-        reason = "state.json is not in order" if isinstance(error, ValidationError) else said[0]
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = "state.json is not in order" if isinstance(error, ValidationError) else lines[0]
         raise UserError(
             f"{folder}: damaged checkpoint: {reason}; delete this folder, and --resume goes on from the one before"
         ) from None
@@ -192,21 +198,21 @@ def _name(step: int) -> str:
 
 
 def _steps(parent: Path) -> dict[int, Path]:
-    found = {re.fullmatch(r"step-(\d{8,})", path.name): path for path in parent.glob("step-*")}
-    return {int(match[1]): path for match, path in found.items() if match}
+    matches = {re.fullmatch(r"step-(\d{8,})", path.name): path for path in parent.glob("step-*")}
+    return {int(match[1]): path for match, path in matches.items() if match}
 
 
 def _prune(parent: Path, keep: int, best: int | None) -> None:
     steps = _steps(parent)
     for step in sorted(steps)[:-keep]:
         if step != best:
-            # Renamed first: a kill in the middle must not leave half a checkpoint under a whole one's name.
+            # Renamed first, so that a kill never leaves a partial checkpoint under a valid name.
             old = steps[step].rename(parent / f".old-{steps[step].name}")
             shutil.rmtree(old)
 
 
 def _tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's tensors by parameter number and name."""
+    """The optimiser's tensors, by parameter index and name."""
     state = optimizer.state_dict()["state"]
     return {
         f"optimizer.{number}.{name}": value.contiguous()
@@ -216,18 +222,18 @@ def _tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def _put_back(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         _, number, name = key.split(".")
-        wanted = parameters[int(number)].shape
-        if value.shape not in (wanted, torch.Size()):
-            raise ValueError(f"{key} has shape {tuple(value.shape)} instead of {tuple(wanted)}")
+        expected = parameters[int(number)].shape
+        if value.shape not in (expected, torch.Size()):
+            raise ValueError(f"{key} has shape {tuple(value.shape)} instead of {tuple(expected)}")
         if value.dtype != torch.float32:
             raise ValueError(f"{key} is {value.dtype} instead of torch.float32")
         state.setdefault(int(number), {})[name] = value
-    if len({frozenset(one) for one in state.values()}) > 1 or len(state) not in (0, len(parameters)):
+    if len({frozenset(values) for values in state.values()}) > 1 or len(state) not in (0, len(parameters)):
         raise ValueError("some of the optimiser's tensors are missing, or there are too many")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 

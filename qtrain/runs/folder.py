@@ -1,4 +1,4 @@
-"""A run on disk: configuration, environment, JSONL logs, weights, checkpoints, and a result that marks it complete."""
+"""Write and read run folders: configuration, environment, JSONL logs, and a result that marks the run complete."""
 
 import json
 import os
@@ -36,52 +36,52 @@ CONFIG, ENVIRONMENT, DATA, FINGERPRINTS, METRICS, EVALS, SAMPLES, SKIPPED, WARNI
 LOGS = (METRICS, EVALS, SAMPLES, SKIPPED, WARNINGS)
 
 RESULT_KEYS = ("estimator", "q", "seed", "p0", "steps", "escape_step", "diverged_step", "seconds")
-"""What every result has besides its scores."""
+"""Keys of every result, in addition to its scores."""
 
 MODEL_FILES = "model"
-"""A folder with the model's configuration and tokenizer, as transformers writes them."""
+"""The folder with the model's configuration and tokenizer in the format of transformers."""
 
 LOCK = ".lock"
 
 TIMINGS = ("seconds", "tokens_per_second")
-"""What differs between two runs of one configuration on one machine."""
+"""Metrics that differ between two runs of the same configuration on the same machine."""
 
 COMPARISON = "comparison.json"
-"""What a comparison's folder holds beside its run folders: the list of their results."""
+"""The file in a comparison's folder that lists the results of its runs."""
 
 PER_RUN = ("estimator", "train.seed", "pretrain.seed")
-"""The keys of a configuration in which the runs of one comparison differ."""
+"""The settings that differ between the runs of a comparison."""
 
 ESCAPED = 0.05
-"""Escape: the first step whose batch has a mean P above this."""
+"""A run has escaped at the first step whose batch has a mean P above this."""
 
 
 class RunFolder:
-    """Writes one run. Lines of a log do not wait in memory; `finish` writes the result last, by a rename.
+    """Write the folder of one run. Log lines are written at once; `finish` writes the result last, by a rename.
 
     Args:
-        folder: Made anew, or gone on with. Logs of an interrupted run without checkpoints move to `attempts/N`.
+        folder: The run folder, new or existing. Logs of an interrupted run without checkpoints move to `attempts/N`.
         config: The run's configuration, prepared.
-        resume: Go on with the run of this configuration that the folder holds, if it holds one. A finished run goes on
-            where `train.steps` is larger than it was.
+        resume: Continue the folder's run, if there is one with this configuration. A finished run continues if
+            `train.steps` has been raised.
 
     Attributes:
-        result: That of a finished run to go on with; nothing is left to do.
-        attempt: Where an earlier attempt's logs were moved to, None where there were none.
+        result: The result of a finished run, for which nothing is left to do; None otherwise.
+        attempt: The folder to which the logs of an earlier attempt were moved, None if there were none.
 
     Raises:
-        UserError: It holds something else, another process writes it, or it cannot be written.
+        UserError: The folder holds something else, another process writes it, or it cannot be written.
     """
 
     def __init__(self, folder: Path, config: Config, *, resume: bool = False) -> None:
         self.folder, self._logs = folder, dict[str, BinaryIO]()
         check_free(folder, config, resume=resume)
-        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
+        self._created = [path for path in (folder, *folder.parents) if not path.exists()]
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(folder / LOCK)
         try:
-            # Another process may have come first.
+            # Checked again under the lock: another process may have come first.
             check_free(folder, config, resume=resume)
             self.attempt: Path | None = None
             self.result = read_result(folder) if (folder / RESULT).exists() else None
@@ -97,10 +97,10 @@ class RunFolder:
             raise
 
     def _extend(self, result: dict[str, Any], config: Config) -> None:
-        """Take up a finished run again if `train.steps` was raised; its result stays beside the new one.
+        """Reopen a finished run if `train.steps` has been raised; the old result is renamed and kept.
 
         Raises:
-            UserError: It diverged, or has no checkpoint to go on from.
+            UserError: The run diverged, or has no checkpoint to resume from.
         """
         if config.train.steps <= settings_of(self.folder)["train.steps"]:
             return
@@ -118,51 +118,52 @@ class RunFolder:
         self.result = None
 
     def _set_aside(self) -> None:
-        """Move the logs of an attempt that left no checkpoint to a folder of their own."""
+        """Move the logs of an attempt that left no checkpoint to `attempts/N`."""
         logs = [self.folder / name for name in LOGS]
         if any(path.exists() and path.stat().st_size for path in logs):
-            before = self.folder / "attempts"
-            self.attempt = before / str(1 + sum(1 for _ in before.glob("*")))
+            attempts = self.folder / "attempts"
+            self.attempt = attempts / str(1 + sum(1 for _ in attempts.glob("*")))
             self.attempt.mkdir(parents=True)
             for path in filter(Path.exists, logs):
                 path.rename(self.attempt / path.name)
 
     def noted(self, name: str) -> Any:
-        """What `open_logs` noted under a name when the run began; None if it did not.
+        """Read a value that `open_logs` wrote at the start of the run; None if it did not.
 
         Raises:
-            UserError: The note is damaged.
+            UserError: The file is damaged.
         """
         return read_object(self.folder / ENVIRONMENT, "a run folder").get(name)
 
-    def open_logs(self, lengths: dict[str, int] | None, **found: Any) -> None:
-        """Begin the logs, or cut them back to what they were at a checkpoint, and note what code goes on from there.
+    def open_logs(self, lengths: dict[str, int] | None, **notes: Any) -> None:
+        """Start the logs, or truncate them to a checkpoint, and write the environment.
 
         Args:
-            lengths: Of each log in bytes; None begins them, and sets aside what an earlier attempt left.
-            found: What else the environment has that this run's numbers depend on.
+            lengths: Length of each log in bytes at the checkpoint; None starts new logs, after
+                moving those of an earlier attempt to `attempts/N`.
+            notes: Further values for environment.json on which this run's numbers depend.
 
         Raises:
             UserError: A log is shorter than that, or the folder cannot be written.
         """
         with writing(self.folder):
-            now = {**environment(), **found}
+            now = {**environment(), **notes}
             if lengths is not None:
                 first = read_object(self.folder / ENVIRONMENT, "a run folder")
-                before = first.get("resumed", [])
-                if not isinstance(before, list):
+                resumed = first.get("resumed", [])
+                if not isinstance(resumed, list):
                     raise UserError(f"{self.folder / ENVIRONMENT}: damaged: key 'resumed' is no list")
-                now = {**first, "resumed": [*before, now]}
+                now = {**first, "resumed": [*resumed, now]}
                 if set(lengths) != set(LOGS):
                     raise UserError(f"{self.folder}: damaged checkpoint: it is about the logs {', '.join(lengths)}")
-            wanted = {self.folder / name: 0 if lengths is None else lengths.get(name, 0) for name in LOGS}
-            for path, length in wanted.items():
+            targets = {self.folder / name: 0 if lengths is None else lengths.get(name, 0) for name in LOGS}
+            for path, length in targets.items():
                 if length and (not path.exists() or path.stat().st_size < length):
                     raise UserError(f"{path}: shorter than at the last checkpoint; bring it back, or begin another run")
-            # Only now, with everything in order, is anything changed.
+            # Nothing is changed before all checks have passed.
             if lengths is None:
                 self._set_aside()
-            for path, length in wanted.items():
+            for path, length in targets.items():
                 name = path.name
                 log = self._logs[name] = path.open("r+b" if length else "wb", buffering=0)
                 log.truncate(length)
@@ -170,10 +171,10 @@ class RunFolder:
             write_json(self.folder / ENVIRONMENT, now)
 
     def write_origin(self, data: dict[str, Any], fingerprints: dict[str, str]) -> None:
-        """Note the records in use, if the task reads any, and the fingerprints of what the run is made from.
+        """Write the report on the records in use, if the task has any, and the run's fingerprints.
 
         Raises:
-            UserError: They cannot be written.
+            UserError: The files cannot be written.
         """
         with writing(self.folder):
             if data:
@@ -184,35 +185,35 @@ class RunFolder:
         """Append one line to one of LOGS.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: The log cannot be written.
         """
         with writing(self.folder / name):
             append(self._logs[name], json.dumps(values))
 
     @contextmanager
     def keeping_warnings(self, step: Callable[[], int]) -> Iterator[None]:
-        """Append each warning that is shown inside to the log of warnings, and show it as before.
+        """Inside this context, log every warning that Python shows, and show it as usual.
 
-        Python shows one from the same line with the same text once; a resumed run may show it again.
+        Python shows a warning with the same text from the same line once; a resumed run may show it again.
 
         Args:
-            step: The step that a warning falls into.
+            step: Returns the current step.
         """
         with warnings.catch_warnings():
             show = warnings.showwarning
 
-            def keep(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            def log_and_show(message: Warning | str, category: type[Warning], *location: Any, **options: Any) -> None:
                 self.log(WARNINGS, step=step(), category=category.__name__, message=str(message))
-                show(message, category, *where, **more)
+                show(message, category, *location, **options)
 
-            warnings.showwarning = keep
+            warnings.showwarning = log_and_show
             yield
 
     def lengths(self) -> dict[str, int]:
-        """Length of each log in bytes, once they are on the disk.
+        """Flush the logs to the disk, and return the length of each in bytes.
 
         Raises:
-            UserError: They cannot be written.
+            UserError: The logs cannot be written.
         """
         with writing(self.folder):
             for log in self._logs.values():
@@ -220,41 +221,41 @@ class RunFolder:
         return {name: log.tell() for name, log in self._logs.items()}
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Write the result."""
+        """Write the result, which marks the run complete."""
         with writing(self.folder / RESULT):
             write_json(self.folder / RESULT, result)
 
     def close(self) -> None:
-        """Close the logs and let others in; without a result the run counts as interrupted.
+        """Close the logs and release the lock; without a result the run counts as interrupted.
 
-        A folder made for a run that then could not begin goes: it would only stand in the way.
+        If the folder was created for a run that never started, it is removed, as it would block the next attempt.
         """
         begun = any(log.tell() for log in self._logs.values())
         for log in self._logs.values():
             log.close()
-        if self._made and not begun and self.result is None:
+        if self._created and not begun and self.result is None:
             for name in (*LOGS, DATA, FINGERPRINTS, ENVIRONMENT, CONFIG, LOCK):
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self.folder / MODEL_FILES, ignore_errors=True)
-            for path in self._made:
-                with suppress(OSError):  # somebody else's files are in it
+            for path in self._created:
+                with suppress(OSError):  # it contains other files
                     path.rmdir()
         self._lock.release()
 
 
 def check_free(folder: Path, config: Config, *, resume: bool = False) -> None:
-    """Refuse a folder that cannot take this run.
+    """Check that a folder can be used for a run.
 
     Raises:
-        UserError: It holds something that is no run, or without `resume` a finished run or checkpoints, or with it a
-            run of another configuration.
+        UserError: The folder holds something other than a run; or, without `resume`, a finished run or checkpoints;
+            or, with `resume`, a run of another configuration.
     """
     if not folder.exists():
         return
     if not folder.is_dir():
         raise UserError(f"{folder}: is a file; choose another --out")
     if not (folder / CONFIG).exists():
-        # A kill may have come between the lock and the configuration.
+        # A process may have been killed after it created the lock and before it wrote the configuration.
         if any(path.name != LOCK and path.suffix != ".partial" for path in folder.iterdir()):
             raise UserError(f"{folder}: is not empty and not a run folder; choose another --out")
         return
@@ -268,29 +269,29 @@ def check_free(folder: Path, config: Config, *, resume: bool = False) -> None:
 
 
 PATHS = ("data", "model.pretrained", "task.tokenizer")
-"""Settings that may name a place on the disk: the same files elsewhere are the same run, which fingerprints tell."""
+"""Settings that may be paths. The same files at another path are the same run, as fingerprints show."""
 
 FREE = (
     *("title", "sinks", "train.keep", "train.checkpoint_every", "train.final_checkpoint"),
     *("rollout.cache_gib", "rollout.prompts_at_once"),
 )
-"""Settings that do not change what is trained: a resumed run may have others."""
+"""Settings that do not affect the trained weights, so that a resumed run may change them."""
 
 BUDGETS = ("rollout.rationale_budget", "rollout.answer_budget")
-"""Settings that are 0 until `qtrain.prepare` chooses them."""
+"""Settings that are 0 until `qtrain.prepare` chooses a value."""
 
 
 def check_same(config: Config, folder: Path, what: str, *, apart_from: Container[str] = ()) -> None:
-    """Refuse a folder whose configuration is another one, apart from settings that may change.
+    """Check that a folder's configuration equals this one, except for settings that may change.
 
     Args:
-        config: What its configuration is to be. `train.steps` may be larger.
-        folder: Where `config.json` is.
-        what: A run or a comparison, for the error line.
+        config: The expected configuration. Its `train.steps` may be larger than the folder's.
+        folder: The folder with `config.json`.
+        what: "run" or "comparison", for the error line.
         apart_from: Dotted keys that may differ.
 
     Raises:
-        UserError: It is; the line names the first key that differs.
+        UserError: The configurations differ; the line names the first such key.
     """
     before, now = settings_of(folder, what), flat(config.as_table())
     has_fingerprints = (folder / FINGERPRINTS).exists()
@@ -306,35 +307,35 @@ def check_same(config: Config, folder: Path, what: str, *, apart_from: Container
             continue
         if key == "train.steps" and new is not None and new > old:
             continue
-        mend = "it can only be raised" if key == "train.steps" else "give it that value"
+        remedy = "it can only be raised" if key == "train.steps" else "give it that value"
         raise UserError(
-            f"{folder}: holds a {what} of another configuration: {key} is {old!r} there and {new!r} here; {mend}, or "
+            f"{folder}: holds a {what} of another configuration: {key} is {old!r} there and {new!r} here; {remedy}, or "
             f"choose another --out"
         )
 
 
 def settings_of(folder: Path, what: str = "run") -> dict[str, Any]:
-    """The settings of a run or comparison, with dotted keys; those that its version did not have at their defaults.
+    """The settings of a run or comparison by dotted key; settings that its version lacked have their defaults.
 
     Raises:
-        UserError: There are none, or they are damaged.
+        UserError: config.json is missing or damaged.
     """
     table = read_object(folder / CONFIG, f"a {what} folder")
     with suppress(ValueError, UserError):
-        # Code that a folder names is not run to look at its settings.
+        # Reading the settings does not run code that the folder names.
         table = Config.model_validate(table, context={"code_allowed": False}).as_table()
     return flat(table)
 
 
 def flat(table: Any, prefix: str = "") -> dict[str, Any]:
-    """A table of tables as one, with dotted keys."""
+    """Flatten nested tables into one with dotted keys."""
     if not isinstance(table, dict):
         return {prefix.rstrip("."): table}
     return {key: value for name, part in table.items() for key, value in flat(part, f"{prefix}{name}.").items()}
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
+    """Write a JSON file completely or not at all."""
     replace_file(path, f"{json.dumps(value, indent=1)}\n".encode())
 
 
@@ -343,10 +344,10 @@ def read_json(path: Path, what: str) -> Any:
 
     Args:
         path: The file.
-        what: What the user meant it to be, for the error line.
+        what: What the user expected the folder to be, for the error line.
 
     Raises:
-        UserError: It is missing or not JSON.
+        UserError: The file is missing or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -357,14 +358,14 @@ def read_json(path: Path, what: str) -> Any:
 
 
 def read_object(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON file of a run that holds one object.
+    """Read a JSON file of a run that must hold one object.
 
     Args:
         path: The file.
         what: As in `read_json`.
 
     Raises:
-        UserError: It is missing, not JSON, or holds something else.
+        UserError: The file is missing, not JSON, or holds something else.
     """
     value = read_json(path, what)
     if not isinstance(value, dict):
@@ -373,7 +374,7 @@ def read_object(path: Path, what: str) -> dict[str, Any]:
 
 
 def read_origin(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The records in use and the fingerprints that a run noted; {} for what it did not.
+    """Read a run's report on its records and its fingerprints; {} for a missing file.
 
     Raises:
         UserError: A file is damaged.
@@ -388,7 +389,7 @@ def read_result(folder: Path) -> dict[str, Any]:
     """Read the result of a finished run.
 
     Raises:
-        UserError: There is none, or it lacks what every result has.
+        UserError: The result is missing, or lacks one of RESULT_KEYS.
     """
     result = read_object(folder / RESULT, "a finished run")
     missing = [key for key in RESULT_KEYS if key not in result]
@@ -398,7 +399,11 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read a log; a last line that an interruption cut short is left out."""
+    """Read a log, without a last line that an interruption cut short.
+
+    Raises:
+        UserError: The log cannot be read, or another line is not JSON.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -414,7 +419,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def environment() -> dict[str, Any]:
-    """What a run's numbers depend on besides its configuration: code version, libraries, machine, command."""
+    """The content of environment.json: command, code version, libraries and machine."""
     return {
         "command": shlex.join([*program(), *sys.argv[1:]]),
         "commit": code_version(),
@@ -428,17 +433,17 @@ def environment() -> dict[str, Any]:
 
 
 def program() -> list[str]:
-    """How this program was called, to call it again: by its script's name or as a module."""
+    """The start of a command line that calls this program again: its script's name, or `python -m` and its module."""
     script = Path(sys.argv[0])
     return ["python", "-m", script.parent.name] if script.name == "__main__.py" else [script.name]
 
 
 def code_version() -> str:
-    """The commit of the checkout that this code runs from ("-dirty" with local changes), else the release."""
+    """The commit of the checkout with this code ("-dirty" with local changes); without a checkout the release."""
 
-    def git(*words: str) -> str:
+    def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, check=True
+            ["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:

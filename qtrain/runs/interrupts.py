@@ -1,4 +1,4 @@
-"""Ctrl-C and a polite kill (SIGTERM) during training: the first waits for the end of the step, the second does not."""
+"""Handle Ctrl-C and SIGTERM during training: the first waits for the end of the step, the second stops at once."""
 
 import signal
 import threading
@@ -10,14 +10,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """An interrupt whose text says what became of the run."""
+    """An interrupt whose text describes how the run can be continued."""
 
 
 class Interrupts:
-    """Holds a first interrupt back until `check`, unless `at_once` is open.
+    """Delay the first interrupt until `check`, except inside `at_once`.
+
+    Args:
+        tell: Called with a line for the user at the first interrupt.
 
     Attributes:
-        held: Whether one is waiting.
+        held: Whether an interrupt is waiting.
     """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
@@ -25,17 +28,17 @@ class Interrupts:
         self._tell, self._at_once = tell, False
 
     def check(self) -> None:
-        """Raise what was held back.
+        """Raise a delayed interrupt.
 
         Raises:
-            KeyboardInterrupt: There was an interrupt.
+            KeyboardInterrupt: An interrupt was delayed.
         """
         if self.held:
             raise KeyboardInterrupt
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Within, an interrupt is raised where it comes: nothing would be lost."""
+        """Inside this context an interrupt is raised immediately, because no work would be lost."""
         self.check()
         self._at_once = True
         try:
@@ -44,10 +47,10 @@ class Interrupts:
             self._at_once = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal.
+        """Handle a signal.
 
         Raises:
-            KeyboardInterrupt: It is the second, or `at_once` is open.
+            KeyboardInterrupt: It is the second, or occurs inside `at_once`.
         """
         del number, frame
         if self.held or self._at_once:
@@ -61,10 +64,10 @@ class Interrupts:
 
 @contextmanager
 def held_interrupts(tell: Callable[[str], None]) -> Iterator[Interrupts]:
-    """Hold interrupts back within. Outside the main thread, which alone gets signals, this does nothing.
+    """Delay interrupts inside this context. It has no effect outside the main thread, which receives all signals.
 
     Args:
-        tell: Gets a line for the user at the first interrupt.
+        tell: Called with a line for the user at the first interrupt.
     """
     interrupts = Interrupts(tell)
     if threading.current_thread() is not threading.main_thread():

@@ -1,7 +1,7 @@
-"""Fingerprints of what a run is made from: records, tokenizer, base weights; and what has changed since.
+"""Compute fingerprints of a run's records, tokenizer and base weights, and detect changes.
 
-A fingerprint is a short hash. Runs keep theirs in every checkpoint and in the result, and refuse to go on, or to be
-evaluated or exported, from something else without being told to.
+A fingerprint is a short hash. Every checkpoint and the result contain the run's fingerprints. If they have changed,
+resuming, evaluating and exporting are refused unless changes are allowed.
 """
 
 import json
@@ -15,16 +15,16 @@ from qtrain.policy.base import short_hash
 
 TOKENIZER, BASE = "tokenizer", "base"
 RECORDS = ("train", "held_out")
-"""Keys of the fingerprints."""
+"""Keys of the fingerprints; changes in RECORDS are described record by record."""
 
 
 def fingerprints(data: dict[str, Any], tokenizer: PreTrainedTokenizerFast, base: str) -> dict[str, str]:
     """The fingerprints of a run.
 
     Args:
-        data: What `Task.dataset_report` says; without records there are no fingerprints of any.
-        tokenizer: The task's.
-        base: See `base_fingerprint`.
+        data: From `Task.dataset_report`; a task without records has no fingerprints of records.
+        tokenizer: The task's tokenizer.
+        base: From `base_fingerprint`.
     """
     hashes = data.get("hashes", {})
     return {
@@ -35,35 +35,35 @@ def fingerprints(data: dict[str, Any], tokenizer: PreTrainedTokenizerFast, base:
 
 
 def check_unchanged(
-    where: Path,
+    run: Path,
     before: dict[str, str],
     now: dict[str, str],
     data_before: dict[str, Any] | None = None,
     data_now: dict[str, Any] | None = None,
 ) -> None:
-    """Refuse what is not what a run was made from.
+    """Refuse inputs that differ from those of the run.
 
     Args:
-        where: The run folder.
-        before: Its fingerprints; what they lack is not compared.
-        now: Those of what there is.
-        data_before: What the run wrote down of its records.
-        data_now: The same of the records there are.
+        run: The run folder.
+        before: The run's fingerprints; only keys that occur in both are compared.
+        now: The present fingerprints.
+        data_before: The run's report on its records.
+        data_now: The present report on the records.
 
     Raises:
-        UserError: One line saying what has changed.
+        UserError: One line naming the changes.
     """
     changed = [key for key in before if key in now and before[key] != now[key]]
     if changed:
-        what = [_difference(key, data_before or {}, data_now or {}) for key in changed]
+        changes = [_difference(key, data_before or {}, data_now or {}) for key in changed]
         raise UserError(
-            f"{where}: was made from something else: {'; '.join(what)}; bring back what it was made from, or add "
+            f"{run}: was made from something else: {'; '.join(changes)}; bring back what it was made from, or add "
             f"--allow-changes"
         )
 
 
 def _difference(key: str, before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What has changed, in words."""
+    """Describe a change."""
     if key not in RECORDS:
         return {TOKENIZER: "the tokenizer is another", BASE: "the base's weights are others"}[key]
     old, new = (
@@ -73,5 +73,5 @@ def _difference(key: str, before: dict[str, Any], now: dict[str, Any]) -> str:
     gone, added = [name for name in old if name not in new], [name for name in new if name not in old]
     changed = [name for name in old if name in new and old[name] != new[name]]
     counts = {"gone": gone, "new": added, "changed": changed}
-    parts = [f"{len(names)} {word} (first: {names[0]!r})" for word, names in counts.items() if names]
+    parts = [f"{len(names)} {label} (first: {names[0]!r})" for label, names in counts.items() if names]
     return f"of {len(old)} {key.replace('_', '-')} records {', '.join(parts) or 'the order has changed'}"

@@ -1,4 +1,4 @@
-"""What a run carries from step to step besides weights: its counters, its last scores, its sources of randomness."""
+"""Hold the state of a run besides its weights: counters, last scores and random generators."""
 
 import math
 from dataclasses import dataclass
@@ -10,29 +10,29 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, field_validator, mod
 
 
 class RunState(BaseModel):
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
-        step: The last step taken.
-        first: Scores of the base.
+        step: The last completed step.
+        first: Scores of the base model.
         last: Scores of the last evaluation.
-        log_p: Log of the mean P of the last batch, before the first step that of the base, in nats.
-        callbacks: What the callbacks keep, in their order.
-        escape_step: See `qtrain.runs.folder.ESCAPED`.
-        skipped: Steps skipped for want of a finite gradient.
-        failing: How many of them in a row up to now.
-        evaluated: The step of the last evaluation; None in checkpoints of older versions, which came after it.
-        best_step: The step of the best evaluation, 0 for the base's.
-        best_score: Its maj@k, and its mean log P (nats) between equals: at a cold start all maj@k are 0.
-        seconds: Spent on the run up to the last checkpoint, all processes together.
+        log_p: Log of the mean P of the last batch, or of the base model before the first step, in nats.
+        callbacks: The callbacks' states, in their order.
+        escape_step: The first step whose batch had a mean P above `qtrain.runs.folder.ESCAPED`.
+        skipped: Number of steps skipped because the gradient was not finite.
+        failing: Number of consecutive skipped steps up to now.
+        evaluated: The step of the last evaluation; None in checkpoints of older versions, which evaluated first.
+        best_step: The step of the best evaluation, 0 for the base model's.
+        best_score: Its maj@k and its mean log P (nats), which breaks ties: at a cold start every maj@k is 0.
+        seconds: Time spent up to the last checkpoint, summed over the processes that resumed the run.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _without_what_is_gone(cls, table: Any) -> Any:
-        """Checkpoints of older versions have `measured_at`, which is a callback's now."""
+    def _drop_old_keys(cls, table: Any) -> Any:
+        """Drop `measured_at`, which older versions wrote and a callback now holds."""
         if not isinstance(table, dict):
             return table
         return {key: value for key, value in table.items() if key != "measured_at"}
@@ -52,7 +52,7 @@ class RunState(BaseModel):
 
     @field_validator("first", "last")
     @classmethod
-    def _scores(cls, scores: dict[str, float]) -> dict[str, float]:
+    def _check_scores(cls, scores: dict[str, float]) -> dict[str, float]:
         if "p" not in scores:
             raise ValueError("scores without p")
         return scores
@@ -60,7 +60,7 @@ class RunState(BaseModel):
 
 @dataclass(frozen=True)
 class RandomStates:
-    """A run's generators: of batches, of stochastic estimators, of callbacks, and of sampled tokens."""
+    """The random generators of a run: for batches, stochastic estimators, callbacks and sampled tokens."""
 
     batch: np.random.Generator
     coefficients: np.random.Generator
@@ -69,11 +69,11 @@ class RandomStates:
 
     @classmethod
     def seeded(cls, seed: int, device: torch.device) -> "RandomStates":
-        """The sources at the start of a run; that of tokens draws on `device`."""
+        """The generators at the start of a run; the tokens' generator is on `device`."""
         batch, coefficients, callbacks = np.random.default_rng(seed).spawn(3)
         return cls(batch, coefficients, callbacks, torch.Generator(device).manual_seed(seed))
 
     @property
     def numpy(self) -> dict[str, np.random.Generator]:
-        """The numpy generators by their names in checkpoints."""
+        """The numpy generators, by their names in checkpoints."""
         return {"batch": self.batch, "coefficients": self.coefficients, "measures": self.callbacks}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtrain.report import report_command
-from qtrain.report.scripts import script_elements
+from qtrain.report.page import script_elements
 
 CONFIG: dict[str, Any] = {
     "name": "cold_start",

@@ -15,10 +15,9 @@ from report_cases import CONFIG, ENVIRONMENT, SAMPLE, Page, report, write_compar
 
 from qtrain.cli import main
 from qtrain.errors import UserError
-from qtrain.report.names import estimator_name, short_name
+from qtrain.report.labels import MAX_CHARACTERS, estimator_name, number, scientific, short_name, shortened, visible
+from qtrain.report.overview import spread, step_ticks
 from qtrain.report.palette import DARK_PAPER, READABLE, contrast, line_style, on_dark
-from qtrain.report.plots import spread, step_ticks
-from qtrain.report.text import LONGEST, number, scientific, shortened, visible
 
 
 @pytest.fixture
@@ -319,7 +318,7 @@ def test_report_needs_no_torch() -> None:
 def test_text_and_numbers() -> None:
     assert visible("tab\there\nand\u00a0ünïcödé 漢字 🙂") == "tab⟨U+0009⟩here\nand\u00a0ünïcödé 漢字 🙂"
     assert visible(visible("\x00")) == visible("\x00")
-    assert shortened("a" * LONGEST) == "a" * LONGEST
+    assert shortened("a" * MAX_CHARACTERS) == "a" * MAX_CHARACTERS
     assert [number(-1.25, ".1f"), number(None, ".1f"), number(-math.inf, ".1f"), number(math.nan, ".1f")] == [
         "−1.2", "–", "−∞", "nan"
     ]  # fmt: skip

@@ -14,8 +14,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from qtrain.report import report_command
+from qtrain.report.labels import MAX_CHARACTERS
 from qtrain.report.palette import line_style, on_dark
-from qtrain.report.text import LONGEST
 
 pytestmark = pytest.mark.browser
 
@@ -235,7 +235,7 @@ def test_a_script_that_got_in_would_not_run(window: Browser, page: Path) -> None
 def test_a_megabyte_is_cut(window: Browser, tmp_path: Path) -> None:
     write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=[{"rationale": "7" * 1_000_000}] * 4)
     window.open(written(tmp_path / "run"))
-    assert f"the first {LONGEST:,} of 1,000,000 characters" in cards(window)[0]
+    assert f"the first {MAX_CHARACTERS:,} of 1,000,000 characters" in cards(window)[0]
     assert window.run("return document.documentElement.scrollWidth <= innerWidth")
 
 

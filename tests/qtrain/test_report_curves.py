@@ -12,12 +12,17 @@ from hypothesis.extra.numpy import arrays
 from report_cases import Page, report, write_comparison, write_run
 from scipy import stats
 
-from qtrain.report.collect import read_section
-from qtrain.report.curves import SMOOTHING, mean_curve
-from qtrain.report.intervals import LEVEL, log_mean_interval, mean_interval
+from qtrain.report.aggregation import (
+    LEVEL,
+    MAX_POINTS,
+    SMOOTHING,
+    extremes,
+    log_mean_interval,
+    mean_curve,
+    mean_interval,
+)
 from qtrain.report.measures import BATCH_P, SUCCESS, Measure
-from qtrain.report.records import Points
-from qtrain.report.reduce import LONGEST, extremes
+from qtrain.report.records import Points, read_section
 
 
 @pytest.fixture
@@ -67,8 +72,8 @@ def test_extremes_keep_the_smallest_the_largest_and_the_ends(values: np.ndarray)
     assert (np.diff(kept) > 0).all()
     assert {0, len(values) - 1} <= set(kept)
     assert (values[kept].min(), values[kept].max()) == (values.min(), values.max())
-    assert len(kept) <= LONGEST + 2
-    if len(values) <= LONGEST:
+    assert len(kept) <= MAX_POINTS + 2
+    if len(values) <= MAX_POINTS:
         assert len(kept) == len(values)
 
 
@@ -112,7 +117,7 @@ def test_long_curves_are_means_by_definition_at_the_steps_they_have(tmp_path: Pa
     write_run(tmp_path / "run", "garl:q=1", q=1.0, p=tuple(p))
     curve = mean_curve(read_section(tmp_path / "run").runs, BATCH_P)
     steps = np.arange(1, 1501)
-    assert len(curve.steps) < LONGEST
+    assert len(curve.steps) < MAX_POINTS
     for step, mean in zip(curve.steps[::40], curve.mean[::40], strict=True):
         assert mean == pytest.approx(p[np.abs(steps - step) <= SMOOTHING * step + 1e-6].mean())
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from report_cases import ENVIRONMENT, Page, report, write_comparison, write_run
 
-from qtrain.report.text import LONGEST
+from qtrain.report.labels import MAX_CHARACTERS
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -87,4 +87,4 @@ def test_a_megabyte_is_cut_and_its_length_told(tmp_path: Path) -> None:
     write_run(tmp_path / "run", "garl:q=1", q=1.0, samples=({"rationale": "7" * 1_000_000},))
     page = report(tmp_path / "run")
     assert "the first 1,200 of 1,000,000 characters" in page
-    assert len(page) - len(report(tmp_path / "plain")) < 4 * LONGEST
+    assert len(page) - len(report(tmp_path / "plain")) < 4 * MAX_CHARACTERS

@@ -1,4 +1,4 @@
-"""The picture beside the page: one panel of success per section, as PNG."""
+"""Draw the overview picture that accompanies the page: success against steps, one panel per section, as PNG."""
 
 import io
 import math
@@ -10,16 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from qtrain.report.curves import Curve, mean_curve
+from qtrain.report.aggregation import Curve, mean_curve
+from qtrain.report.labels import short_name, visible
 from qtrain.report.measures import SUCCESS
-from qtrain.report.names import short_name
 from qtrain.report.palette import LineStyle, line_style
-from qtrain.report.prose import conditions
 from qtrain.report.records import Run, Section
-from qtrain.report.text import visible
+from qtrain.report.summary import conditions
 
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same bytes on every machine
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same bytes on every machine
     "font.size": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -36,12 +35,13 @@ STYLE: dict[Any, Any] = {
 }
 STEP_LABEL = "training step (log axis beyond the first mark)"
 LABEL_INCHES = 0.2
-"""Least distance between two labels at the curves' ends."""
+"""Smallest distance between two labels at the ends of curves."""
 AXIS_SHARE = 0.82
-"""About what titles and step labels leave of a panel's height to its axis."""
+"""Approximate share of a panel's height that titles and step labels leave to its axis."""
 DIVERGED = "#c1121f"
+"""Colour of the cross at the end of a run that diverged."""
 LONGEST_NAME = 24
-"""Characters of a name; longer ones would leave no room for the axes."""
+"""Longest estimator name in characters; longer names would leave no room for the axes."""
 
 
 def overview_png(sections: list[Section]) -> bytes:
@@ -109,7 +109,7 @@ def step_ticks(first: int, last: int) -> list[int]:
 
 
 def _curves(section: Section) -> Iterator[tuple[LineStyle, str, list[Run], Curve]]:
-    """Style, name, runs and curve of each estimator that has a curve at all."""
+    """Style, name, runs and curve of each estimator that has been evaluated."""
     for estimator, runs in section.by_estimator.items():
         curve = mean_curve(runs, SUCCESS)
         if len(curve.steps):
@@ -117,10 +117,10 @@ def _curves(section: Section) -> Iterator[tuple[LineStyle, str, list[Run], Curve
 
 
 def _label_ends(axes: Axes, section: Section) -> None:
-    """Write each estimator's name beside the end of its curve, moved apart where ends meet."""
-    axes.set_ylim(axes.get_ylim())  # limits are lazy, and the places below need them settled
+    """Write each estimator's name beside the end of its curve, and move overlapping names apart."""
+    axes.set_ylim(axes.get_ylim())  # fixes the lazy limits, which the positions below depend on
     ends = [(_share_of_axis(axes, curve.mean[-1]), style, name) for style, name, _, curve in _curves(section)]
-    ends.sort(key=lambda end: end[0])  # stable: equal ends keep the table's order, upwards
+    ends.sort(key=lambda end: end[0])  # stable: equal ends keep the table's order, from bottom to top
     places = spread([end[0] for end in ends], LABEL_INCHES / _inches(axes))
     for (height, style, name), place in zip(ends, places, strict=True):
         across = {"transform": axes.transAxes, "clip_on": False}
@@ -134,7 +134,7 @@ def _share_of_axis(axes: Axes, value: float) -> float:
 
 
 def _inches(axes: Axes) -> float:
-    """About the height of a panel's axis; the exact one is known only after the layout, which the labels decide."""
+    """Approximate height of a panel's axis; the exact height depends on the layout, and the layout on the labels."""
     place, figure = axes.get_subplotspec(), axes.get_figure(root=True)
     assert place is not None
     assert figure is not None
@@ -142,7 +142,7 @@ def _inches(axes: Axes) -> float:
 
 
 def spread(heights: list[float], gap: float) -> list[float]:
-    """Move ascending heights in [0, 1] apart by at least a gap, upwards first, then back below the top."""
+    """Move ascending heights in [0, 1] apart by at least a gap: first upwards, then back down below 1."""
     places: list[float] = []
     for height in heights:
         places.append(max(height, places[-1] + gap) if places else height)
@@ -154,7 +154,7 @@ def spread(heights: list[float], gap: float) -> list[float]:
 
 
 def _ink(style: LineStyle) -> str:
-    """The curve's colour, darkened until small type in it can be read on white."""
+    """The curve's colour, darkened until small text in it is readable on white."""
     red, green, blue = to_rgb(style.color)
     while 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.4:
         red, green, blue = 0.9 * red, 0.9 * green, 0.9 * blue
