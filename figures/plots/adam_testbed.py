@@ -47,10 +47,10 @@ def compute(folder: Path = DATA) -> AdamTestbed:
     """Escapes beside the law, and success at the end with and without a common scale.
 
     Args:
-        folder: Where the data files lie.
+        folder: Folder of the data files.
 
     Raises:
-        UserError: A data file is missing or holds something else.
+        UserError: A data file is missing or malformed.
     """
     read_study("adam_epsilon", folder)
     common = read_study("common_factor", folder).rows
@@ -162,7 +162,7 @@ def _draw_ends(axes: Axes, title: str, lines: tuple[Ends, ...]) -> None:
 
 
 def caption(data: AdamTestbed) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     runs = data.runs
     predicted, missed = runs.law + runs.floor, np.isnan(runs.updates)
     slow = (runs.law > runs.floor) & ~missed

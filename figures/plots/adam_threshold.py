@@ -86,7 +86,7 @@ def plot(data: AdamThreshold) -> Figure:
 
 
 def caption(data: AdamThreshold) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     lowest = data.steps[0, :, 0]
     slow = data.law > 2 * data.law[:1]
     every = (len(data.p0) - 1) // (len(data.tried) - 1)

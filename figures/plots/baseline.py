@@ -112,7 +112,7 @@ def _axis(axes: Axes) -> None:
 
 
 def caption(data: Baseline) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     worst, there = (listed([f"{float(v):.2g}" for v in values]) for values in _at_worst(data))
     return (
         f"The leave-one-out baseline of GARL (QC-4), exact at M = {SAMPLES}, against the good rationales' prior mass. "

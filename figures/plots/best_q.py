@@ -87,7 +87,7 @@ def plot(data: BestQ) -> Figure:
 
 
 def caption(data: BestQ) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     best = data.fixed.max(-1)
     many = MANY * data.p >= 10
     off = float(np.abs(data.best - data.rule)[:, many].max())

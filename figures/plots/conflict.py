@@ -93,7 +93,7 @@ def plot(data: Conflict) -> Figure:
 
 
 def caption(data: Conflict) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     slow, fast = data.easier[-1, -1], data.easier[-1, 0]
     stuck = Q[~np.isfinite(data.harder[-1])]
     best = Q[int(np.argmin(data.easier[-1]))]

@@ -58,7 +58,7 @@ def plot(data: Continuum) -> Figure:
 
 
 def caption(data: Continuum) -> str:
-    """What is shown."""
+    """Describe the panels."""
     factors = [f"{power(float(row[0]))} at q = {q:g}" for q, row in zip(Q, data.amplifications, strict=True)]
     return (
         "a: the loss -log_q P, from the exploitation pole q = 0, where it is one less the expected exact-match reward "

@@ -72,7 +72,7 @@ def ratio_at(data: Dispersion, spread: float) -> np.ndarray:
 
 
 def caption(data: Dispersion) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     small, large = (
         listed([f"{ratio:.3f} at q = {q:g}" for q, ratio in zip(SHOWN, ratio_at(data, spread), strict=True)])
         for spread in (0.1, 1.0)

@@ -80,10 +80,10 @@ def compute(folder: Path = DATA) -> EscapeExponents:
     """Fits of the measured escape steps, and of those that the measured ||s||^2 predicts.
 
     Args:
-        folder: Where the data file lies.
+        folder: Folder of the data file.
 
     Raises:
-        UserError: It is missing or holds something else, or ||s||^2 was not measured on some base.
+        UserError: The data file is missing or malformed, or ||s||^2 was not measured on some base.
     """
     study = read_study("escape_exponents", folder)
     measured = {start(row): row.score_norm for row in study.rows if row.score_norm is not None}
@@ -223,7 +223,7 @@ def _marker(data: EscapeExponents, seed: int) -> str:
 
 
 def caption(data: EscapeExponents) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     slopes = listed(
         [
             f"q = {one.q:g}: {_slope(one.fit)} (theory {one.q - 1:g}, "

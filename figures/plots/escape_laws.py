@@ -62,10 +62,10 @@ def compute(folder: Path = DATA) -> EscapeLaws:
     """Times of three theories, and the fits of the study `escape_exponents`.
 
     Args:
-        folder: Where the data file lies.
+        folder: Folder of the data file.
 
     Raises:
-        UserError: It is missing or holds something else.
+        UserError: The data file is missing or malformed.
     """
     p0 = np.geomspace(1e-9, 1e-2, 15)
     log_p0, orders = np.log(p0)[:, None], np.array(Q)
@@ -130,7 +130,7 @@ def _draw(axes: Axes, line: Line, *, points: bool) -> None:
 
 
 def caption(data: EscapeLaws) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     theory = listed([f"{q - 1:g}" for q in Q])
     said = {title: listed([f"{line.exponent:.2f}" for line in lines]) for title, lines in data.panels.items()}
     soft = listed([f"{line.exponent:.2f}" for line in data.soft])

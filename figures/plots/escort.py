@@ -68,7 +68,7 @@ def plot(data: Escort) -> Figure:
 
 
 def caption(data: Escort) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     worst = float(np.abs(data.found / np.array([tsallis.escort(data.a, q) for q in FOUND]) - 1).max())
     shares = listed([f"{share:g}" for share in data.a])
     return (

@@ -105,7 +105,7 @@ def _arrow(
 
 
 def caption(data: Factorisations) -> str:
-    """What is shown."""
+    """Describe the panels."""
     del data
     return (
         "The gradient of l_q is P^-q times that of l_0 and P^(1-q) times that of l_1. The first reading samples "

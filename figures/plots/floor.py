@@ -95,7 +95,7 @@ def plot(data: Floor) -> Figure:
 
 
 def caption(data: Floor) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     cold, warm = (power(SAMPLES * float(data.p[at])) for at in (0, -1))
     ratios = listed([f"{REWARDS[form]} {float((noise / data.least)[-1]):.1f}" for form, noise in data.rewards.items()])
     plug_in = data.plug_in / data.least

@@ -57,10 +57,10 @@ def compute(folder: Path = DATA) -> GarlPaft:
     """The curves of the study `warm_paft`.
 
     Args:
-        folder: Where the data file lies.
+        folder: Folder of the data file.
 
     Raises:
-        UserError: It is missing or holds something else.
+        UserError: The data file is missing or malformed.
     """
     study = read_study("warm_paft", folder)
     orders = sorted({row.q for row in study.rows if row.q is not None})
@@ -112,7 +112,7 @@ def _draw(axes: Axes, pair: Pair) -> None:
 
 
 def caption(data: GarlPaft) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     said = listed(
         [
             f"{SHOWN[pair.name]} q = {pair.q:g} {pair.at_1.max(-1).mean():.2f}, {pair.at_1[:, -1].mean():.2f} "

@@ -108,7 +108,7 @@ def plot(data: LabelNoise) -> Figure:
 
 
 def caption(data: LabelNoise) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     gap = float(np.abs(data.found / np.array([[equilibrium(e, q) for q in Q] for e in FLIPS]) - 1).max())
     rests = {q: equilibrium(FLIP, q) for q in (0.25, 1.0)}
     return (

@@ -57,10 +57,10 @@ def compute(folder: Path = DATA) -> LearningRates:
     """The scan, and the confirmed best rates.
 
     Args:
-        folder: Where the data files lie.
+        folder: Folder of the data files.
 
     Raises:
-        UserError: A data file is missing or holds something else.
+        UserError: A data file is missing or malformed.
     """
     scan, best = read_study("learning_rates", folder), read_study("best_learning_rates", folder)
     confirmed = best.by_estimator
@@ -148,7 +148,7 @@ def _draw_best(axes: Axes, data: LearningRates) -> None:
 
 
 def caption(data: LearningRates) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     bests = listed([f"{short_name(one.estimator, one.q)} {_mean_text(one)} at {power(one.best)}" for one in data.scans])
     edge = [short_name(one.estimator, one.q) for one in data.scans if one.at_edge]
     gone = sum(p is None for one in data.scans for p in one.scan.values())

@@ -56,10 +56,10 @@ def compute(folder: Path = DATA) -> MaxCoefficient:
     """The series of the study's first base.
 
     Args:
-        folder: Where the data file lies.
+        folder: Folder of the data file.
 
     Raises:
-        UserError: It is missing or holds something else, or no series.
+        UserError: The data file is missing or malformed, or no series.
     """
     study = read_study("max_coefficient", folder)
     rows = sorted((row for row in study.rows if row.seed == study.seeds[0]), key=lambda row: row.q or 0.0)
@@ -96,7 +96,7 @@ def plot(data: MaxCoefficient) -> Figure:
 
 
 def caption(data: MaxCoefficient) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     course = listed(
         [
             f"q = {run.q:g} {power(float(np.median(run.largest[:FIRST])))}, {power(run.peak[0])} at step {run.peak[1]}"

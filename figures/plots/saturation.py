@@ -75,7 +75,7 @@ def plot(data: Saturation) -> Figure:
 
 
 def caption(data: Saturation) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     hard, bounds, soft = (
         listed([power(float(value)) for value in values])
         for values in (data.hard[:, 0], SAMPLES ** np.array(Q), data.soft[:, 0])

@@ -106,7 +106,7 @@ def plot(data: Trajectories) -> Figure:
 
 
 def caption(data: Trajectories) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     half = [float(sigmoid_time(P0, 0.5, q)) for q in (0.0, 1.0)]
     both = float(sigmoid_time(P0, SWITCH, 1.0) + sigmoid_time(SWITCH, 0.5, 0.0))
     slope = np.diff(np.log(data.excess[:2, 0]))[0] / np.diff(np.log(data.eps[:2]))[0]

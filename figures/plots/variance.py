@@ -101,7 +101,7 @@ def plot(data: Variance) -> Figure:
 
 
 def caption(data: Variance) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     top = float((data.one["rloo"][0] / data.one["plugin"][0]).max())
     warm, worst = (float((data.several[form] / data.several["plugin"]).max(axis=1)[0]) for form in ("rloo", "paft"))
     return (

@@ -57,10 +57,10 @@ def compute(folder: Path = DATA) -> WarmStart:
     """Ends, dips and variances of the study `baseline`.
 
     Args:
-        folder: Where the data file lies.
+        folder: Folder of the data file.
 
     Raises:
-        UserError: It is missing or holds something else.
+        UserError: The data file is missing or malformed.
     """
     study = read_study("baseline", folder)
     keys = sorted({(row.q or 0.0, row.lr) for row in study.rows})
@@ -169,7 +169,7 @@ def _draw_success(axes: Axes, data: WarmStart) -> None:
 
 
 def caption(data: WarmStart) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     said = [
         f"q = {group.q:g}, lr {power(group.lr)}, {group.baseline}: {group.end.mean():.2f} ({group.fall.max():.2f})"
         for group in data.groups
