@@ -1,4 +1,4 @@
-"""Figure `cold_start`: success against step under one learning rate, beside what Adam makes of it."""
+"""Figure `cold_start`: success against step under SGD and Adam, with one learning rate per panel."""
 
 from dataclasses import dataclass
 from pathlib import Path

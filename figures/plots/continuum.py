@@ -1,4 +1,4 @@
-"""Figure `continuum`: the losses of the family, and by how much each amplifies the gradient of l_0."""
+"""Figure `continuum`: the losses of the family, and their amplification of the gradient of l_0."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Figure `max_coefficient`: the paper's Fig 3 on the testbed, the largest c_m/M^q of each step, and P beside it."""
+"""Figure `max_coefficient`: the paper's Fig 3 on the testbed, the largest c_m/M^q of each step, and P."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from figures.study_data import DATA, ESCAPED, read_study
 from qtrain.errors import UserError
 
 FIRST = 10
-"""Steps at the start of which the caption gives the median."""
+"""Number of first steps whose median the caption gives."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Series:
         step: (n,) training steps from 1.
         largest: (n,) max over the batch of c_m/M^q.
         p: (n,) mean w of the batch.
-        escape: First step whose batch had a mean P above ESCAPED, None where there was none.
+        escape: First step whose batch had a mean P above ESCAPED, None if there was none.
     """
 
     q: float
@@ -36,7 +36,7 @@ class Series:
 
     @property
     def peak(self) -> tuple[float, int]:
-        """The highest value of the largest coefficient, and its step."""
+        """The maximum over steps of the largest coefficient, and its step."""
         at = int(np.argmax(self.largest))
         return float(self.largest[at]), int(self.step[at])
 

@@ -1,6 +1,6 @@
 """One colour, dash and marker per estimator in every figure: q from dark to light, PAFT dotted, GRPO dashed grey-black.
 
-The report of training runs follows the same rule in its own module, and a test holds the two together.
+The report of training runs has its own module with the same rule; a test compares the two.
 """
 
 from typing import TypedDict
@@ -11,11 +11,11 @@ from matplotlib.colors import to_hex
 from figures.names import split
 
 LIGHTEST = 0.82
-"""End of viridis that is used: what lies above is too pale on white."""
+"""Upper end of the used part of viridis: lighter colours are too pale on white."""
 GREYS = {"grpo": "#222222", "dr_grpo": "#5a5a5a", "rloo": "#7d7d7d", "maxrl": "#9a9a9a", "star": "#b4b4b4"}
 """The estimators on sampled rewards, which have no q."""
 MARKERS = ("o", "s", "^", "D", "v")
-"""A second sign beside the colour, one per quarter of q."""
+"""Markers by quarter of q, in addition to colour."""
 
 
 class LineStyle(TypedDict):
@@ -27,11 +27,11 @@ class LineStyle(TypedDict):
 
 
 def line_style(estimator: str, q: float | None) -> LineStyle:
-    """How an estimator is drawn.
+    """The style of an estimator's line.
 
     Args:
         estimator: As results name it ("garl:q=0.75").
-        q: Its place on the continuum in [0, 1], None outside.
+        q: Its q in [0, 1], None for an estimator without one.
     """
     name = split(estimator)[0]
     if q is None:
