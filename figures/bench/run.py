@@ -58,7 +58,7 @@ def _contest(cases: list[Case], store: Store, board: ProgressDisplay, threads: i
             result = store.get(case, turn)
             if result is None:
                 result = measured(case, threads)
-                store.put(case, turn, result)
+                store.add(case, turn, result)
             turns.append(result)
     return by_name
 

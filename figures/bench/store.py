@@ -40,7 +40,7 @@ class Store:
         result = self._results.get((case.key(self.code), turn))
         return None if result is None or "failed" in result else result
 
-    def put(self, case: Case, turn: int, result: Result) -> None:
+    def add(self, case: Case, turn: int, result: Result) -> None:
         """Store a result."""
         key = case.key(self.code)
         self._results[key, turn] = result
