@@ -293,9 +293,9 @@ def _mode(xp: Namespace, name: str, weights: Array, nothing: float) -> Array:
 def _escort(xp: Namespace, distance: Array, q: Array) -> Array:
     """Normalised exp(distance / q), with distance (..., J) = log(a / max a) and q of the batch's shape."""
     q = q[..., None]
-    lost = -2 * math.log(xp.finfo(distance.dtype).max)  # exp of it is 0
-    visible = distance > lost * q
-    kept = (distance == 0) | visible
-    weights = xp.exp(xp.where(kept, distance, xp.zeros_like(distance)) / xp.where(q > 0, q, xp.ones_like(q)))
-    weights = xp.where(kept, weights, xp.zeros_like(weights))
+    underflow = -2 * math.log(xp.finfo(distance.dtype).max)  # exp of it is 0
+    visible = distance > underflow * q
+    relevant = (distance == 0) | visible
+    weights = xp.exp(xp.where(relevant, distance, xp.zeros_like(distance)) / xp.where(q > 0, q, xp.ones_like(q)))
+    weights = xp.where(relevant, weights, xp.zeros_like(weights))
     return weights / xp.sum(weights, axis=-1, keepdims=True)
