@@ -88,10 +88,10 @@ def bench(
         names: Benchmarks, see --list; by default all.
         quick: Toy sizes, in a few minutes.
         listing: Print the benchmarks and stop.
-        shapes: Of `update`: prompt tokens x completion tokens, for example 512x128.
-        vocabularies: Of `update`: sizes, for example 32000 151936.
+        shapes: Shapes for `update`: prompt tokens x completion tokens, for example 512x128.
+        vocabularies: Vocabulary sizes for `update`, for example 32000 151936.
         device: Device of the measured processes; cuda measures `update` and `step` alone.
-        threads: Of every measured process.
+        threads: Threads of every measured process.
         out: Folder where finished processes are kept; the same command goes on from there.
         page: Folder of the results and their page; by default docs for the whole measurement, else OUT.
     """

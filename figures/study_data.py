@@ -55,7 +55,7 @@ class BaselineGain(Record):
 
 
 class Row(Record):
-    """One run. Scores are those of the last evaluation, None where the run diverged.
+    """One run. Scores are those of the last evaluation, None if the run diverged.
 
     Attributes:
         estimator: As results name it ("garl:q=0.75").

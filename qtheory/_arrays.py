@@ -103,7 +103,7 @@ def refuse(xp: Namespace, name: str, array: Array, bad: Array, rule: str) -> Non
         xp: The array's namespace.
         name: The argument's name.
         array: The argument.
-        bad: Which entries break the rule, of the array's shape.
+        bad: Mask of the entries that break the rule, of the array's shape.
         rule: The rule, as the end of the message.
 
     Raises:

@@ -18,7 +18,7 @@ def numbers(name: str, value: Any, advice: str = _NUMBERS) -> np.ndarray:
     Args:
         name: The argument's name, for messages.
         value: The argument.
-        advice: What to pass instead, as the end of the message.
+        advice: Kind of value to pass instead, as the end of the message.
 
     Returns:
         A float64 array.

@@ -114,7 +114,7 @@ def amplification(p: Array | float, q: Array | float) -> Array:
         q: In [0, 1], broadcastable with p.
 
     Returns:
-        Factors of at least 1, broadcast shape; inf where the factor exceeds the largest float.
+        Factors of at least 1, broadcast shape; inf if the factor exceeds the largest float.
 
     Raises:
         TypeError: An argument is no number and no float32 or float64 array.
@@ -206,7 +206,7 @@ def escort(a: Array, q: Array | float) -> Array:
 
 
 def escort_from_log(log_a: Array, q: Array | float) -> Array:
-    """`escort` as a function of log a, (..., J) at most 0 in nats, -inf for weight 0; errors likewise."""
+    """`escort` as a function of log a, (..., J) at most 0 in nats, -inf for weight 0; errors as `escort`."""
     xp, log_a, q = _log_probability("log_a", log_a, q, rows=True)
     top = _mode(xp, "log_a", log_a, -math.inf)
     return _escort(xp, log_a - top, q)

@@ -93,7 +93,7 @@ def check_device(device: str) -> None:
     """Refuse a device that does not exist.
 
     Raises:
-        UserError: It does not exist.
+        UserError: The device does not exist.
     """
     import torch
 

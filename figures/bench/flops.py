@@ -17,7 +17,7 @@ def update_flops(shape: Shape) -> float:
 
 
 def plain_flops(shape: Shape) -> float:
-    """The same if every sample runs the whole prompt, with logits of the completion alone."""
+    """FLOPs of the same update if every sample runs the whole prompt, with logits of the completion alone."""
     model, vocabulary = _config(shape.model), shape.model.vocabulary
     return 3 * shape.samples * text_flops(model, vocabulary, shape.prompt, shape.completion, with_prompt=True)
 

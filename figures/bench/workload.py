@@ -54,7 +54,7 @@ class Shape:
 
     @classmethod
     def of(cls, table: dict) -> "Shape":
-        """From `dataclasses.asdict`."""
+        """Build from the result of `dataclasses.asdict`."""
         return cls(**{**table, "model": ModelSize(**table["model"])})
 
     @classmethod

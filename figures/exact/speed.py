@@ -46,7 +46,7 @@ class SpeedRow:
         simulation_error: Relative standard error of the simulation: of the mean for "mean", of the variance otherwise.
         equal_seconds: Seconds of a simulation of one cell to errors of 1e-3 and 1e-12, extrapolated: the error falls as
             one over the square root of the draws.
-        ratio: Those times over the exact moments' time for a cell.
+        ratio: `equal_seconds` over the exact moments' time for a cell.
     """
 
     what: str

@@ -86,7 +86,7 @@ def value(slope: Slope | None) -> str:
 
 
 def interval(slope: Slope | None) -> str:
-    """A slope with its interval, where there is one."""
+    """A slope with its interval if there is one."""
     if slope is None or math.isnan(slope.low):
         return value(slope)
     return f"{slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}]"
