@@ -1,4 +1,4 @@
-"""The command `python -m figures`. What needs torch or matplotlib is imported inside the commands."""
+"""The command line of `python -m figures`. Modules that need torch or matplotlib are imported inside the commands."""
 
 import os
 import sys
@@ -30,13 +30,13 @@ Several = Parameter(consume_multiple=True, negative=())
 MaybeCount = Annotated[int | None, whole_number(1)]
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Run a command. Bad input ends in one line and exit status 2, Ctrl-C in 130."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command. Bad input ends with one line and exit status 2, Ctrl-C with 130."""
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     status = run_app(
         PROGRAM,
         app,
-        words,
+        arguments,
         refused=(UserError, CycloptsError),
         interrupted="files are written whole or not at all, and finished runs are kept: the same command goes on",
     )
@@ -88,10 +88,10 @@ def bench(
         names: Benchmarks, see --list; by default all.
         quick: Toy sizes, in a few minutes.
         listing: Print the benchmarks and stop.
-        shapes: Of `update`: prompt tokens x completion tokens, for example 512x128.
-        vocabularies: Of `update`: sizes, for example 32000 151936.
+        shapes: Shapes for `update`: prompt tokens x completion tokens, for example 512x128.
+        vocabularies: Vocabulary sizes for `update`, for example 32000 151936.
         device: Device of the measured processes; cuda measures `update` and `step` alone.
-        threads: Of every measured process.
+        threads: Threads of every measured process.
         out: Folder where finished processes are kept; the same command goes on from there.
         page: Folder of the results and their page; by default docs for the whole measurement, else OUT.
     """

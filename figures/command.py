@@ -1,4 +1,4 @@
-"""What `python -m figures plot` and `tables` do: make figures and tables, list them, measure what they cost."""
+"""Run `python -m figures plot` and `tables`: make figures and tables, list them, measure their cost."""
 
 import json
 import platform
@@ -15,7 +15,7 @@ from qtheory.command.names import did_you_mean
 from qtrain.errors import UserError
 
 COSTS = "figure_costs.json"
-"""Processor seconds by figure, beside the data files."""
+"""File in the data folder with processor seconds by figure."""
 
 
 def plot_command(names: Sequence[str], only: str | None, out: Path | None, data: Path, *, every: bool) -> None:
@@ -35,7 +35,7 @@ def tables_command(out: Path | None, data: Path) -> None:
 
 
 def cost_command(data: Path) -> None:
-    """Make every figure, from its data files to its three files, and write the processor seconds that each took."""
+    """Make every figure, from its data files to its three files, and write the processor seconds of each."""
     seconds = {}
     for name in FIGURES:
         sys.stderr.write(f"{name}\n")
@@ -52,7 +52,7 @@ def cost_command(data: Path) -> None:
 
 
 def list_command(data: Path) -> None:
-    """Print each figure with its claims, its data files, the commands that make them, and what it costs."""
+    """Print each figure with its claims, its data files, the commands that make them, and its cost."""
     lines, seconds = [], _known_costs(data)
     for name, entry in FIGURES.items():
         claims = ", ".join(claim.label for claim in CLAIMS.values() if claim.figure == name)
@@ -73,7 +73,7 @@ def _write(files: dict[str, bytes], folder: Path) -> None:
 
 
 def _known_costs(data: Path) -> dict[str, float]:
-    """Processor seconds by figure, as measured before; empty if the file is missing or holds something else."""
+    """Measured processor seconds by figure; empty if the file is missing or malformed."""
     try:
         known = json.loads((data / COSTS).read_text(encoding="utf-8"))["seconds"]
         return {str(name): float(value) for name, value in known.items()}
@@ -82,7 +82,7 @@ def _known_costs(data: Path) -> dict[str, float]:
 
 
 def _study_cost(study: str, data: Path) -> str:
-    """What making a data file took, as the file itself says."""
+    """Number of runs and hours that a data file took, from its own rows."""
     if not (data / f"{study}.json").exists():
         return "not made yet"
     rows = read_study(study, data).rows

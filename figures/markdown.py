@@ -1,4 +1,4 @@
-"""Markdown as the docs include it: tables, where data came from, figures with their captions."""
+"""Write Markdown for the docs: tables, provenance of data, figures with their captions."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: boo
 
     Args:
         columns: Headings.
-        rows: Cells, as many a row as columns.
+        rows: Cells, as many per row as columns.
         numbers: Whether the other columns hold numbers and are aligned right.
     """
     lines = [columns, [":---" if numbers else "---", *["---:" if numbers else "---"] * (len(columns) - 1)], *rows]
@@ -22,15 +22,16 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: boo
 
 
 def provenance(study: Study) -> str:
-    """A line on what made a study's data."""
-    made = study.provenance
-    # Data files keep the command as it was called then; shown is what makes them today.
-    command = re.sub(r"^(__main__\.py|python -m qtrain|qtrain) study ", "python -m figures run ", made.command)
-    libraries = ", ".join(f"{name} {version}" for name, version in made.libraries.items() if name != "qcontinuum")
+    """A line that names the command, commit, machine and libraries of a study's data."""
+    origin = study.provenance
+    # Data files store the command as it was called at the time; the docs show today's name of it.
+    command = re.sub(r"^(__main__\.py|python -m qtrain|qtrain) study ", "python -m figures run ", origin.command)
+    libraries = ", ".join(f"{name} {version}" for name, version in origin.libraries.items() if name != "qcontinuum")
     hours = sum(row.seconds for row in study.rows) / 3600
     return (
-        f"Data: `figures/data/{study.study}.json`, made by `{command}` at commit `{made.commit}` "
-        f"({len(study.rows)} runs, {hours:.1f} hours of one core; {made.machine}; Python {made.python}, {libraries})."
+        f"Data: `figures/data/{study.study}.json`, made by `{command}` at commit `{origin.commit}` "
+        f"({len(study.rows)} runs, {hours:.1f} hours of one core; {origin.machine}; "
+        f"Python {origin.python}, {libraries})."
     )
 
 
@@ -39,9 +40,9 @@ def figure(name: str, shows: str, caption: str, claims: Sequence[str] = ()) -> s
 
     Args:
         name: The figure.
-        shows: What it shows, for those who cannot see it.
+        shows: Alternative text.
         caption: Its caption.
-        claims: Labels of the claims that it shows at work, which become links to their evidence.
+        claims: Labels of the claims that it illustrates, which become links to their evidence.
     """
     options = f":alt: {shows}\n:name: figure-{name.replace('_', '-')}"
     links = ", ".join(f"[{label}](#{anchor(label)})" for label in claims)

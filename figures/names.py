@@ -1,4 +1,4 @@
-"""How estimators and numbers are written in figures, captions and tables."""
+"""Format estimators and numbers for figures, captions and tables."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ PLAIN = {"grpo": "GRPO", "rb_rloo": "RB-RLOO (q = 0)", "garl": "GARL", "paft": "
 
 
 def split(estimator: str) -> tuple[str, str]:
-    """A result's `estimator` ("garl:q=0.75") in its name and its parameters as text."""
+    """Split a result's `estimator` ("garl:q=0.75") into name and parameters."""
     name, _, parameters = estimator.partition(":")
     return name, parameters
 
@@ -18,7 +18,7 @@ def long_name(estimator: str) -> str:
 
 
 def short_name(estimator: str, q: float | None) -> str:
-    """The name for legends: GARL and its case q = 0 go by their q."""
+    """The name for legends: GARL and RB-RLOO are named by their q."""
     if q is not None and split(estimator)[0] in ("garl", "rb_rloo"):
         return f"q = {q:g}"
     return long_name(estimator)
@@ -33,18 +33,18 @@ def power(value: float) -> str:
 
 
 def share(value: float | None) -> str:
-    """A success rate with three decimals, or that the run diverged."""
+    """A success rate with three decimals, "diverged" for None."""
     return "diverged" if value is None else f"{value:.3f}"
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """The mean, None where some run diverged: a mean over the others would speak for them alone."""
+    """The mean, None if a run diverged: a mean over the others would be misleading."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def listed(words: Sequence[str]) -> str:
-    """Words as an English list, "none" for no words."""
-    if len(words) < 2:
-        return "".join(words) or "none"
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+def listed(items: Sequence[str]) -> str:
+    """Items as an English list, "none" for no items."""
+    if len(items) < 2:
+        return "".join(items) or "none"
+    return f"{', '.join(items[:-1])} and {items[-1]}"

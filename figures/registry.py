@@ -1,4 +1,4 @@
-"""The figures and tables by name. To add one: a file here, and one entry below."""
+"""The figures and tables by name. To add one, write a file in `plots` or `tables` and an entry below."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -55,14 +55,14 @@ from qtheory.estimators import ESTIMATORS
 
 @dataclass(frozen=True)
 class FigureEntry:
-    """A figure and what can be said of it without making it.
+    """A figure: its description, data files and functions.
 
     Attributes:
-        shows: What it shows, one line; also the text for those who cannot see it.
-        studies: Data files it is made from: `python -m figures run NAME` makes each.
-        compute: Data folder to data.
-        plot: Data to figure.
-        caption: Data to caption.
+        shows: One line that describes it; also the alternative text.
+        studies: Names of its data files; `python -m figures run NAME` makes each.
+        compute: Maps the data folder to the data.
+        plot: Maps the data to the figure.
+        caption: Maps the data to the caption.
     """
 
     shows: str

@@ -1,4 +1,4 @@
-"""Figures as files: SVG, PDF and PNG at final size, the same bytes at every run."""
+"""Render figures as SVG, PDF and PNG at final size, with the same bytes at every run."""
 
 import io
 import warnings
@@ -32,11 +32,11 @@ def figure_files(names: Iterable[str], data: Path = DATA, kinds: Iterable[str] =
 
     Args:
         names: Figures in the registry.
-        data: Where the data files lie.
-        kinds: Of svg, pdf and png.
+        data: Folder of the data files.
+        kinds: Kinds of files: svg, pdf, png.
 
     Raises:
-        UserError: A data file is missing or holds something else.
+        UserError: A data file is missing or malformed.
     """
     kinds = tuple(kinds)
     return {
@@ -45,7 +45,7 @@ def figure_files(names: Iterable[str], data: Path = DATA, kinds: Iterable[str] =
 
 
 def _rendered(entry: FigureEntry, data: Path, kinds: Iterable[str]) -> dict[str, bytes]:
-    # Not on top of the user's own settings: the bytes are the same on every machine.
+    # Ignore the user's own settings, so that the bytes are the same on every machine.
     with mpl.rc_context(), warnings.catch_warnings(action="error"):
         mpl.rcdefaults()
         mpl.use("agg")
@@ -62,7 +62,7 @@ def _rendered(entry: FigureEntry, data: Path, kinds: Iterable[str]) -> dict[str,
 
 
 def _settle(drawn: Figure) -> None:
-    """Round the panels' places: the layout's solver leaves them to the last bit, and identifiers in SVG hash them."""
+    """Round the panels' positions: their last bits vary with the layout solver, and SVG identifiers hash them."""
     drawn.draw_without_rendering()
     drawn.set_layout_engine("none")
     for axes in drawn.axes:
@@ -71,15 +71,15 @@ def _settle(drawn: Figure) -> None:
 
 
 def table_files(data: Path = DATA) -> dict[str, bytes]:
-    """What the docs include, as bytes by file name: tables, and figures with their captions.
+    """The files that the docs include, as bytes by name: tables, and figures with their captions.
 
     Args:
-        data: Where the data files lie.
+        data: Folder of the data files.
 
     Raises:
-        UserError: A data file is missing or holds something else.
+        UserError: A data file is missing or malformed.
     """
-    files = {f"{name}.md": made(data) for name, made in TABLES.items()}
+    files = {f"{name}.md": table(data) for name, table in TABLES.items()}
     for name, entry in FIGURES.items():
         labels = [claim.label for claim in CLAIMS.values() if claim.figure == name]
         files[f"figure_{name}.md"] = figure(name, entry.shows, entry.caption(entry.compute(data)), labels)
@@ -87,14 +87,14 @@ def table_files(data: Path = DATA) -> dict[str, bytes]:
 
 
 def write(files: dict[str, bytes], folder: Path) -> None:
-    """Write files, each whole or not at all.
+    """Write files, each atomically.
 
     Args:
         files: Bytes by file name.
-        folder: Made where it is missing.
+        folder: Created if it is missing.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: A file cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

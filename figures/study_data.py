@@ -1,4 +1,4 @@
-"""Reading the data files of the studies: rows checked by pydantic, one clear line for what is missing or wrong."""
+"""Read the data files of the studies, checked by pydantic; a missing or malformed file gives a one-line error."""
 
 import json
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ DATA = Path(__file__).parent / "data"
 
 
 class Record(BaseModel):
-    """Base of all records: unchanged after reading; keys that no figure reads are passed over."""
+    """Base of all records: frozen; keys that no figure reads are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class Curve(Record):
-    """Evaluations along a run, lists of one length."""
+    """Evaluations along a run, lists of equal length."""
 
     step: list[int]
     p_at_1: list[float]
@@ -26,7 +26,7 @@ class Curve(Record):
 
 
 class Series(Record):
-    """Metrics of every step of a run, lists of one length; those that `figures.studies.SERIES` keeps."""
+    """Metrics of every step of a run that `figures.studies.SERIES` names, lists of equal length."""
 
     step: list[int]
     max_c: list[float]
@@ -41,7 +41,7 @@ class ScoreNorm(Record):
 
 
 class BaselineGain(Record):
-    """What a baseline does to the gradient's variance along a run; see `qtrain.baseline_gain`."""
+    """Effect of baselines on the gradient's variance along a run; see `figures.studies.baseline_gain`."""
 
     step: list[int]
     p: list[float]
@@ -52,17 +52,17 @@ class BaselineGain(Record):
 
 
 class Row(Record):
-    """One run. Scores are those of the last evaluation, None where the run diverged.
+    """One run. Scores are those of the last evaluation, None if the run diverged.
 
     Attributes:
         estimator: As results name it ("garl:q=0.75").
-        q: Its place on the continuum, None outside.
-        seed: The base, and the seed of training.
-        p0: P on held-out prompts at the start, as measured.
-        escape_step: First step whose batch had a mean P above .05, None where there was none.
+        q: Its q, None for an estimator without one.
+        seed: Seed of the base model and of training.
+        p0: Measured P on held-out prompts at the start.
+        escape_step: First step whose batch had a mean P above .05, None if there was none.
         eps: Adam's epsilon, None under SGD and in older files.
-        p0_wanted: P at the start, as asked for.
-        variant: Which prompts the testbed's training sees.
+        p0_wanted: Requested P at the start.
+        variant: Variant of the testbed's training prompts.
         relative_weights: Whether weights were taken relative to the batch's largest.
     """
 
@@ -94,7 +94,7 @@ class Row(Record):
 
 
 class Provenance(Record):
-    """What made a data file."""
+    """Command, commit, machine and libraries that made a data file."""
 
     command: str
     commit: str
@@ -117,7 +117,7 @@ class Study(Record):
 
     @property
     def by_estimator(self) -> dict[str, list[Row]]:
-        """Rows of each estimator, by seed: GRPO first, then by q, PAFT after GARL."""
+        """Rows of each estimator, sorted by seed: GRPO first, then by q, PAFT after GARL."""
         rows = sorted(self.rows, key=lambda row: (row.q is not None, row.q or 0.0, row.estimator, row.seed))
         grouped: dict[str, list[Row]] = {}
         for row in rows:
@@ -130,13 +130,13 @@ def read_study(name: str, folder: Path = DATA) -> Study:
 
     Args:
         name: The study.
-        folder: Where NAME.json lies.
+        folder: Folder of NAME.json.
 
     Returns:
         The study, checked.
 
     Raises:
-        UserError: The file is missing (the command that makes it is named), or holds something else.
+        UserError: The file is missing or malformed; the message names the command that makes it.
     """
     path = folder / f"{name}.json"
     try:
@@ -158,9 +158,9 @@ def only(values: Iterable[float], what: str) -> float:
     """The one value that all runs share.
 
     Raises:
-        UserError: They differ.
+        UserError: The values differ.
     """
-    found = sorted(set(values))
-    if len(found) != 1:
-        raise UserError(f"{what} differs between runs: {', '.join(f'{value:g}' for value in found)}; one is needed")
-    return found[0]
+    distinct = sorted(set(values))
+    if len(distinct) != 1:
+        raise UserError(f"{what} differs between runs: {', '.join(f'{value:g}' for value in distinct)}; one is needed")
+    return distinct[0]

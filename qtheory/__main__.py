@@ -1,4 +1,4 @@
-"""Where the command `qtheory`, or `python -m qtheory`, begins: Ctrl-C is heeded before anything that takes time."""
+"""Entry point of `qtheory` and `python -m qtheory`; it handles Ctrl-C before the slow imports begin."""
 
 from qtheory.command.extras import missing_extra_in_one_line
 from qtheory.command.interrupts import leave_at_once
@@ -13,7 +13,7 @@ def main() -> None:
     try:
         command()
     finally:
-        # What is left is the interpreter's own end.
+        # Only the interpreter's shutdown remains.
         leave_at_once("qtheory")
 
 

@@ -1,27 +1,27 @@
-"""What enters: arrays of any array-API library and values of q, checked, with one-line refusals."""
+"""Check array arguments of any array-API library and values of q; bad input gets a one-line error."""
 
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
 
-Array = Any  # an array of numpy, torch or another array-API library: the three share no base class
+Array = Any  # an array of numpy, torch or another array-API library: they share no base class
 Namespace = Any
 
 
 def float_array(name: str, value: Array) -> tuple[Namespace, Array]:
-    """Check that an argument is a float32 or float64 array cut off from autograd.
+    """Check that an argument is a float32 or float64 array detached from autograd.
 
     Args:
         name: The argument's name, for messages.
-        value: What was passed.
+        value: The argument.
 
     Returns:
         The array's namespace and the array.
 
     Raises:
-        TypeError: It is no array, or holds something else than float32 or float64.
-        ValueError: It is a tensor that requires grad.
+        TypeError: The value is not an array of float32 or float64.
+        ValueError: The value is a tensor that requires grad.
     """
     try:
         xp = array_namespace(value)
@@ -41,7 +41,7 @@ def broadcast_pair(
 ) -> tuple[Namespace, Array, Array]:
     """Bring an argument and q into one library, dtype and device.
 
-    The argument decides; where it is a plain number, q does; where both are, numpy's float64.
+    These are the argument's; q's if the argument is a plain number; numpy float64 if both are.
 
     Args:
         name: The argument's name, for messages.
@@ -50,10 +50,10 @@ def broadcast_pair(
         rows: Whether each row on the value's last axis has one q, instead of each entry.
 
     Returns:
-        The namespace and both as arrays. The caller's arithmetic broadcasts them.
+        The namespace, the argument and q as arrays, not broadcast yet.
 
     Raises:
-        TypeError: As `float_array`, for either of the two.
+        TypeError: As `float_array`, for the argument or q.
         ValueError: q outside [0, 1] or NaN, or the two do not broadcast.
     """
     if is_number(value):
@@ -77,10 +77,10 @@ def q_array(xp: Namespace, q: Array | float, like: Array) -> Array:
     Args:
         xp: The namespace of `like`.
         q: A number, or an array (of any library) of any shape.
-        like: The array to follow.
+        like: The array whose dtype and device are used.
 
     Returns:
-        q as an array of its own shape.
+        q as an array; its shape is unchanged.
 
     Raises:
         TypeError: q is neither a number nor a float array.
@@ -103,11 +103,11 @@ def refuse(xp: Namespace, name: str, array: Array, bad: Array, rule: str) -> Non
         xp: The array's namespace.
         name: The argument's name.
         array: The argument.
-        bad: Which entries break the rule, of the array's shape.
+        bad: Mask of the entries that break the rule, of the array's shape.
         rule: The rule, as the end of the message.
 
     Raises:
-        ValueError: Some entry is bad.
+        ValueError: An entry is bad.
     """
     if not bool(xp.any(bad)):
         return
@@ -119,17 +119,17 @@ def refuse(xp: Namespace, name: str, array: Array, bad: Array, rule: str) -> Non
 
 
 def shown(value: Any) -> str:
-    """What was passed, for a message: on one line and at most 60 characters long."""
+    """The value as text for a message: one line of at most 60 characters."""
     return " ".join(repr(value).split())[:60]
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is a real number of Python or numpy; a truth value is none."""
+    """Whether the value is a real number of Python or numpy; booleans are not."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def to_numpy(array: Array) -> np.ndarray:
-    """The same numbers as a numpy array, from any library and device."""
+    """Convert an array of any library and device to numpy."""
     return np.asarray(array) if is_numpy_array(array) else np.from_dlpack(array, device="cpu")
 
 

@@ -1,8 +1,7 @@
 """Error-free sums and products, for exponents whose rounding would show after exp.
 
-exp turns an absolute error of its argument into a relative one of its value, and q log P rounds by 7e-14 at
-700. So exponents are kept as pairs (high, low), the exact sum of two floats, and exp(high + low) = exp(high)
-(1 + low).
+exp turns an absolute error of its argument into a relative error of its value, and q log P is rounded by 7e-14 at 700.
+Therefore exponents are pairs (high, low), whose sum is exact, and exp(high + low) = exp(high) (1 + low).
 """
 
 import math
@@ -37,10 +36,10 @@ def two_product(xp: Namespace, a: Array, b: Array) -> Pair:
     Args:
         xp: The arrays' namespace.
         a: Finite, at most 1 in magnitude.
-        b: Finite. Beyond half of the exponent range the low part is 0, where splitting would overflow.
+        b: Finite. Beyond half of the exponent range splitting would overflow, and the low part is 0.
 
     Returns:
-        The rounded product and what the rounding lost (exact unless that underflows).
+        The rounded product and its rounding error (exact unless that underflows).
     """
     high = a * b
     b = xp.where(xp.abs(b) < math.sqrt(xp.finfo(b.dtype).max), b, xp.zeros_like(b))

@@ -1,4 +1,4 @@
-"""Checks of numbers, arrays of them and functions, with one-line refusals: name, value and what to pass instead."""
+"""Check arguments that are numbers, arrays of numbers or functions; bad input gets a one-line error."""
 
 import math
 import operator
@@ -13,19 +13,19 @@ _NUMBERS = "a number or an array of numbers"
 
 
 def numbers(name: str, value: Any, advice: str = _NUMBERS) -> np.ndarray:
-    """Check for a real number or an array of them: whatever numpy reads as integers or floats.
+    """Check for a real number or an array of numbers: anything that numpy reads as integers or floats.
 
     Args:
         name: The argument's name, for messages.
-        value: What was passed.
-        advice: What to pass instead, as the end of the message.
+        value: The argument.
+        advice: Kind of value to pass instead, as the end of the message.
 
     Returns:
         A float64 array.
 
     Raises:
-        TypeError: It is neither: text, a truth value, None, a ragged list, a tensor on a GPU.
-        ValueError: It is a tensor that requires grad.
+        TypeError: The value is neither, for example text, a boolean, None, a ragged list or a tensor on a GPU.
+        ValueError: The value is a tensor that requires grad.
     """
     if getattr(value, "requires_grad", False):
         raise ValueError(f"{name} requires grad: pass {name}.detach()")
@@ -39,17 +39,17 @@ def numbers(name: str, value: Any, advice: str = _NUMBERS) -> np.ndarray:
 
 
 def number(name: str, value: Any) -> float:
-    """`numbers` for a single one.
+    """`numbers` for a single number.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is an array of several, or a tensor that requires grad.
+        TypeError: The value is not a number.
+        ValueError: The value is an array with axes, or a tensor that requires grad.
     """
     return single(name, numbers(name, value, "a number"))
 
 
 def single(name: str, array: np.ndarray) -> float:
-    """The number that a checked array holds; ValueError where the array has axes."""
+    """The number in a checked 0-d array; ValueError if the array has axes."""
     if array.ndim:
         raise ValueError(f"{name} has shape {array.shape}: pass a single number")
     return float(array)
@@ -94,19 +94,19 @@ def vector(name: str, value: Any) -> np.ndarray:
 
 
 def count(name: str, value: Any, least: int) -> int:
-    """Check an integer that has a least value.
+    """Check an integer with a lower bound.
 
     Args:
         name: The argument's name, for messages.
-        value: What was passed.
-        least: The least that is allowed.
+        value: The argument.
+        least: The smallest valid value.
 
     Returns:
-        It.
+        The integer.
 
     Raises:
-        TypeError: It is no integer.
-        ValueError: It is below the least.
+        TypeError: The value is not an integer.
+        ValueError: The value is below `least`.
     """
     try:
         integer = None if isinstance(value, bool) else operator.index(value)
@@ -120,25 +120,25 @@ def count(name: str, value: Any, least: int) -> int:
 
 
 def flag(name: str, value: Any) -> bool:
-    """A truth value of Python or numpy; TypeError otherwise, as every text but the empty one would count as true."""
+    """A boolean of Python or numpy; TypeError otherwise, as any non-empty text would count as true."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} is {shown(value)}, a {type(value).__name__}: pass True or False")
     return bool(value)
 
 
 def function(name: str, value: Any, signature: str) -> Callable[..., Any]:
-    """Check for something that can be called.
+    """Check for a callable.
 
     Args:
         name: The argument's name, for messages.
-        value: What was passed.
-        signature: What it is to map, as the end of the message.
+        value: The argument.
+        signature: The expected arguments and result, as the end of the message.
 
     Returns:
-        It.
+        The function.
 
     Raises:
-        TypeError: It cannot.
+        TypeError: The value is not callable.
     """
     if not callable(value):
         raise TypeError(f"{name} is {shown(value)}, a {type(value).__name__}: pass a function {signature}")
@@ -146,10 +146,10 @@ def function(name: str, value: Any, signature: str) -> Callable[..., Any]:
 
 
 def together(**arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Named arrays in their common shape.
+    """Broadcast named arrays to their common shape.
 
     Raises:
-        ValueError: They do not broadcast.
+        ValueError: The arrays do not broadcast.
     """
     try:
         return np.broadcast_arrays(*arrays.values())

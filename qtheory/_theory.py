@@ -1,4 +1,4 @@
-"""Imported by every package of the theory first: without the extra `theory` it says what to install."""
+"""Check that the extra `theory` is installed; every package of the theory imports this module first."""
 
 from importlib.util import find_spec
 

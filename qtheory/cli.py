@@ -1,4 +1,4 @@
-"""The command `qtheory`. The claims are imported inside the command, so that `--help` is quick."""
+"""The command line of `qtheory`. Commands import what they need themselves, so that `--help` is quick."""
 
 import sys
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ app = App(
 )
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Run a command. Bad input ends in one line and exit status 2, Ctrl-C in 130."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command. Bad input ends with one line and exit status 2, Ctrl-C with 130."""
     sys.exit(
-        run_app(PROGRAM, app, words, refused=(CycloptsError,), interrupted="files are written whole or not at all")
+        run_app(PROGRAM, app, arguments, refused=(CycloptsError,), interrupted="files are written whole or not at all")
     )
 
 
@@ -94,7 +94,7 @@ def escape(
             if path is not None:
                 check_path(option, path)
         rows = (exponent_rows if exponents else escape_rows)(task, p0, q, delta)
-    except (ValueError, RuntimeError) as error:  # the second where the path solver gives up
+    except (ValueError, RuntimeError) as error:  # a RuntimeError: the path solver failed
         refuse(PROGRAM, str(error))
     failure = write_outputs([(option, path, text(rows)) for option, path, text in outputs if path is not None])
     TextConsole().print(escape_table(rows))

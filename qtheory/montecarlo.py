@@ -1,7 +1,7 @@
 """Moments of an estimator on a finite task by simulation, through the code that trains models.
 
-What a training step does is done here to a task small enough to be known exactly: rationales are drawn from
-the prior, answers where the estimator reads rewards, and `qtheory.estimators` gives the coefficients.
+It does what a training step does, on a task small enough to be known exactly: rationales are drawn from the prior,
+answers are drawn if the estimator reads rewards, and `qtheory.estimators` gives the coefficients.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,8 +17,8 @@ from qtheory.estimators import Coefficients, Estimator, get
 from qtheory.estimators.checks import generator
 from qtheory.models.finite import FiniteTask
 
-_CELLS = 2**20  # samples, and entries of the pools' tallies over rationales, that are held at once
-_BLOCK = 2**22  # numbers of a block of estimates (N, d); the first block's mean centres all
+_CELLS = 2**20  # samples, and entries of the pools' sums by rationale, that are in memory at once
+_BLOCK = 2**22  # numbers in a block of estimates (N, d); all are centred by the first block's mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +26,12 @@ class SampledMoments:
     """Moments of a gradient estimate g (d,) over simulated pools, with standard errors.
 
     Attributes:
-        mean: (d,) of g.
+        mean: (d,) mean of g.
         mean_error: (d,) standard error of the mean.
         variance: tr Cov g, unbiased.
-        variance_error: Its standard error.
+        variance_error: Standard error of the variance.
         second_moment: E ||g||^2.
-        second_moment_error: Its standard error.
+        second_moment_error: Standard error of the second moment.
         draws: The number of pools.
     """
 
@@ -52,18 +52,17 @@ def simulate(
     draws: int,
     rng: np.random.Generator,
 ) -> SampledMoments:
-    """Estimate the moments of an estimator's gradient of the loss (the one to be descended).
+    """Estimate the moments of an estimator's gradient of the loss, which is to be descended.
 
     An estimator that needs squared scores is given the exact ||prior_score||^2; one that needs the answer's length is
     given 1, as a task's answers are one event.
 
     A sampled answer is right with probability w_z. The score of a wrong one is the mean over wrong answers,
-    -w_z/(1 - w_z) grad log w_z: exact where there is one wrong answer; where there are several, the mean of g
-    is that of sampling among them, and its variance the part that this sampling does not add.
+    -w_z/(1 - w_z) grad log w_z. This is exact for one wrong answer; with several, the mean of g is exact, and its
+    variance lacks the part that sampling among the wrong answers adds.
 
-    Standard errors are the usual ones of means; the variance's ignores, to first order rightly, the error of
-    the mean that deviations are taken from. An estimate whose square underflows counts as 0 in both second
-    moments.
+    Standard errors are those of sample means; that of the variance neglects the error of the mean from which deviations
+    are taken, which is correct to first order. An estimate whose square underflows counts as 0 in both second moments.
 
     Args:
         task: The task.
@@ -72,10 +71,10 @@ def simulate(
         params: Keyword parameters of the estimator, such as {"q": 0.5}; neither rng nor score_norm_sq.
         samples: M, at least 1.
         draws: The number of pools, at least 2.
-        rng: Source of all draws.
+        rng: Source of randomness.
 
     Returns:
-        The moments. Memory is bounded whatever the number of draws.
+        The moments. Memory does not grow with the number of draws.
 
     Raises:
         TypeError: samples or draws no integer, rng no Generator, task no FiniteTask, estimator neither a name nor a
@@ -101,7 +100,7 @@ def simulate(
 
 
 def _split(total: int, largest: int) -> list[int]:
-    """Sizes that add up to a total, all but the last the largest."""
+    """Split a total into blocks of the largest size and a remainder."""
     return [min(largest, total - done) for done in range(0, total, largest)]
 
 
@@ -123,12 +122,12 @@ def _estimates(
     if not isinstance(estimator, Estimator):
         rationale, answer = estimator(log_w, **params)
     elif estimator.inputs == "log_w":
-        given: dict[str, Any] = {"rng": rng} if estimator.stochastic else {}
+        extra: dict[str, Any] = {"rng": rng} if estimator.stochastic else {}
         if estimator.needs_score_norm:
-            given["score_norm_sq"] = np.sum(task.prior_score**2, axis=-1)[rationales]
+            extra["score_norm_sq"] = np.sum(task.prior_score**2, axis=-1)[rationales]
         if estimator.needs_answer_length:
-            given["answer_length"] = 1
-        rationale, answer = estimator.function(log_w, **params, **given)
+            extra["answer_length"] = 1
+        rationale, answer = estimator.function(log_w, **params, **extra)
     else:
         right = rng.random(log_w.shape) < np.exp(log_w)
         rationale, answer = estimator.function(right.astype(np.float64), **params)
@@ -139,13 +138,13 @@ def _estimates(
 
 
 def _wrong_factor(log_w: np.ndarray) -> np.ndarray:
-    """(Z,) the mean score of wrong answers over grad log w: scores of all answers average to 0."""
+    """(Z,) the mean score of wrong answers over grad log w; it follows as all answers' scores have mean 0."""
     unsure = log_w < 0
     return np.where(unsure, np.exp(log_w) / np.where(unsure, np.expm1(log_w), 1.0), 0.0)
 
 
 def _tally(coefficients: np.ndarray, rationales: np.ndarray, size: int) -> np.ndarray:
-    """Sums (N, Z) of coefficients (N, M) by the rationale that they are on."""
+    """Sums (N, Z) of coefficients (N, M) by rationale."""
     pools = len(rationales)
     cells = rationales + np.arange(pools)[:, None] * size
     return np.bincount(cells.ravel(), weights=coefficients.ravel(), minlength=pools * size).reshape(pools, size)
@@ -163,7 +162,7 @@ def _check_params(estimator: Estimator, params: Mapping[str, Any]) -> None:
 
 
 class _Sums:
-    """Sums over pools from which the moments follow, taken about the first block's mean so as not to cancel."""
+    """Sums over pools that give the moments, centred by the first block's mean to avoid cancellation."""
 
     def __init__(self) -> None:
         self.draws = 0
@@ -183,7 +182,7 @@ class _Sums:
             sums += np.array([values.sum(), (values**2).sum()])
 
     def moments(self) -> SampledMoments:
-        """Means, unbiased variances, and standard errors of both."""
+        """Means, unbiased variances and their standard errors."""
         draws = self.draws
         shift = self.first / draws
         variances = np.maximum(self.squares / draws - shift**2, 0.0) * draws / (draws - 1)

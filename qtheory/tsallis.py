@@ -114,7 +114,7 @@ def amplification(p: Array | float, q: Array | float) -> Array:
         q: In [0, 1], broadcastable with p.
 
     Returns:
-        Factors of at least 1, broadcast shape; inf where the factor exceeds the largest float.
+        Factors of at least 1, broadcast shape; inf if the factor exceeds the largest float.
 
     Raises:
         TypeError: An argument is no number and no float32 or float64 array.
@@ -214,7 +214,7 @@ def escort(a: Array, q: Array | float) -> Array:
 
 
 def escort_from_log(log_a: Array, q: Array | float) -> Array:
-    """`escort` as a function of log a, (..., J) at most 0 in nats, -inf for weight 0; errors likewise."""
+    """`escort` as a function of log a, (..., J) at most 0 in nats, -inf for weight 0; errors as `escort`."""
     xp, log_a, q = _log_probability("log_a", log_a, q, rows=True)
     top = _mode(xp, "log_a", log_a, -math.inf)
     return _escort(xp, log_a - top, q)
@@ -301,9 +301,9 @@ def _mode(xp: Namespace, name: str, weights: Array, nothing: float) -> Array:
 def _escort(xp: Namespace, distance: Array, q: Array) -> Array:
     """Normalised exp(distance / q), with distance (..., J) = log(a / max a) and q of the batch's shape."""
     q = q[..., None]
-    lost = -2 * math.log(xp.finfo(distance.dtype).max)  # exp of it is 0
-    visible = distance > lost * q
-    kept = (distance == 0) | visible
-    weights = xp.exp(xp.where(kept, distance, xp.zeros_like(distance)) / xp.where(q > 0, q, xp.ones_like(q)))
-    weights = xp.where(kept, weights, xp.zeros_like(weights))
+    underflow = -2 * math.log(xp.finfo(distance.dtype).max)  # exp of it is 0
+    visible = distance > underflow * q
+    relevant = (distance == 0) | visible
+    weights = xp.exp(xp.where(relevant, distance, xp.zeros_like(distance)) / xp.where(q > 0, q, xp.ones_like(q)))
+    weights = xp.where(relevant, weights, xp.zeros_like(weights))
     return weights / xp.sum(weights, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What `python -m figures bench` does: check, measure what is missing, write results and page, print the tables."""
+"""Run `python -m figures bench`: check the options, measure, write results and page, print the tables."""
 
 import shutil
 from pathlib import Path
@@ -44,12 +44,12 @@ def bench_command(
     device: str,
     threads: int,
 ) -> int:
-    """See `figures.cli.bench`. Returns the exit status: 1 where a process failed."""
+    """See `figures.cli.bench`. Returns the exit status: 1 if a process failed."""
     options = _options(shapes or [], vocabularies or [], quick=quick, device=device, threads=threads)
     chosen = _chosen(names, options)
     check_device(options.device)
     cases = {name: SUITES[name].cases(options, out / "gradients") for name in chosen}
-    peers = sorted({case.peer for made in cases.values() for case in made if case.peer})
+    peers = sorted({case.peer for suite_cases in cases.values() for case in suite_cases if case.peer})
     absent = {peer: line for peer in peers if (line := missing(peer)) is not None}
     for line in absent.values():
         console.print(line, highlight=False, soft_wrap=True)
@@ -59,13 +59,13 @@ def bench_command(
     finally:
         store.close()
     shutil.rmtree(out / "gradients", ignore_errors=True)
-    # What the docs show is whole: nobody left out, nothing failed, nothing chosen by hand.
+    # The docs show complete results only: no peer left out, no failure, no options that select a part.
     complete = options.whole and not absent and status == 0 and DOCS.is_dir()
     folder = page or (DOCS if complete else out)
-    kept = read_results(folder) | sections
-    write_results(folder, kept)
+    merged = read_results(folder) | sections
+    write_results(folder, merged)
     with writing(folder / PAGE):
-        (folder / PAGE).write_text(render(kept), encoding="utf-8")
+        (folder / PAGE).write_text(render(merged), encoding="utf-8")
     TextConsole().print(Markdown(tables(sections)))
     TextConsole().print(f"{folder / RESULTS} and {folder / PAGE}", highlight=False, soft_wrap=True)
     return status
@@ -77,12 +77,12 @@ def _options(shapes: list[str], vocabularies: list[int], *, quick: bool, device:
     for size in vocabularies:
         if size < LEAST_VOCABULARY:
             raise UserError(f"--vocabularies {size}: at least {LEAST_VOCABULARY} tokens are needed")
-    return Options(quick, tuple(Shape.parse(word) for word in shapes), tuple(vocabularies), device, threads)
+    return Options(quick, tuple(Shape.parse(shape) for shape in shapes), tuple(vocabularies), device, threads)
 
 
 def _chosen(names: tuple[str, ...], options: Options) -> list[str]:
     on_gpu = options.device == "cuda"
-    # Steps at Qwen3-0.6B's shape would take a CPU hours; at toy sizes they try the harness.
+    # Steps at Qwen3-0.6B's shape would take hours on a CPU; with --quick they are tiny and only test the harness.
     every = ON_A_GPU if on_gpu else tuple(name for name in SUITES if name != "step" or options.quick)
     for name in names:
         if name not in SUITES:
@@ -97,14 +97,16 @@ def _chosen(names: tuple[str, ...], options: Options) -> list[str]:
 def _measure(
     cases: dict[str, list[Case]], absent: dict[str, str], options: Options, store: Store
 ) -> tuple[int, dict[str, dict]]:
-    run = {name: [case for case in made if case.peer not in absent] for name, made in cases.items()}
+    run = {name: [case for case in suite_cases if case.peer not in absent] for name, suite_cases in cases.items()}
     sections, failed = {}, 0
     with ProgressDisplay("bench", total=sum(map(len, run.values()))) as board:
-        for name, made in run.items():
-            results = run_cases(made, store, board, options.threads)
-            failed += sum("failed" in turn for found in results.values() for turns in found.values() for turn in turns)
+        for name, suite_cases in run.items():
+            results = run_cases(suite_cases, store, board, options.threads)
+            failed += sum(
+                "failed" in turn for contest in results.values() for turns in contest.values() for turn in turns
+            )
             left_out = [line for peer, line in absent.items() if any(case.peer == peer for case in cases[name])]
-            rows = SUITES[name].rows(made, results)
+            rows = SUITES[name].rows(suite_cases, results)
             key = name if options.device == "cpu" else f"{name}_{options.device}"
-            sections[key] = section(made, results, rows, options, left_out)
+            sections[key] = section(suite_cases, results, rows, options, left_out)
     return (1 if failed else 0), sections

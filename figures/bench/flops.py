@@ -1,4 +1,4 @@
-"""Floating-point operations that an update needs, and the share of a card's peak that it reaches."""
+"""Count the floating-point operations that an update needs, and the share of the GPU's peak that it reaches."""
 
 from figures.bench.utilisation import known_peak, text_flops
 from figures.bench.workload import ModelSize, Shape
@@ -6,9 +6,9 @@ from qtrain.config import ModelConfig
 
 
 def update_flops(shape: Shape) -> float:
-    """Forward and backward of one group, as `figures.bench.utilisation.text_flops` counts them, the prompt once.
+    """FLOPs of forward and backward of one group, by `figures.bench.utilisation.text_flops`, with the prompt run once.
 
-    The backward pass counts twice the forward pass; recomputing, norms and the optimizer count nothing.
+    The backward pass counts twice the forward pass; recomputation, norms and the optimizer are not counted.
     """
     model, vocabulary = _config(shape.model), shape.model.vocabulary
     prompt = text_flops(model, vocabulary, shape.prompt, 0, with_prompt=True)
@@ -17,7 +17,7 @@ def update_flops(shape: Shape) -> float:
 
 
 def plain_flops(shape: Shape) -> float:
-    """The same where every sample runs the whole prompt itself, with logits of the completion alone."""
+    """FLOPs of the same update if every sample runs the whole prompt, with logits of the completion alone."""
     model, vocabulary = _config(shape.model), shape.model.vocabulary
     return 3 * shape.samples * text_flops(model, vocabulary, shape.prompt, shape.completion, with_prompt=True)
 
@@ -34,6 +34,6 @@ def _config(size: ModelSize) -> ModelConfig:
 
 
 def utilisation(shape: Shape, seconds: float, card: str) -> float | None:
-    """The share of the card's peak; None for a card whose peak is not known here."""
+    """The share of the GPU's peak FLOP/s; None for a GPU whose peak is not known."""
     peak = known_peak(card)
     return None if peak is None else update_flops(shape) / seconds / peak

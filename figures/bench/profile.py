@@ -1,4 +1,4 @@
-"""Where an update's time goes, by torch's profiler: vocabulary, attention, matrix products, optimizer, the rest."""
+"""Split an update's time with torch's profiler: vocabulary, attention, matrix products, optimizer, everything else."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,20 +10,20 @@ _MATRIX_PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::linear", "ate
 
 
 def profiled(work: Callable[[], None], vocabulary: int, tile: int | None = None) -> dict[str, float]:
-    """Seconds of the calling thread and of the backward pass's, by part; the profiler itself slows the work a little.
+    """Seconds by part, on the calling thread and the backward pass's thread; the profiler slows the work a little.
 
     Args:
-        work: Run once.
-        vocabulary: Its size: what handles a tensor with an axis of that length is counted as VOCABULARY.
-        tile: Length of the pieces in which the work goes through the vocabulary, where it does.
+        work: The update; it is run once.
+        vocabulary: Size of the vocabulary: an operation on a tensor with an axis of that length counts as VOCABULARY.
+        tile: Length of the pieces in which the work processes the vocabulary, None if it does not split it.
     """
     sizes = {vocabulary}
     if tile is not None and tile < vocabulary:
         sizes |= {tile, vocabulary % tile}
-    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
         work()
     seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
-    for event in found.events() or []:
+    for event in profiler.events() or []:
         part = _part(event.name, event.input_shapes or [], sizes, _parents(event))
         seconds[part] += event.self_cpu_time_total / 1e6
     return seconds
@@ -38,9 +38,9 @@ def _parents(event: object) -> Iterable[str]:
 
 def _part(name: str, shapes: Iterable[object], sizes: set[int], parents: Iterable[str]) -> str:
     above = [name, *parents]
-    if any(one.startswith("Optimizer.step") or one.endswith("clip_grad_norm_") for one in above):
+    if any(operation.startswith("Optimizer.step") or operation.endswith("clip_grad_norm_") for operation in above):
         return OPTIMIZER
-    if any("scaled_dot_product" in one or "flash_attention" in one for one in above):
+    if any("scaled_dot_product" in operation or "flash_attention" in operation for operation in above):
         return ATTENTION
     if any(isinstance(shape, (list, tuple)) and sizes & {n for n in shape if isinstance(n, int)} for shape in shapes):
         return VOCABULARY

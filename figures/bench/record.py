@@ -1,4 +1,4 @@
-"""The file of results: a section a benchmark, with the command, code, machine and libraries behind its numbers."""
+"""Read and write the file of results: one section per benchmark, with command, commit, machine and libraries."""
 
 import json
 import os
@@ -21,18 +21,24 @@ Section = dict[str, Any]
 def section(
     cases: Iterable[Case], results: Results, rows: list[dict[str, Any]], options: Options, left_out: list[str]
 ) -> Section:
-    """A benchmark's rows and what they depend on."""
+    """A benchmark's rows, with the command, commit, machine and libraries that produced them."""
     libraries: dict[str, dict[str, str]] = {}
     for case in cases:
-        for one in results[case.contest][case.name]:
-            libraries.setdefault(case.peer or "here", one.get("libraries", {}))
+        for result in results[case.contest][case.name]:
+            libraries.setdefault(case.peer or "here", result.get("libraries", {}))
     about = environment()
-    gpus = {one["gpu"] for turns in results.values() for found in turns.values() for one in found if "gpu" in one}
+    gpus = {
+        result["gpu"]
+        for contest in results.values()
+        for turns in contest.values()
+        for result in turns
+        if "gpu" in result
+    }
     return {
         "command": about["command"],
         "commit": about["commit"],
         "machine": machine() | ({"gpu": ", ".join(sorted(gpus))} if gpus else {}),
-        "libraries": {name: found for name, found in libraries.items() if found},
+        "libraries": {name: versions for name, versions in libraries.items() if versions},
         "threads": options.threads,
         "whole": options.whole,
         "left_out": left_out,
@@ -56,17 +62,17 @@ def machine() -> dict[str, str]:
 
 
 def read_results(folder: Path) -> dict[str, Section]:
-    """The sections of a results file; none where there is no file.
+    """The sections of a results file; empty if there is no file.
 
     Raises:
-        UserError: It is something else.
+        UserError: The file is not a file of results.
     """
     path = folder / RESULTS
     if not path.exists():
         return {}
     try:
         sections = json.loads(path.read_text(encoding="utf-8"))["sections"]
-        if not all(isinstance(one["rows"], list) for one in sections.values()):
+        if not all(isinstance(section["rows"], list) for section in sections.values()):
             raise TypeError("a section has no rows")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -76,10 +82,10 @@ def read_results(folder: Path) -> dict[str, Section]:
 
 
 def write_results(folder: Path, sections: dict[str, Section]) -> None:
-    """Write the file whole or not at all.
+    """Write the file atomically.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: The file cannot be written.
     """
     path = folder / RESULTS
     with writing(path):

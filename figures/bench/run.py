@@ -1,4 +1,4 @@
-"""Running cases: one process each, contests in turns, results kept as they come."""
+"""Run benchmark cases: one process each, the cases of a contest in turns, results stored as they arrive."""
 
 import contextlib
 import json
@@ -18,28 +18,28 @@ ENOUGH = 30.0
 """Seconds of measured work after which a case takes no further turn."""
 
 LIMIT = 1200.0
-"""Seconds after which a process is given up."""
+"""Seconds after which a process is killed."""
 
 Results = dict[str, dict[str, list[Result]]]
-"""By contest, then by name: one result a turn."""
+"""Results by contest and case name, one per turn."""
 
 
 def run_cases(cases: Sequence[Case], store: Store, board: ProgressDisplay, threads: int) -> Results:
-    """Run what is not kept yet.
+    """Run the cases whose results are not stored yet.
 
     Args:
-        cases: Those of a contest stand together.
-        store: Keeps every result.
-        board: Shows how it goes; one step a case.
-        threads: For the libraries that read their number from the environment.
+        cases: The cases, grouped by contest.
+        store: Stores every result.
+        board: Shows the progress, one step per case.
+        threads: Value of OMP_NUM_THREADS in the processes.
 
     Returns:
-        All results; a case that failed has one, which says why.
+        All results; a case that failed has a single result, with the reason.
     """
     results: Results = {}
     for contest, group in groupby(cases, lambda case: case.contest):
-        found = results[contest] = _contest(list(group), store, board, threads)
-        for name, turns in found.items():
+        by_name = results[contest] = _contest(list(group), store, board, threads)
+        for name, turns in by_name.items():
             note = turns[-1].get("failed") or f"{len(turns)} turn{'s' * (len(turns) > 1)}"
             board.show(ProgressUpdate(f"{contest}, {name}", 1, 1, str(note), done=True))
             board.run_done()
@@ -47,28 +47,28 @@ def run_cases(cases: Sequence[Case], store: Store, board: ProgressDisplay, threa
 
 
 def _contest(cases: list[Case], store: Store, board: ProgressDisplay, threads: int) -> dict[str, list[Result]]:
-    found: dict[str, list[Result]] = {case.name: [] for case in cases}
+    by_name: dict[str, list[Result]] = {case.name: [] for case in cases}
     for turn in range(max(case.rounds for case in cases)):
         for case in cases:
-            turns = found[case.name]
-            if turn >= case.rounds or any("failed" in one for one in turns) or _spent(turns) > ENOUGH:
+            turns = by_name[case.name]
+            if turn >= case.rounds or any("failed" in result for result in turns) or _spent(turns) > ENOUGH:
                 continue
             label = f"{case.contest}, {case.name}"
             board.show(ProgressUpdate(label, turn, case.rounds, "measuring"))
             result = store.get(case, turn)
             if result is None:
                 result = measured(case, threads)
-                store.put(case, turn, result)
+                store.add(case, turn, result)
             turns.append(result)
-    return found
+    return by_name
 
 
 def _spent(turns: Iterable[Result]) -> float:
-    return sum(sum(one.get("seconds", ())) for one in turns)
+    return sum(sum(result.get("seconds", ())) for result in turns)
 
 
 def measured(case: Case, threads: int) -> Result:
-    """Run one process to its end; whatever ends this one ends that one too."""
+    """Run one process to its end; it is killed if this process is interrupted."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "errors").open("w+b") as errors:
         path = Path(folder) / "result.json"
@@ -78,7 +78,7 @@ def measured(case: Case, threads: int) -> Result:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            start_new_session=True,  # its workers end with it
+            start_new_session=True,  # its workers are killed with it
         )
         try:
             status = process.wait(LIMIT)
@@ -97,7 +97,7 @@ def measured(case: Case, threads: int) -> Result:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and those it started, at once: it writes nothing but its result."""
+    """Kill the process and its children at once: nothing is lost, since it writes only its result."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

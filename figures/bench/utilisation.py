@@ -1,4 +1,4 @@
-"""The two sides of utilisation: the floating-point operations that a step needs, and what the device has to give."""
+"""Utilisation: count the floating-point operations of a step, and look up or measure the peak of the device."""
 
 import time
 
@@ -18,24 +18,24 @@ BFLOAT16_PEAK = {
     "RTX 4090": 165e12,
     "L4": 121e12,
 }
-"""Dense bfloat16 FLOP/s with float32 accumulation by a part of the device's name, from the vendor's data sheets.
+"""Dense bfloat16 FLOP/s with float32 accumulation, from the vendor's data sheets, by a part of the device's name.
 
-The first part that a name holds counts."""
+The first entry whose key occurs in the name counts."""
 
 
 def text_flops(model: ModelConfig, vocabulary: int, prompt: int, continuation: int, *, with_prompt: bool) -> float:
-    """FLOPs of one forward pass over a text: two for each multiply-add of a matrix product, none for anything else.
+    """FLOPs of one forward pass over a text: two per multiply-add of a matrix product, nothing else is counted.
 
     A token costs 2 (2 D H h + 2 D K h + 3 D I) in each of L layers (D width, H heads and K key-value heads of size h, I
-    the MLP's inner width); the token at position t costs another 4 H h t a layer for attention, which is causal; one
-    whose next token is predicted costs 2 V D for the logits.
+    the MLP's inner width); the token at position t costs another 4 H h t per layer for causal attention; a token with
+    logits costs another 2 V D.
 
     Args:
-        model: The sizes.
+        model: Sizes of the model.
         vocabulary: V.
-        prompt: Tokens before the continuation; of these only the last one has logits.
-        continuation: Tokens behind the prompt; each is run, and has logits.
-        with_prompt: Whether the prompt's own pass counts too, or its keys and values are at hand.
+        prompt: Tokens of the prompt; only the last one has logits.
+        continuation: Tokens after the prompt; each is run and has logits.
+        with_prompt: Whether the prompt's own pass counts too; otherwise its keys and values are cached.
     """
     width, inner = model.hidden_size, model.intermediate_size
     query, key = model.heads * model.head_dim, model.key_value_heads * model.head_dim
@@ -61,19 +61,19 @@ def step_flops(
 ) -> float:
     """FLOPs that one GARL or PAFT step needs, however it is computed.
 
-    The rollout runs each prompt once and N = prompts * samples rationales behind it. The update runs each prompt once
-    and `rows` texts of rationale, END_THINK and answer behind it, forward and backward, at three times a forward pass.
-    What an implementation does beyond that (a prompt run once a row, activations computed twice, padding) is not
-    counted, and so lowers the utilisation: step_flops / (seconds * peak FLOP/s).
+    The rollout runs each prompt once and N = prompts * samples rationales after it. The update runs each prompt once
+    and `rows` continuations of rationale, END_THINK and answer, forward and backward, at three times a forward pass.
+    Additional work of an implementation (a prompt run once per row, recomputed activations, padding) is not counted,
+    and so lowers the utilisation: step_flops / (seconds * peak FLOP/s).
 
     Args:
-        model: The sizes.
-        vocabulary: Tokens in all.
+        model: Sizes of the model.
+        vocabulary: Size of the vocabulary.
         prompts: B.
         prompt: Tokens of a prompt.
         rationale: Mean tokens of a rationale.
         answer: Tokens of the gold answer, END included.
-        rows: Rows with a coefficient other than zero; of PAFT, the distinct rationales that were drawn.
+        rows: Rows with a non-zero coefficient; for PAFT, the distinct rationales that were drawn.
         samples: M.
     """
     length = round(rationale)
@@ -87,7 +87,7 @@ def step_flops(
 
 
 def known_peak(device_name: str) -> float | None:
-    """The data sheet's bfloat16 FLOP/s of a device, None where the table has none."""
+    """The data sheet's bfloat16 FLOP/s of a device, None if the table has none."""
     return next((peak for part, peak in BFLOAT16_PEAK.items() if part in device_name), None)
 
 
@@ -95,18 +95,18 @@ def measured_peak(device: str, *, size: int, repeats: int = 20) -> float:
     """FLOP/s of a bfloat16 product of two square matrices, the best of three rounds.
 
     Args:
-        device: Where.
+        device: "cpu" or "cuda".
         size: Rows and columns of each matrix.
         repeats: Products in a round.
     """
     generator = torch.Generator(device).manual_seed(0)
-    one, other = (torch.randn(size, size, device=device, dtype=torch.bfloat16, generator=generator) for _ in range(2))
+    left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16, generator=generator) for _ in range(2))
     best = 0.0
     for _ in range(4):  # the first round warms up
         _wait(device)
         start = time.perf_counter()
         for _ in range(repeats):
-            torch.mm(one, other)
+            torch.mm(left, right)
         _wait(device)
         best = max(best, repeats * 2 * size**3 / (time.perf_counter() - start))
     return best

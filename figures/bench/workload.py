@@ -1,4 +1,4 @@
-"""The work that is measured: a Qwen3 of given sizes, one prompt, M completions that end in y*, coefficients."""
+"""Make the measured work: a Qwen3 of given sizes, one prompt, M completions that end in y*, coefficients."""
 
 from dataclasses import dataclass, field, replace
 
@@ -36,11 +36,11 @@ QWEN3_0_6B = ModelSize(151_936, 28, 1024, 3072, 16, 8, 128)
 
 @dataclass(frozen=True)
 class Shape:
-    """One group: P prompt tokens, M completions of R tokens each, of which the last ones are y*.
+    """One group: P prompt tokens and M completions of R tokens each, which end with y*.
 
     Attributes:
         prompt: P.
-        completion: R, rationale with its END_THINK and y* with its END together.
+        completion: R, the rationale with END_THINK plus y* with END.
         samples: M.
         answer: Tokens of y*.
         model: Sizes of the model.
@@ -54,28 +54,28 @@ class Shape:
 
     @classmethod
     def of(cls, table: dict) -> "Shape":
-        """From `dataclasses.asdict`."""
+        """Build from the result of `dataclasses.asdict`."""
         return cls(**{**table, "model": ModelSize(**table["model"])})
 
     @classmethod
-    def parse(cls, word: str) -> "Shape":
-        """From PxR, as the command line has it.
+    def parse(cls, text: str) -> "Shape":
+        """Parse PxR, as on the command line.
 
         Raises:
-            UserError: It is not two numbers, or leaves no room for a rationale.
+            UserError: The text is not two numbers, or leaves no room for a rationale.
         """
-        prompt, cross, completion = word.partition("x")
+        prompt, cross, completion = text.partition("x")
         if not (cross and prompt.isdecimal() and completion.isdecimal()):
-            raise UserError(f"--shapes {word!r}: write prompt tokens x completion tokens, for example 512x128")
+            raise UserError(f"--shapes {text!r}: write prompt tokens x completion tokens, for example 512x128")
         shape = cls(int(prompt), int(completion))
         if shape.prompt < 1 or shape.completion < shape.answer + 2:
             raise UserError(
-                f"--shapes {word}: a prompt of 1 and a completion of {shape.answer + 2} tokens are the least"
+                f"--shapes {text}: a prompt of 1 and a completion of {shape.answer + 2} tokens are the least"
             )
         return shape
 
     def with_vocabulary(self, size: int) -> "Shape":
-        """The same with another vocabulary."""
+        """The same shape with another vocabulary."""
         return replace(self, model=replace(self.model, vocabulary=size))
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ class Shape:
 
 
 def make_model(shape: Shape, device: torch.device) -> Qwen3ForCausalLM:
-    """The model with random weights, the same ones at every call."""
+    """The model with random weights, the same at every call."""
     size = shape.model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(WEIGHTS_SEED)
@@ -101,17 +101,17 @@ def make_model(shape: Shape, device: torch.device) -> Qwen3ForCausalLM:
             pad_token_id=IDS.pad,
         )
         model = Qwen3ForCausalLM(config)
-    nn.Module.to(model, device)  # its own `to` has no type
+    nn.Module.to(model, device)  # the model's own `to` is untyped
     return model.eval()
 
 
 @dataclass(frozen=True)
 class Work:
-    """What an update is given.
+    """The inputs of an update.
 
     Attributes:
-        rollouts: One group; no END_THINK is forced, and no answers are sampled.
-        coefficients_BM: Of the estimator on the group's weights.
+        rollouts: One group; no rationale is truncated, and no answers are sampled.
+        coefficients_BM: The estimator's coefficients for the group's weights.
     """
 
     rollouts: Rollouts
@@ -121,7 +121,7 @@ class Work:
     def tokens_MT(self) -> Tensor:
         """Prompt and completion of every sample, all of one length."""
         rollouts = self.rollouts
-        return torch.tensor([rollouts.prompts[0] + one + rollouts.gold[0] for one in rollouts.rationales])
+        return torch.tensor([rollouts.prompts[0] + rationale + rollouts.gold[0] for rationale in rollouts.rationales])
 
     @property
     def coefficient_MR(self) -> Tensor:
@@ -132,12 +132,12 @@ class Work:
 
 
 def make_work(shape: Shape, estimator: str = "garl:q=0.75", spread: float = 1.0) -> Work:
-    """One group with random tokens and weights, the same ones at every call.
+    """One group with random tokens and weights, the same at every call.
 
     Args:
-        shape: Its lengths.
-        estimator: Makes the coefficients; on weights.
-        spread: Standard deviation of log w in nats: the larger, the fewer samples carry the weight.
+        shape: Lengths of the group.
+        estimator: Estimator of the coefficients; it must read weights.
+        spread: Standard deviation of log w in nats: the larger it is, the fewer samples carry the weight.
     """
     rng = np.random.default_rng(TOKENS_SEED)
 

@@ -1,4 +1,4 @@
-"""The claims with what the trained transformer adds to their evidence, read from the studies' data files."""
+"""The theory's claims, extended by comparisons with the trained transformer's runs from the studies' data files."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,15 +12,15 @@ TRANSFORMER: Mapping[str, Callable[[], tuple[Comparison, ...]]] = {
     "QC-4": baseline.on_the_transformer,
     "QC-6": adam.on_the_transformer,
 }
-"""Comparisons by the claim's label."""
+"""Functions that return a claim's further comparisons, by its label."""
 
 
 def with_transformer(claim: Claim) -> Claim:
-    """A claim whose full check also compares the transformer's runs, if there are any for it."""
+    """The claim, with the transformer's runs added to its full check if there are any for it."""
     if claim.label not in TRANSFORMER:
         return claim
 
-    @wraps(claim.check)  # the claim's source is still the file of its check
+    @wraps(claim.check)  # keeps the source file that the claim names
     def check() -> Evidence:
         return Evidence((*claim.check().comparisons, *TRANSFORMER[claim.label]()))
 

@@ -1,4 +1,4 @@
-"""QC-6 on the transformer: Adam's epsilon as a threshold, and what one common scale of a batch leaves of q > 0."""
+"""QC-6 on the transformer: Adam's epsilon as a threshold, and the effect of one common scale per batch."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ STUCK, OUT = 0.02, 0.05  # p@1 at the end; a run above OUT has escaped
 
 
 def on_the_transformer() -> tuple[Comparison, ...]:
-    """The studies adam_epsilon and common_factor, whose runs `python -m figures run` made."""
+    """Comparisons with the runs of the studies adam_epsilon and common_factor."""
     return (*_threshold(), *_common_factor())
 
 
@@ -57,7 +57,7 @@ def _common_factor() -> tuple[Comparison, ...]:
     plain = study_rows("cold_start")
 
     def ends(rows: list[dict[str, Any]], low: float, high: float, *, relative: bool) -> np.ndarray:
-        """p@1 at the end of the runs with low <= q <= high; PAFT left out."""
+        """p@1 at the end of the runs with low <= q <= high; without PAFT."""
         return np.array(
             [
                 row["p_at_1"] or 0.0

@@ -1,4 +1,4 @@
-"""QC-4 on the transformer: what the leave-one-out baseline does to the variance, and to training, in warm start."""
+"""QC-4 on the transformer: effect of the leave-one-out baseline on variance and training in warm start."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ LEAVE_ONE_OUT, NONE, WEIGHTED = "garl:q=", "garl:baseline=none", "garl_weighted"
 
 
 def on_the_transformer() -> tuple[Comparison, ...]:
-    """The study baseline, whose runs `python -m figures run` made."""
+    """Comparisons with the runs of the study baseline."""
     rows = study_rows("baseline")
     gains = [(row["q"], row["baseline_gain"]) for row in rows if "baseline_gain" in row]
     at, p, none, loo, weighted = (
@@ -47,7 +47,7 @@ def on_the_transformer() -> tuple[Comparison, ...]:
             "absolute",
             "<=",
         ),
-        # Were it below .05, these runs would settle whether the baseline deepens falls, and the claim would say so.
+        # The claim leaves open whether the baseline deepens falls; a p-value below .05 would settle it and fail here.
         Comparison(
             f"transformer, lr {fast:g}: 0.05, Mann-Whitney p of the falls with and without a baseline",
             np.array(0.05),
@@ -68,7 +68,7 @@ def on_the_transformer() -> tuple[Comparison, ...]:
 
 
 def _falls(rows: list[dict[str, Any]], lr: float, estimator: str) -> np.ndarray:
-    """The largest fall of p@1 below the best so far of each run at a rate."""
+    """Per run at a learning rate, the largest fall of p@1 below its best value so far."""
     curves = [
         np.array(row["curve"]["p_at_1"]) for row in rows if row["lr"] == lr and row["estimator"].startswith(estimator)
     ]

@@ -20,13 +20,13 @@ def study_rows(name: str, folder: Path = DATA) -> list[dict[str, Any]]:
 
     Args:
         name: The study.
-        folder: Where NAME.json lies.
+        folder: Folder of NAME.json.
 
     Returns:
-        One mapping a run.
+        One mapping per run.
 
     Raises:
-        MissingEvidence: NAME.json cannot be read or is of another study; the command that makes it is named.
+        MissingEvidence: NAME.json cannot be read or holds another study; the message names the command that makes it.
     """
     path = folder / f"{name}.json"
     try:
@@ -39,7 +39,7 @@ def study_rows(name: str, folder: Path = DATA) -> list[dict[str, Any]]:
 
 
 def measured_norms(folder: Path = DATA) -> dict[tuple[int, float], Norm]:
-    """||s||^2 along the path from each start, by base and p0 wanted, from the study `escape_exponents`."""
+    """||s||^2 along the path from each start, by base and requested p0, from the study `escape_exponents`."""
     return {
         (row["seed"], row["p0_wanted"]): interpolated_norm(row["score_norm"]["log_p"], row["score_norm"]["norm_sq"])
         for row in study_rows("escape_exponents", folder)
@@ -49,19 +49,18 @@ def measured_norms(folder: Path = DATA) -> dict[tuple[int, float], Norm]:
 
 @dataclass(frozen=True, eq=False)
 class AdamRuns:
-    """The study `adam_epsilon` beside the law (eps/lr) times the flow's time; N runs, sorted by q, then p0 and eps.
+    """The study `adam_epsilon` and the law (eps/lr) times the flow's time; N runs, sorted by q, then p0 and eps.
 
     Attributes:
         q: (N,) orders.
         eps: (N,) Adam's epsilon.
         p0: (N,) P at the start, as measured.
         seed: (N,) bases.
-        updates: (N,) updates before the escape, NaN where there was none within the budget.
-        budget: Updates that a run had at most.
-        floor: (N,) updates of the run that differs in the smallest epsilon alone: what Adam needs where epsilon
-            does not count.
-        law: (N,) (eps/lr) integral of e^(-(1-q) L)/||s||^2 dL with the ||s||^2 measured from that start: what SGD
-            would need at the rate lr/eps.
+        updates: (N,) updates before the escape, NaN if the run did not escape within the budget.
+        budget: Largest number of updates of a run.
+        floor: (N,) updates of the same run at the smallest epsilon: what Adam needs if epsilon does not matter.
+        law: (N,) (eps/lr) integral of e^(-(1-q) L)/||s||^2 dL with the ||s||^2 measured from that start: the updates
+            that SGD would need at the rate lr/eps.
     """
 
     q: np.ndarray
@@ -78,7 +77,7 @@ def adam_runs(folder: Path = DATA) -> AdamRuns:
     """Read the study `adam_epsilon`.
 
     Raises:
-        MissingEvidence: It, or `escape_exponents`, is missing or lacks a start.
+        MissingEvidence: The study, or `escape_exponents`, is missing or lacks a start.
     """
     norms, rows = measured_norms(folder), study_rows("adam_epsilon", folder)
     rows = sorted(rows, key=lambda row: (row["q"], -row["p0_wanted"], row["eps"], row["seed"]))

@@ -1,1 +1,1 @@
-"""How accurate and how fast the exact moments are, measured: `python -m figures accuracy` and `speed`."""
+"""Measure the accuracy and speed of the exact moments: `python -m figures accuracy` and `speed`."""

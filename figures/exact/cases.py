@@ -1,4 +1,4 @@
-"""Finite tasks on which the exact moments are held against slow references."""
+"""Finite tasks on which the exact moments are compared with slow references."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ LOG_W = {
     "all small": (-30.0, -28.0, -27.0),
 }
 PRIORS = {"even": (0.3, 0.5, 0.2), "rare": (1e-10, 0.6, 0.4 - 1e-10)}
-# A rare rationale and a common one: P down to 1e-12, and pools of any size by their few likely counts.
+# A rare rationale and a common one: P down to 1e-12, and pools of any size, as only a few counts are likely.
 PAIRS = (
     (1e-6, (0.0, -14.0)),
     (1e-6, (-0.5, -INF)),
@@ -25,14 +25,14 @@ PAIRS = (
 
 
 def task(prior: tuple[float, ...], log_w: tuple[float, ...], seed: int = 0) -> FiniteTask:
-    """A softmax prior, and answer scores that vanish where the answer is certain."""
+    """A task with a softmax prior; answer scores vanish if the answer is certain."""
     p, w = np.array(prior), np.array(log_w)
     answer = np.random.default_rng(seed).normal(size=(len(p), len(p))) * -np.expm1(w)[:, None]
     return FiniteTask(np.log(p) - np.log(p.sum()), w, np.eye(len(p)) - p, answer)
 
 
 def random_task(rng: np.random.Generator, rationales: int, dimension: int) -> FiniteTask:
-    """Weights over a few nats and prior scores of mean 0."""
+    """A task whose log-weights spread over a few nats, with prior scores of mean 0."""
     logits = rng.normal(size=rationales)
     log_prior = logits - np.log(np.exp(logits).sum())
     prior = np.exp(log_prior)

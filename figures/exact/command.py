@@ -1,4 +1,4 @@
-"""What `python -m figures accuracy` and `speed` do: measure under a progress line, write a file, print a table."""
+"""Run `python -m figures accuracy` and `speed`: measure under a progress line, write a file, print a table."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ T = TypeVar("T")
 def accuracy_command(json: Path | None, *, quick: bool) -> int:
     """See `figures.cli.accuracy`. Returns the exit status: 1 if an error is larger than promised."""
     result = _measure(lambda progress: accuracy(quick, progress), accuracy_table, accuracy_json, json)
-    return 0 if result.kept else 1
+    return 0 if result.within_bounds else 1
 
 
 def speed_command(json: Path | None, *, quick: bool) -> None:

@@ -1,4 +1,4 @@
-"""The largest errors of the exact moments against 50-digit references that do not use their code."""
+"""Measure the largest errors of the exact moments against independent 50-digit references."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ _ESTIMATES = {
 _CORRECTED = ("jackknife", "delta")
 _LARGE = {"u_series": (10, 40)}
 _TINY = 1e-30
-# Of the second moment: times the bound it is what a variance that nearly vanishes is known to.
+# Share of the second moment that a nearly vanishing variance is compared with.
 _FLOOR = 1e-4
 _FLOORS = {"delta": 4e-4}
 _FLOOR_AT_ONE = {"plugin": 1e-20, "paft": 1e-20}
@@ -41,14 +41,14 @@ class AccuracyRow:
     """The largest errors of one form over the grid.
 
     Attributes:
-        form: One of the forms of `qtheory.exact.moments`.
-        cells: The number of (task, q, M) compared.
+        form: A form of `qtheory.exact.moments`.
+        cells: Number of combinations (task, q, M) compared.
         mean: Error of the mean over its norm.
         bias: Error of the bias over its norm; for "jackknife" and "delta" over that of the plug-in's bias, or over
-            1e-2/M of grad l_q, if larger; over that of grad l_q where it is 0.
-        variance: Error of the variance over it, or over 1e-4 of the second moment where that is more; for "delta" over
-            4e-4 of that, and for "plugin" and "paft" at q = 1 over 1e-20.
-        second_moment: Error of the second moment over it.
+            1e-2/M of grad l_q, if larger; over the norm of grad l_q if the bias is 0.
+        variance: Error of the variance over the variance, or over 1e-4 of the second moment if that is larger; the
+            factor is 4e-4 for "delta", and 1e-20 for "plugin" and "paft" at q = 1.
+        second_moment: Error of the second moment over the second moment.
     """
 
     form: str
@@ -59,18 +59,18 @@ class AccuracyRow:
     second_moment: float
 
     @property
-    def kept(self) -> bool:
-        """Whether every error is within the promise of `qtheory.exact.moments`."""
+    def within_bounds(self) -> bool:
+        """Whether every error is within the bounds that `qtheory.exact.moments` documents."""
         bounds = BOUNDS | LOOSER.get(self.form, {})
         return all(getattr(self, name) <= bound for name, bound in bounds.items())
 
 
 @dataclass(frozen=True)
 class AccuracyResult:
-    """Rows by form, and whether the grid was the small one.
+    """The rows of all forms.
 
     Attributes:
-        rows: One a form.
+        rows: One row per form.
         quick: Whether fewer cells were compared.
     """
 
@@ -78,21 +78,21 @@ class AccuracyResult:
     quick: bool
 
     @property
-    def kept(self) -> bool:
-        """Whether every form keeps its promise."""
-        return all(row.kept for row in self.rows)
+    def within_bounds(self) -> bool:
+        """Whether every form is within its bounds."""
+        return all(row.within_bounds for row in self.rows)
 
 
 def accuracy(quick: bool = False, progress: Callable[[str], None] = lambda _: None) -> AccuracyResult:
     """Compare all moments of all forms on likelihood weights with slow references; deterministic.
 
-    Three rationales with weights from 1e-300 to 1 over all pools of up to six draws, and two rationales of which one
-    has a prior down to 1e-12 in pools of up to 10^6 draws (40 for "u_series"), by the pools that are likely; the
-    plug-in's integrals by mpmath's quadrature too.
+    The tasks have three rationales with weights from 1e-300 to 1, enumerated over all pools of up to six draws, or two
+    rationales of which one has a prior down to 1e-12, over the likely pools of up to 10^6 draws (40 for "u_series").
+    The plug-in's integrals are compared with mpmath's quadrature too.
 
     Args:
         quick: Fewer q, M and tasks.
-        progress: Called with what is about to be compared.
+        progress: Called with the name of each form before it is compared.
 
     Returns:
         The largest errors.
@@ -107,7 +107,7 @@ def accuracy(quick: bool = False, progress: Callable[[str], None] = lambda _: No
 
 
 def accuracy_table(result: AccuracyResult) -> Table:
-    """The largest errors as a table, readable at 80 columns; one beyond the promise is red."""
+    """The largest errors as a table, readable at 80 columns; an error above its bound is red."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title="largest relative errors of the exact moments")
     table.add_column("form")
     for name in ("cells", *BOUNDS):
@@ -121,13 +121,13 @@ def accuracy_table(result: AccuracyResult) -> Table:
 
 
 def accuracy_json(result: AccuracyResult) -> str:
-    """The errors and the promises as JSON, null for an error that is no number, with a newline at its end."""
+    """The errors and their bounds as JSON, null for an error that is not finite, with a final newline."""
     rows = [
         {
             key: value if not isinstance(value, float) or np.isfinite(value) else None
             for key, value in asdict(row).items()
         }
-        | {"bounds": BOUNDS | LOOSER.get(row.form, {}), "kept": row.kept}
+        | {"bounds": BOUNDS | LOOSER.get(row.form, {}), "kept": row.within_bounds}
         for row in result.rows
     ]
     return json.dumps({"quick": result.quick, "rows": rows}, indent=1, allow_nan=False) + "\n"
@@ -166,7 +166,7 @@ def _errors(form: str, quick: bool) -> Iterator[tuple[float, ...]]:
 
 
 def variance_floor(form: str, q: float) -> float:
-    """The share of the second moment that a form's variance is known relative to, if larger than its own size."""
+    """Share of the second moment that a form's variance error is divided by, if larger than the variance."""
     own = _FLOORS.get(form, _FLOOR)
     return _FLOOR_AT_ONE.get(form, own) if q == 1 else own
 
@@ -178,13 +178,13 @@ def relative_errors(
 
     Args:
         ours: Moments at one (q, M).
-        slow: Their reference.
+        slow: Reference moments.
         gradient: (d,) grad l_q.
-        scale: A size that the bias is known relative to, if larger than its own.
-        floor: Of the second moment, from `variance_floor`.
+        scale: Size that the bias error is divided by, if larger than the norm of the bias.
+        floor: Share of the second moment, from `variance_floor`.
 
     Returns:
-        Errors of mean, bias, variance and second moment; 0 where both are 0.
+        Errors of mean, bias, variance and second moment; 0 if the error is 0.
     """
     size, length = float(np.linalg.norm(slow.bias)), float(np.linalg.norm(gradient))
     unbiased = max(size, scale) < _TINY * length

@@ -1,6 +1,6 @@
-"""Slow moments of the estimators from their definitions, by enumeration and by mpmath's quadrature, at 50 digits.
+"""Compute slow moments of the estimators from their definitions: enumeration and mpmath's quadrature, 50 digits.
 
-Nothing of qtheory.exact is imported here.
+It imports nothing from qtheory.exact.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from mpmath import MPContext
 
 from qtheory.models import FiniteTask
 
-Real = Any  # an mpf of REALS; mpmath makes the class at run time, out of a type checker's sight
+Real = Any  # an mpf of REALS; mpmath creates the class at run time, where a type checker cannot see it
 Counts = tuple[int, ...]
 
 REALS = MPContext()
@@ -55,9 +55,9 @@ def power(base: Real, exponent: Real) -> Real:
 
 
 def pools(task: SlowTask, size: int, most: int | None = None) -> Iterator[tuple[Counts, Real]]:
-    """Counts of each rationale in a pool and their probability.
+    """All pools as counts of each rationale, with their probabilities.
 
-    With `most`, for two rationales, only pools that hold the first at most so many times.
+    With `most`, for two rationales only: pools that hold the first rationale at most `most` times.
     """
     rationales = len(task.prior)
     if most is not None:
@@ -74,7 +74,7 @@ def pools(task: SlowTask, size: int, most: int | None = None) -> Iterator[tuple[
 
 
 def plug_in(task: SlowTask, count: Counts, q: Real) -> np.ndarray:
-    """(d,) gbar/wbar^q of a pool, 0 where every answer is impossible."""
+    """(d,) gbar/wbar^q of a pool, 0 if every answer is impossible."""
     size = sum(count)
     weights = [n * w for n, w in zip(count, task.w, strict=True)]
     mean = sum(weights) / size
@@ -141,7 +141,7 @@ def _left_out(count: Counts, z: int) -> Counts:
 
 
 def _inverse_power(task: SlowTask, count: Counts, q: Real) -> Real:
-    """wbar^-q, 0 where every answer is impossible, as the estimate is."""
+    """wbar^-q, 0 if every answer is impossible, as for the estimate."""
     mean = sum(n * w for n, w in zip(count, task.w, strict=True)) / sum(count)
     return mean**-q if mean else REALS.zero
 
@@ -154,7 +154,7 @@ def enumerate_moments(
     draws: int | None = None,
     most: int | None = None,
 ) -> Reference:
-    """Moments over all pools; with `draws`, of that many fine-tuning steps resampled from each pool (PAFT)."""
+    """Moments over all pools; with `draws`, moments of PAFT, which resamples that many rationales from each pool."""
     order = REALS.mpf(q)
     mean, second = 0 * task.drift, REALS.zero
     for count, probability in pools(task, size, most):
@@ -167,8 +167,8 @@ def enumerate_moments(
             if average:
                 # K independent draws, each -wbar^(1-q) f_z with probability proportional to the weight.
                 share = np.array(weights) / sum(weights)
-                one = average ** (2 - 2 * order) * (share @ np.sum(task.f**2, -1))
-                square = square + (one - square) / draws
+                single_square = average ** (2 - 2 * order) * (share @ np.sum(task.f**2, -1))
+                square = square + (single_square - square) / draws
         second += probability * square
     return _floats(mean, mean - task.target(q), second, second - mean @ mean)
 

@@ -1,4 +1,4 @@
-"""Cells a second of the exact moments on one core, and what simulation would take for the same."""
+"""Time the exact moments on one core, and a simulation of the same accuracy."""
 
 import json
 import os
@@ -38,16 +38,15 @@ class SpeedRow:
     """One kind of moments.
 
     Attributes:
-        what: "mean", the plug-in's mean alone, or the form of which all four moments are taken.
-        cells: Cells (q, M) in the grid.
-        cells_per_second: Of the exact moments, the median over repeats.
+        what: "mean" for the plug-in's mean alone, otherwise the form whose four moments are computed.
+        cells: Number of cells (q, M) in the grid.
+        cells_per_second: Speed of the exact moments, the median over repeats.
         draws: Pools simulated for one cell.
-        simulation_seconds: What they took, the median over repeats.
-        simulation_error: Their standard error: of the mean relative to its norm, for "mean", or else of the variance
-            relative to it.
-        equal_seconds: What simulation would take for a cell at errors of 1e-3 and 1e-12, extrapolated: the error falls
-            as one over the root of the draws.
-        ratio: Those times over the exact moments' time for a cell.
+        simulation_seconds: Seconds of that simulation, the median over repeats.
+        simulation_error: Relative standard error of the simulation: of the mean for "mean", of the variance otherwise.
+        equal_seconds: Seconds of a simulation of one cell to errors of 1e-3 and 1e-12, extrapolated: the error falls as
+            one over the square root of the draws.
+        ratio: `equal_seconds` over the exact moments' time for a cell.
     """
 
     what: str
@@ -62,10 +61,10 @@ class SpeedRow:
 
 @dataclass(frozen=True)
 class SpeedResult:
-    """Rows, and what they were measured on.
+    """The rows, and the machine that measured them.
 
     Attributes:
-        rows: One a kind of moments.
+        rows: One row per kind of moments.
         repeats: Interleaved repeats, of which medians are taken.
         machine: Processor, core and versions by name.
     """
@@ -83,7 +82,7 @@ def speed(quick: bool = False, progress: Callable[[str], None] = lambda _: None)
 
     Args:
         quick: A smaller grid of means, fewer pools and repeats.
-        progress: Called with what is about to be timed.
+        progress: Called with a line on what is timed next.
 
     Returns:
         Medians over interleaved repeats.
@@ -95,7 +94,7 @@ def speed(quick: bool = False, progress: Callable[[str], None] = lambda _: None)
     grids = {what: _grid(what, quick) for what in _PARAMS}
     errors = {}
     with _one_core():
-        for what in _PARAMS:  # the first call of each pays for caches
+        for what in _PARAMS:  # the first call fills caches and is not timed
             _exact(example, what, *grids[what])
         for repeat in range(repeats):
             for what in _PARAMS:
@@ -115,7 +114,7 @@ def speed(quick: bool = False, progress: Callable[[str], None] = lambda _: None)
 
 
 def speed_table(result: SpeedResult) -> Table:
-    """The rows as a table, readable at 80 columns; the machine below it."""
+    """The rows as a table, readable at 80 columns, with the machine below."""
     caption = ", ".join(f"{name} {value}" for name, value in result.machine.items())
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title="exact moments on one core, and simulation", caption=caption)
     heads = ("what", "cells/s", "s by simulation\nto 1e-3", "to 1e-12", "times as long\nto 1e-3", "to 1e-12")
@@ -128,7 +127,7 @@ def speed_table(result: SpeedResult) -> Table:
 
 
 def speed_json(result: SpeedResult) -> str:
-    """The rows, repeats and machine as JSON, with a newline at its end."""
+    """The rows, repeats and machine as JSON, with a final newline."""
     return json.dumps(asdict(result) | {"errors": ERRORS}, indent=1, allow_nan=False) + "\n"
 
 
@@ -149,10 +148,10 @@ def _exact(example: FiniteTask, what: str, q: np.ndarray, size: np.ndarray) -> N
 def _simulation_error(example: FiniteTask, what: str, draws: int) -> float:
     """Relative standard error of the mean, for "mean", or of the variance."""
     params = {name: value for name, value in _PARAMS[what].items() if name != "estimator"} | {"q": _Q}
-    found = simulate(example, _PARAMS[what]["estimator"], params, _SAMPLES, draws, np.random.default_rng(1))
+    simulated = simulate(example, _PARAMS[what]["estimator"], params, _SAMPLES, draws, np.random.default_rng(1))
     if what == "mean":
-        return float(np.linalg.norm(found.mean_error) / np.linalg.norm(found.mean))
-    return found.variance_error / found.variance
+        return float(np.linalg.norm(simulated.mean_error) / np.linalg.norm(simulated.mean))
+    return simulated.variance_error / simulated.variance
 
 
 def _seconds(work: Callable[[], None]) -> float:
@@ -163,7 +162,7 @@ def _seconds(work: Callable[[], None]) -> float:
 
 @contextmanager
 def _one_core() -> Iterator[None]:
-    """Keep this process to one core, where the system lets it."""
+    """Pin this process to one core, if the system supports it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -176,7 +175,7 @@ def _one_core() -> Iterator[None]:
 
 
 def _machine() -> dict[str, str]:
-    """The processor and versions, and whether the times are of one core."""
+    """Processor, versions, and whether the process was pinned to one core."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

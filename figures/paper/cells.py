@@ -26,14 +26,14 @@ TEST: dict[Data, dict[str, Any]] = {
     "hotpotqa": {"task.held_out_half": "test"},
     "musique": {"task.held_out_half": "test"},
 }
-"""What makes a configuration that chooses a checkpoint into one that reports it."""
+"""Overrides that turn a configuration evaluated on validation records into one evaluated on test records."""
 
 TEST_SIZES: dict[Data, dict[str, Any]] = {
     "finqa": {"eval.prompts": 1200},  # all of them
     "hotpotqa": {"task.held_out_size": 343, "eval.prompts": 343},
     "musique": {"task.held_out_size": 445, "eval.prompts": 445},
 }
-"""How many test records; overrides come after these."""
+"""Numbers of test records; overrides on the command line take precedence."""
 
 OWN_KEYS = {
     "name": "a cell has its own name",
@@ -42,17 +42,17 @@ OWN_KEYS = {
     "task.name": "a cell is its data set; choose cells with --only",
     "task.variant": "a cell is its start; choose cells with --only",
 }
-"""Keys that overrides must leave alone, and why."""
+"""Keys that overrides must not set, and why."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training run of the paper, or the base that is only evaluated.
+    """One training run of the paper, or the base model that is only evaluated.
 
     Attributes:
         data: Data set.
         start: cold or warm.
-        estimator: A word that `EstimatorChoice` reads; None is the base model, prompted.
+        estimator: A specification that `EstimatorChoice` parses; None for the base model, which is only prompted.
     """
 
     data: Data
@@ -61,12 +61,12 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """As in commands and folders: finqa-cold-garl-q.75."""
+        """The name in commands and folders: finqa-cold-garl-q.75."""
         return f"{self.data}-{self.start}-{self._method('-q').lower()}"
 
     @property
     def label(self) -> str:
-        """As in the paper: GARL q=.75."""
+        """The name in the paper: GARL q=.75."""
         return self._method(" q=")
 
     def _method(self, before_q: str) -> str:
@@ -77,19 +77,19 @@ class Cell:
         return choice.name.upper() + ("" if q is None else f"{before_q}{q:g}".replace("0.", "."))
 
     def config(self, overrides: Sequence[str] = (), data: Path | None = None, *, test: bool = False) -> Config:
-        """Its configuration.
+        """The configuration of the cell.
 
         Args:
-            overrides: `key=value`, after the file's own values.
-            data: A folder that holds a folder of official files for each data set, by its name; None reads the hub.
+            overrides: `key=value`, which override the file's values.
+            data: A folder with one subfolder of official files per data set; None reads from the hub.
             test: Evaluate on the test records in place of the validation ones.
 
         Raises:
-            UserError: An override is wrong, or belongs to the cell.
+            UserError: An override is invalid, or sets a key of OWN_KEYS.
         """
         check_overrides(overrides)
-        sizes = _words(TEST_SIZES[self.data]) if test else []
-        forced = _words(TEST[self.data]) if test else []
+        sizes = _overrides(TEST_SIZES[self.data]) if test else []
+        forced = _overrides(TEST[self.data]) if test else []
         path = CONFIGS / f"{self.data}_{self.start}.toml"
         values = {"name": self.name, "title": f"{self.data}, {self.start}: {self.label}"}
         if self.estimator is not None:
@@ -100,10 +100,10 @@ class Cell:
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse overrides that would make a cell another one.
+    """Refuse overrides of keys in OWN_KEYS.
 
     Raises:
-        UserError: One does.
+        UserError: An override sets such a key.
     """
     for override in overrides:
         key = override.partition("=")[0].strip()
@@ -112,10 +112,10 @@ def check_overrides(overrides: Sequence[str]) -> None:
 
 
 def choose(cells: Sequence[Cell], names: Sequence[str] | None) -> list[Cell]:
-    """The cells of these names, all where none are given, in the table's order.
+    """The cells with these names, or all cells if no name is given, in the table's order.
 
     Raises:
-        UserError: There is none of a name.
+        UserError: A name is unknown.
     """
     known = [cell.name for cell in cells]
     for name in names or ():
@@ -124,5 +124,5 @@ def choose(cells: Sequence[Cell], names: Sequence[str] | None) -> list[Cell]:
     return [cell for cell in cells if not names or cell.name in names]
 
 
-def _words(values: dict[str, Any]) -> list[str]:
+def _overrides(values: dict[str, Any]) -> list[str]:
     return [f"{key}={value}" for key, value in values.items()]

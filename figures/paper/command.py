@@ -1,4 +1,4 @@
-"""What `python -m figures paper` does: check everything, then list the cells of a table or run them."""
+"""Run `python -m figures paper`: check everything, then list the cells of a table or run them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,14 +24,14 @@ def paper_command(
     if name not in TABLES:
         raise UserError(f"unknown table {name!r}; {did_you_mean(name, TABLES)}")
     table = TABLES[name]
-    # --only takes all words that follow it, and no cell is called key=value.
-    trailing = [word for word in only or () if "=" in word]
+    # --only consumes all arguments after it, including overrides; no cell name contains "=".
+    trailing = [argument for argument in only or () if "=" in argument]
     overrides = [*overrides, *trailing]
-    for word in overrides:
-        if "=" not in word:
-            raise UserError(f"{word!r}: write key=value, for example train.steps=50, or name cells with --only")
+    for argument in overrides:
+        if "=" not in argument:
+            raise UserError(f"{argument!r}: write key=value, for example train.steps=50, or name cells with --only")
     check_overrides(overrides)
-    cells = choose(table.cells, [word for word in only or () if word not in trailing])
+    cells = choose(table.cells, [argument for argument in only or () if argument not in trailing])
     for folder in sorted({cell.data for cell in cells}) if data is not None else ():
         if data is not None and not (data / folder).is_dir():
             raise UserError(f"--data {data}: has no folder {folder} with the official files; put it there")

@@ -1,4 +1,4 @@
-"""What the runs of a table found, beside what the paper reports: the rows of table.json."""
+"""Collect the results of a table's runs beside the paper's numbers: the rows of table.json."""
 
 from pathlib import Path
 from typing import Any
@@ -8,21 +8,21 @@ from figures.paper.tables import Entry, Kind, Table
 from qtrain.runs.folder import CONFIG, EVALS, METRICS, RESULT, environment, read_json, read_jsonl, write_json
 
 RISEN = 0.1
-"""From this max c_m/M^q on a curve of Figure 3 counts as risen; where the paper sees a rise is not stated."""
+"""A curve of Figure 3 counts as risen from this max c_m/M^q on; the paper does not state its threshold."""
 
 
 def write_table(table: Table, out: Path, path: Path) -> list[dict[str, Any]]:
     """Gather a table's rows from the run folders below `out`, finished or not, and write them.
 
     Args:
-        table: Which.
-        out: Where the run folders lie.
-        path: The file: `title`, `unit`, `provenance`, `rows`.
+        table: The table.
+        out: Folder of the run folders.
+        path: File to write: `title`, `unit`, `provenance`, `rows`.
 
     Returns:
-        The rows: `cell`, `data`, `start`, `method`, `paper` (what it reports), `paper_collapsed`, `here` (the same
-        scores; null where the cell has not run), `samples` (those of a prompt here), `best_step`, `diverged_step`,
-        `collapsed` (whether maj@k was 0 in the last evaluation after it was not), and in a figure `curve`.
+        The rows: `cell`, `data`, `start`, `method`, `paper` (the reported scores), `paper_collapsed`, `here` (our
+        scores; null if the cell has not run), `samples` (our samples per prompt), `best_step`, `diverged_step`,
+        `collapsed` (whether maj@k fell to 0 at the last evaluation), and for a figure `curve`.
     """
     rows = [_row(entry, table.kind, folder_of(entry.cell, out)) for entry in table.entries]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,8 +34,8 @@ def _row(entry: Entry, kind: Kind, folder: Path) -> dict[str, Any]:
     cell = entry.cell
     reported = {"p_at_1": entry.p_at_1, "p_at_k": entry.p_at_16, "maj_at_k": entry.maj_at_16}
     paper: dict[str, Any] = {name: value for name, value in reported.items() if value is not None}
-    if entry.said:
-        paper["curve"] = entry.said
+    if entry.remark:
+        paper["curve"] = entry.remark
     row = {
         "cell": cell.name,
         "data": cell.data,
@@ -59,18 +59,18 @@ def _row(entry: Entry, kind: Kind, folder: Path) -> dict[str, Any]:
         result = read_json(folder / RESULT, "a finished run")
         row |= {"best_step": result["best_step"], "diverged_step": result["diverged_step"]}
         samples = row["samples"] = read_json(folder / CONFIG, "a run folder")["eval"]["samples"]
-        evals = [(one["step"], one[f"maj_at_{samples}"]) for one in read_jsonl(folder / EVALS)]
+        evals = [(record["step"], record[f"maj_at_{samples}"]) for record in read_jsonl(folder / EVALS)]
         row["collapsed"] = evals[-1][1] == 0 < max(value for _, value in evals)
         if kind == "validation curve":
             row["curve"] = {"step": [s for s, _ in evals], "maj_at_k": [round(100 * value, 2) for _, value in evals]}
         if kind == "training curve":
-            logged = [(one["step"], one["max_c"]) for one in read_jsonl(folder / METRICS)]
+            logged = [(record["step"], record["max_c"]) for record in read_jsonl(folder / METRICS)]
             row["curve"] = {"step": [s for s, _ in logged], "max_c": [value for _, value in logged]}
     return row
 
 
 def curve_in_words(row: dict[str, Any]) -> str:
-    """What a figure's row shows, in a few words; "" where it has not run."""
+    """A short description of a figure's row; "" if the cell has not run."""
     curve = row.get("curve")
     if curve is None or not curve["step"]:
         return ""

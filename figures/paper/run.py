@@ -1,4 +1,4 @@
-"""Runs cells: training that resumes, then the best checkpoint on the test records."""
+"""Run cells: train (an interrupted cell resumes), then evaluate the best checkpoint on the test records."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,34 +21,34 @@ from qtrain.rollout import make_engine
 from qtrain.runs.folder import read_json, write_json
 
 TEST = "test.json"
-"""In a cell's folder: `scores` on the test records, the `step` of the weights (null: the base), and `config`."""
+"""File in a cell's folder: `scores` on the test records, `step` of the weights (null: the base), and `config`."""
 
 TEST_SEED = 1
-"""Seeds the sampling of tests; training evaluates with 0."""
+"""Seed of sampling in tests; evaluations during training use 0."""
 
 
 def folder_of(cell: Cell, out: Path) -> Path:
-    """A cell's run folder, OUT/TABLE/CELL: one, however many tables show the cell."""
+    """A cell's run folder, OUT/TABLE/CELL, shared by all tables that show the cell."""
     return out / home(cell) / cell.name
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellRun(Run):
-    """A cell's run: training, and then the best checkpoint on the test records.
+    """A cell's run: training, then a test of the best checkpoint on the test records.
 
     Attributes:
-        cell: Which. The base model is not trained.
-        test: The configuration of the test, None where there is none.
+        cell: The cell. The base model is not trained.
+        test: Configuration of the test, None for a cell without a test.
     """
 
     cell: Cell
     test: Config | None
 
     def finished(self) -> dict[str, Any] | None:
-        """See `Run.finished`; of the base model, which has no result, an empty one.
+        """See `Run.finished`; for the base model, which is not trained, an empty result.
 
         Raises:
-            UserError: The folder holds another configuration's run or test.
+            UserError: The folder holds a run or test of another configuration.
         """
         result = {} if self.cell.estimator is None else super().finished()
         return result if self._is_tested() else None
@@ -63,7 +63,7 @@ class CellRun(Run):
         return result
 
     def _is_tested(self) -> bool:
-        """Whether nothing is left to be evaluated on the test records."""
+        """Whether the test is done, or there is none."""
         path = self.folder / TEST
         if self.test is None or not path.exists():
             return self.test is None
@@ -97,19 +97,19 @@ def run_cells(
     test: bool,
     done: Callable[[], None],
 ) -> None:
-    """Run what is missing of some cells.
+    """Run the cells that have not finished yet.
 
     Args:
-        cells: In this order.
-        overrides: `key=value` for each of them.
+        cells: Cells in the order in which to run them.
+        overrides: `key=value`, applied to every cell.
         data: See `Cell.config`.
         out: See `folder_of`.
-        title: What the progress display is about.
+        title: Title of the progress display.
         test: Whether the best checkpoint is evaluated on the test records.
         done: Called after each cell.
 
     Raises:
-        UserError: A cell's folder holds another configuration's run, or it cannot be run.
+        UserError: A cell's folder holds a run of another configuration, or a cell cannot be run.
     """
     runs = [
         CellRun(

@@ -1,4 +1,4 @@
-"""What `python -m figures paper` prints: the cells of a table, and results beside the paper's."""
+"""Print the cells of a table, and results beside the paper's."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ SCORES = {"p_at_1": "p@1", "p_at_k": "p@16", "maj_at_k": "m@16"}
 
 
 def show_cells(name: str, table: Table, cells: Mapping[Cell, Config]) -> None:
-    """One line a cell: name, configuration, estimator, the paper's numbers, and whose folder it runs in."""
+    """Print one line per cell: name, configuration, estimator, the paper's numbers, and its run folder."""
     out_console.print(table.title)
     for entry in table.entries:
         cell = entry.cell
@@ -31,7 +31,7 @@ def show_cells(name: str, table: Table, cells: Mapping[Cell, Config]) -> None:
 
 
 def show_results(table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    """Results beside the paper's numbers."""
+    """Print results beside the paper's numbers."""
     rows = list(rows)
     if table.kind != "table":
         lines = _table(["cell", "here", "paper"], table.title, right=False)
@@ -66,8 +66,8 @@ def _cell(value: float | None, *, collapsed: bool) -> str:
 
 
 def _reported(entry: Entry) -> str:
-    if entry.said:
-        return entry.said
+    if entry.remark:
+        return entry.remark
     values = zip(("p@1", "p@16", "m@16"), (entry.p_at_1, entry.p_at_16, entry.maj_at_16), strict=True)
     return ", ".join(f"{name} {value:g}{'*' * entry.collapsed}" for name, value in values if value is not None)
 

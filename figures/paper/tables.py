@@ -1,4 +1,4 @@
-"""The paper's tables and figures as data: their cells, and the numbers that the paper reports for them.
+"""The paper's tables and figures as data: their cells and reported numbers.
 
 Numbers are percentages of arXiv 2604.25907. A collapsed cell (* in the paper) is the peak before a fall to zero.
 """
@@ -14,15 +14,15 @@ Kind = Literal["table", "training curve", "validation curve"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell in its place.
+    """A cell of a table with the paper's report.
 
     Attributes:
-        cell: What is run.
-        p_at_1: What the paper reports, percent; None where it does not.
-        p_at_16: Likewise.
-        maj_at_16: Likewise.
+        cell: The cell to run.
+        p_at_1: Reported p@1 in percent, None if not reported.
+        p_at_16: Reported p@16 in percent, None if not reported.
+        maj_at_16: Reported maj@16 in percent, None if not reported.
         collapsed: Whether the paper marks it with *.
-        said: In a figure, what the paper says of the curve.
+        remark: For a figure, the paper's description of the curve.
     """
 
     cell: Cell
@@ -30,7 +30,7 @@ class Entry:
     p_at_16: float | None = None
     maj_at_16: float | None = None
     collapsed: bool = False
-    said: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,25 +127,25 @@ TABLES: dict[str, Table] = {
         "Figure 3: max c_m/M^q against the step, FinQA, cold start",
         "training curve",
         (
-            Entry(Cell("finqa", "cold", garl(0)), said="stays flat"),
-            Entry(Cell("finqa", "cold", garl(0.25)), said="stays flat"),
-            Entry(Cell("finqa", "cold", garl(0.5)), said="stays flat"),
-            Entry(Cell("finqa", "cold", garl(0.75)), said="rises near step 35"),
-            Entry(Cell("finqa", "cold", garl(1)), said="rises at once"),
+            Entry(Cell("finqa", "cold", garl(0)), remark="stays flat"),
+            Entry(Cell("finqa", "cold", garl(0.25)), remark="stays flat"),
+            Entry(Cell("finqa", "cold", garl(0.5)), remark="stays flat"),
+            Entry(Cell("finqa", "cold", garl(0.75)), remark="rises near step 35"),
+            Entry(Cell("finqa", "cold", garl(1)), remark="rises at once"),
         ),
     ),
     "fig4": Table(
         "Figure 4: maj@16 against the step, HotPotQA, warm start, q = .25",
         "validation curve",
         (
-            Entry(Cell("hotpotqa", "warm", garl(0.25)), said="peaks at step 50 (30.6), zero by step 100"),
-            Entry(Cell("hotpotqa", "warm", paft(0.25)), said="stays stable, 53.6"),
+            Entry(Cell("hotpotqa", "warm", garl(0.25)), remark="peaks at step 50 (30.6), zero by step 100"),
+            Entry(Cell("hotpotqa", "warm", paft(0.25)), remark="stays stable, 53.6"),
         ),
     ),
 }
-"""By the name that `python -m figures paper` knows each by."""
+"""Tables and figures by their name in `python -m figures paper`."""
 
 
 def home(cell: Cell) -> str:
-    """The first table that a cell is in: its run folder lies there, and the others' rows read it."""
+    """The first table with the cell: its run folder is in that table's folder, and other tables read it there."""
     return next(name for name, table in TABLES.items() if cell in table.cells)

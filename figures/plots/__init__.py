@@ -1,1 +1,1 @@
-"""The figures: from data files or exact results to a picture and its caption, one file a figure."""
+"""The figures, one file each: data from files or exact results, the plot, and its caption."""

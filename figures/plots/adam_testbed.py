@@ -1,4 +1,4 @@
-"""Figure `adam_testbed`: Adam's epsilon on the transformer, and what a free common scale leaves of q > 0."""
+"""Figure `adam_testbed`: Adam's epsilon on the transformer, and runs with weights relative to the batch's largest."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +17,17 @@ from qtrain.errors import UserError
 from qtrain.runs.folder import ESCAPED
 
 EPS_MARKERS = ("o", "s", "^", "D", "v")
-"""One sign per epsilon, smallest first."""
+"""One marker per epsilon, smallest first."""
 
 CASE_STYLES = (("#222222", "o"), ("#c2571a", "s"), ("#3b6fb6", "^"))
-"""Colour and sign of each line of panels b to d."""
+"""Colour and marker of each line of panels b to d."""
 
 PLAIN, COMMON, NO_EPS = "weights as they are", "relative to the batch's largest", "epsilon almost 0"
 
 
 @dataclass(frozen=True)
 class Ends:
-    """One line of a panel: p@1 at the end by q, and over bases."""
+    """One line of a panel: p@1 at the end by q, with mean, lowest and highest base."""
 
     name: str
     q: np.ndarray
@@ -45,13 +45,13 @@ class AdamTestbed:
 
 
 def compute(folder: Path = DATA) -> AdamTestbed:
-    """Escapes beside the law, and success at the end with and without a common scale.
+    """Escapes with the law's prediction, and success at the end with and without a common scale.
 
     Args:
-        folder: Where the data files lie.
+        folder: Folder of the data files.
 
     Raises:
-        UserError: A data file is missing or holds something else.
+        UserError: A data file is missing or malformed.
     """
     read_study("adam_epsilon", folder)
     common = read_study("common_factor", folder).rows
@@ -81,11 +81,11 @@ def compute(folder: Path = DATA) -> AdamTestbed:
 
 
 def _ends(name: str, rows: list[Row]) -> Ends:
-    """Runs on the continuum, GARL and RB-RLOO alone; a diverged one counts as no success."""
-    kept = [row for row in rows if row.q is not None and not row.estimator.startswith("paft")]
-    q = sorted({row.q for row in kept if row.q is not None})
-    values = [[row.p_at_1 or 0.0 for row in kept if row.q == one] for one in q]
-    return Ends(name, np.array(q), *(np.array([f(some) for some in values]) for f in (np.mean, np.min, np.max)))
+    """Ends of the GARL and RB-RLOO runs; a diverged run counts as p@1 = 0."""
+    runs = [row for row in rows if row.q is not None and not row.estimator.startswith("paft")]
+    q = sorted({row.q for row in runs if row.q is not None})
+    values = [[row.p_at_1 or 0.0 for row in runs if row.q == order] for order in q]
+    return Ends(name, np.array(q), *(np.array([f(ends) for ends in values]) for f in (np.mean, np.min, np.max)))
 
 
 def plot(data: AdamTestbed) -> Figure:
@@ -100,9 +100,9 @@ def plot(data: AdamTestbed) -> Figure:
     handles = [
         *(
             Line2D(
-                [], [], color="#444444", marker=EPS_MARKERS[index], linestyle="", label=f"a: eps {power(float(one))}"
+                [], [], color="#444444", marker=EPS_MARKERS[index], linestyle="", label=f"a: eps {power(float(value))}"
             )
-            for index, one in enumerate(eps)
+            for index, value in enumerate(eps)
         ),
         *(
             Line2D([], [], color=line_style("garl", float(q))["color"], label=f"a: q = {q:g}")
@@ -150,7 +150,9 @@ def _draw_ends(axes: Axes, title: str, lines: tuple[Ends, ...]) -> None:
         axes.errorbar(
             line.q,
             line.mean,
-            yerr=np.maximum((line.mean - line.low, line.high - line.mean), 0),  # equal ones round
+            yerr=np.maximum(
+                (line.mean - line.low, line.high - line.mean), 0
+            ),  # rounding can make a difference of equal values negative
             color=color,
             marker=marker,
             capsize=2,
@@ -163,7 +165,7 @@ def _draw_ends(axes: Axes, title: str, lines: tuple[Ends, ...]) -> None:
 
 
 def caption(data: AdamTestbed) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     runs = data.runs
     predicted, missed = runs.law + runs.floor, np.isnan(runs.updates)
     slow = (runs.law > runs.floor) & ~missed
@@ -179,8 +181,8 @@ def caption(data: AdamTestbed) -> str:
         f"({missed.sum()} runs; the law says {power(float(predicted[missed].min()))} or more)."
     ]
     for title, lines in data.cases.items():
-        said = "; ".join(f"{line.name}: {_by_q(line)}" for line in lines)
-        sentences.append(f"{title[0]}: {title[3:]}, p@1 at the end, mean, lowest and highest base. {said}.")
+        ends = "; ".join(f"{line.name}: {_by_q(line)}" for line in lines)
+        sentences.append(f"{title[0]}: {title[3:]}, p@1 at the end, mean, lowest and highest base. {ends}.")
     return " ".join(sentences)
 
 

@@ -1,4 +1,4 @@
-"""Figure `adam_threshold`: steps to escape under Adam against p0 for three epsilons, and the q a budget asks for."""
+"""Figure `adam_threshold`: steps to escape under Adam against p0 for three epsilons, and the q that a budget needs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +25,15 @@ TRIED = np.linspace(0, 1, 51)
 
 @dataclass(frozen=True)
 class AdamThreshold:
-    """The law and Adam's own steps.
+    """Steps by the law and by iterating Adam.
 
     Attributes:
         p0: (n,) starts of the law.
         law: (eps, Q, n) steps by the law.
         tried: (m,) starts of the iterations.
         steps: (eps, Q, m) steps with the default betas, inf beyond LIMIT.
-        critical: (budgets, n) the smallest q by the law at the largest epsilon, NaN where none escapes.
-        smallest: (m,) the same by iteration, for the budget of 1000 steps, to 0.02.
+        critical: (budgets, n) the smallest q that escapes, by the law at the largest epsilon, NaN if no q escapes.
+        smallest: (m,) the same by iteration, for the budget of 1000 steps, in steps of 0.02.
     """
 
     p0: np.ndarray
@@ -86,7 +86,7 @@ def plot(data: AdamThreshold) -> Figure:
 
 
 def caption(data: AdamThreshold) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     lowest = data.steps[0, :, 0]
     slow = data.law > 2 * data.law[:1]
     every = (len(data.p0) - 1) // (len(data.tried) - 1)

@@ -1,4 +1,4 @@
-"""Figure `baseline`: the best multiple of GARL's leave-one-out baseline, and what two baselines do to the variance."""
+"""Figure `baseline`: the best multiple of GARL's leave-one-out baseline, and the variance with two baselines."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ STYLES = (
     {"color": "#c2571a", "marker": "^", "linestyle": "-"},
     {"color": "#8d5aa8", "marker": "D", "linestyle": (0, (1, 1.3))},
 )
-"""All at one q, so that the colour, which elsewhere tells q, here tells the family."""
+"""All lines have one q, so colour shows the family here, not q as elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Baseline:
     Attributes:
         mass: By family, (n,) prior mass of the good rationales.
         multiplier: By family, (n,) beta* at ORDER.
-        leading: (n,) its leading term with one right rationale.
+        leading: (n,) leading term of beta* with one right rationale.
         loo: (Q, n) variance with the leave-one-out baseline over that without, at SHOWN, two-hop chain.
-        weighted: (Q, n) likewise with the norm-weighted one.
+        weighted: (Q, n) the same for the norm-weighted baseline.
     """
 
     mass: dict[str, np.ndarray]
@@ -112,7 +112,7 @@ def _axis(axes: Axes) -> None:
 
 
 def caption(data: Baseline) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     worst, there = (listed([f"{float(v):.2g}" for v in values]) for values in _at_worst(data))
     return (
         f"The leave-one-out baseline of GARL (QC-4), exact at M = {SAMPLES}, against the good rationales' prior mass. "

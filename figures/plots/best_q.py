@@ -1,4 +1,4 @@
-"""Figure `best_q`: the best aligned q against the number of successes, and fixed q against weights of that number."""
+"""Figure `best_q`: the best aligned q against the number of successes, and fixed q against weights that adapt to it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ STYLES = (
     {"color": "#c2571a", "marker": "^"},
     {"color": "#8d5aa8", "marker": "D"},
 )
-"""By rho, as the colours of the palette tell q."""
+"""Styles by rho; the palette's colours are reserved for q."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class BestQ:
         best: (rho, n) the q of the largest alignment.
         rule: (rho, n) `best_q`.
         fixed: (rho, Q) alignment of one q over the mixture, at GRID.
-        adaptive: (rho,) of the weights K/(K + rho).
-        each: (rho,) of a q for each prompt by the rule.
+        adaptive: (rho,) alignment of the weights K/(K + rho).
+        each: (rho,) alignment of a q for each prompt by the rule.
     """
 
     p: np.ndarray
@@ -87,7 +87,7 @@ def plot(data: BestQ) -> Figure:
 
 
 def caption(data: BestQ) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     best = data.fixed.max(-1)
     many = MANY * data.p >= 10
     off = float(np.abs(data.best - data.rule)[:, many].max())

@@ -1,4 +1,4 @@
-"""Figure `cold_start`: success against step under one learning rate, beside what Adam makes of it."""
+"""Figure `cold_start`: success against step under SGD and Adam, with one learning rate per panel."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,10 @@ def compute(folder: Path = DATA) -> ColdStart:
     """Means and spreads over bases of the three studies.
 
     Args:
-        folder: Where the data files lie.
+        folder: Folder of the data files.
 
     Raises:
-        UserError: A data file is missing or holds something else.
+        UserError: A data file is missing or malformed.
     """
     return ColdStart({name: panel(read_study(name, folder)) for name in TITLES})
 
@@ -48,7 +48,7 @@ def plot(data: ColdStart) -> Figure:
 
 
 def caption(data: ColdStart) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     a, b, c = (data.panels[name] for name in TITLES)
     return (
         f"Success (p@1 on held-out prompts) against the training step, {a.prompts} prompts x {a.samples} rationales a "

@@ -1,4 +1,4 @@
-"""Figure `conflict`: two examples on shared parameters, where Thm 5.1 and 5.2 no longer hold."""
+"""Figure `conflict`: two examples on shared parameters, for which Thm 5.1 and 5.2 no longer hold."""
 
 import math
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ class Conflict:
 
     Attributes:
         p0: (K,) starts of the hard example beside an easy one.
-        beside: (len(ALIGNED), K) its times at q = 0.
+        beside: (len(ALIGNED), K) times of the hard example at q = 0.
         easier: (len(CONFLICTS), Q) times of the easier of two conflicting examples.
-        harder: (len(CONFLICTS), Q) those of the harder; inf beyond LONGEST.
+        harder: (len(CONFLICTS), Q) times of the harder example; inf beyond LONGEST.
     """
 
     p0: np.ndarray
@@ -47,7 +47,7 @@ def compute(folder: Path = DATA) -> Conflict:
     """Direct solutions of the pairs' flows; nothing is read."""
     del folder
     p0 = np.geomspace(1e-12, 1e-4, 5)
-    beside = [[_times(cosine, one, EASY, 0.0, 1e30)[0] for one in p0] for cosine in ALIGNED]
+    beside = [[_times(cosine, start, EASY, 0.0, 1e30)[0] for start in p0] for cosine in ALIGNED]
     times = np.array([[_times(cosine, HARDER, EASIER, q, LONGEST) for q in Q] for cosine in CONFLICTS])
     return Conflict(p0, np.array(beside), times[..., 1], times[..., 0])
 
@@ -93,7 +93,7 @@ def plot(data: Conflict) -> Figure:
 
 
 def caption(data: Conflict) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     slow, fast = data.easier[-1, -1], data.easier[-1, 0]
     stuck = Q[~np.isfinite(data.harder[-1])]
     best = Q[int(np.argmin(data.easier[-1]))]

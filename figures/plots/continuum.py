@@ -1,4 +1,4 @@
-"""Figure `continuum`: the losses of the family, and by how much each amplifies the gradient of l_0."""
+"""Figure `continuum`: the losses of the family, and their amplification of the gradient of l_0."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,7 @@ def plot(data: Continuum) -> Figure:
 
 
 def caption(data: Continuum) -> str:
-    """What is shown."""
+    """Describe the panels."""
     factors = [f"{power(float(row[0]))} at q = {q:g}" for q, row in zip(Q, data.amplifications, strict=True)]
     return (
         "a: the loss -log_q P, from the exploitation pole q = 0, where it is one less the expected exact-match reward "

@@ -1,4 +1,4 @@
-"""Figure `dispersion`: what the spread of P over the data adds to the loss, and how far its second order carries."""
+"""Figure `dispersion`: excess loss due to the spread of P over the data, and the accuracy of its second order."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ class Dispersion:
 
 
 def compute(folder: Path = DATA) -> Dispersion:
-    """Losses over the quantiles of log-normal laws of one mean; no data are read."""
+    """Losses over the quantiles of log-normal laws of equal mean; no data are read."""
     del folder
     sigmas = np.geomspace(0.02, 2, 60)
     p = np.stack([np.exp(log_normal(np.log(MEAN), sigma, EXAMPLES).log_w) for sigma in sigmas])
@@ -72,7 +72,7 @@ def ratio_at(data: Dispersion, spread: float) -> np.ndarray:
 
 
 def caption(data: Dispersion) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     small, large = (
         listed([f"{ratio:.3f} at q = {q:g}" for q, ratio in zip(SHOWN, ratio_at(data, spread), strict=True)])
         for spread in (0.1, 1.0)

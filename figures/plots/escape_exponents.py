@@ -1,4 +1,4 @@
-"""Figure `escape_exponents`: the transformer's escape steps against p0, and the score norm behind the slopes."""
+"""Figure `escape_exponents`: the transformer's escape steps against p0, and the score norm that predicts the slopes."""
 
 import math
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from qtrain.errors import UserError
 from qtrain.runs.folder import ESCAPED
 
 FEWEST_UPDATES = 5
-"""Shorter escapes are not fitted: updates are whole, and one is then a fifth of what is measured."""
+"""Shorter escapes are not fitted: updates are whole numbers, and an update would be over a fifth of the time."""
 
 Start = tuple[int, float]
-"""Where a run begins: base and p0 wanted."""
+"""Start of a run: base and requested p0."""
 
 SEED_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-"""One sign per base."""
+"""One marker per base."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class Exponent:
         estimator: As results name it.
         lr: The learning rate.
         escaped: Runs that escaped.
-        runs: How many there were.
+        runs: Number of runs.
         used: The escaped runs of at least FEWEST_UPDATES updates, which are fitted.
-        predicted_updates: One for each of the used runs, from the ||s||^2 measured from its start.
-        fit: Of log T on log p0, T the updates before the escape; None where too few were used.
-        predicted: The slope fitted in the same way to the updates that the measured ||s||^2 predicts at the same p0.
+        predicted_updates: Per used run, the updates predicted from the ||s||^2 measured from its start.
+        fit: Fit of log T on log p0, T the updates before the escape; None if too few runs were used.
+        predicted: The same fit to the predicted updates.
         constant: The slope that a constant ||s||^2 would give at the same p0; tends to -(1-q) as p0 -> 0.
         ratio: Geometric mean of measured over predicted updates.
         per_nat: Slope of T on log(1/p0) in updates per nat, q = 1 only.
-        predicted_per_nat: The same of the predicted updates, q = 1 only.
+        predicted_per_nat: The same slope of the predicted updates, q = 1 only.
     """
 
     q: float
@@ -66,7 +66,7 @@ class Exponent:
 
 @dataclass(frozen=True)
 class EscapeExponents:
-    """Everything in the figure: exponents by q, and ||s||^2 as measured on the path of each (base, p0 wanted)."""
+    """Everything in the figure: exponents by q, and ||s||^2 measured on the path from each start."""
 
     exponents: tuple[Exponent, ...]
     measured: dict[Start, ScoreNorm]
@@ -78,13 +78,13 @@ class EscapeExponents:
 
 
 def compute(folder: Path = DATA) -> EscapeExponents:
-    """Fits of the measured escape steps, and of those that the measured ||s||^2 predicts.
+    """Fit the measured escape steps, and the steps predicted from the measured ||s||^2.
 
     Args:
-        folder: Where the data file lies.
+        folder: Folder of the data file.
 
     Raises:
-        UserError: It is missing or holds something else, or ||s||^2 was not measured on some base.
+        UserError: The data file is missing or malformed, or ||s||^2 was not measured on some base.
     """
     study = read_study("escape_exponents", folder)
     measured = {start(row): row.score_norm for row in study.rows if row.score_norm is not None}
@@ -95,14 +95,14 @@ def compute(folder: Path = DATA) -> EscapeExponents:
             f"escape_exponents: ||s||^2 was not measured from p0 {p0:g} on base {seed}; run the study again"
         )
     try:
-        norms = {at: interpolated_norm(one.log_p, one.norm_sq) for at, one in measured.items()}
+        norms = {at: interpolated_norm(norm.log_p, norm.norm_sq) for at, norm in measured.items()}
     except ValueError as error:
         raise UserError(f"escape_exponents: {error}") from None
     return EscapeExponents(tuple(_exponents(study, norms)), measured)
 
 
 def start(row: Row) -> Start:
-    """Where a run begins: its base and the p0 that was asked for.
+    """Start of a run: its base and requested p0.
 
     Raises:
         UserError: The run's p0 was not set.
@@ -113,9 +113,9 @@ def start(row: Row) -> Start:
 
 
 def _exponents(study: Study, norms: dict[Start, Norm]) -> list[Exponent]:
-    found = []
+    exponents = []
     for estimator, all_rows in study.by_estimator.items():
-        # The run that measures ||s||^2 has a learning rate of its own.
+        # The run that measures ||s||^2 has a different learning rate.
         rows = [row for row in all_rows if row.score_norm is None]
         q = rows[0].q
         if q is None:
@@ -127,9 +127,9 @@ def _exponents(study: Study, norms: dict[Start, Norm]) -> list[Exponent]:
         predicted = [measured_time(row.p0, ESCAPED, q, norms[start(row)]) / row.lr for row in used]
         constant = [measured_time(row.p0, ESCAPED, q, constant_norm) / row.lr for row in used]
         logs = [np.log(values).tolist() for values in (measured, predicted, constant)]
-        fit, predicted_fit, constant_fit = (common_slope(seeds, x, one) for one in logs)
-        nats = [-one for one in x]
-        found.append(
+        fit, predicted_fit, constant_fit = (common_slope(seeds, x, values) for values in logs)
+        nats = [-log_p0 for log_p0 in x]
+        exponents.append(
             Exponent(
                 q,
                 estimator,
@@ -146,11 +146,11 @@ def _exponents(study: Study, norms: dict[Start, Norm]) -> list[Exponent]:
                 common_slope(seeds, nats, predicted) if q == 1 else None,
             )
         )
-    return found
+    return exponents
 
 
 def updates(row: Row) -> int:
-    """Updates before the escape, one less than the escape step, whose own update comes after its batch is drawn.
+    """Updates before the escape, one less than the escape step: a step draws its batch before it updates.
 
     Raises:
         ValueError: The run did not escape.
@@ -174,17 +174,17 @@ def plot(data: EscapeExponents) -> Figure:
 
 
 def _draw_escapes(axes: Axes, data: EscapeExponents) -> None:
-    for one in data.exponents:
-        color = line_style(one.estimator, one.q)["color"]
-        for row in one.escaped:
+    for exponent in data.exponents:
+        color = line_style(exponent.estimator, exponent.q)["color"]
+        for row in exponent.escaped:
             axes.plot(row.p0, updates(row), marker=_marker(data, row.seed), color=color, linestyle="", markersize=3)
-        if one.fit is None:
+        if exponent.fit is None:
             continue
-        p0 = np.geomspace(min(row.p0 for row in one.used), max(row.p0 for row in one.used), 40)
-        level = np.mean(list(one.fit.intercepts.values()))
-        label = f"q = {one.q:g}: {one.fit.value:.2f}"
-        axes.plot(p0, np.exp(level + one.fit.value * np.log(p0)), color=color, label=label)
-        _draw_prediction(axes, one, color)
+        p0 = np.geomspace(min(row.p0 for row in exponent.used), max(row.p0 for row in exponent.used), 40)
+        level = np.mean(list(exponent.fit.intercepts.values()))
+        label = f"q = {exponent.q:g}: {exponent.fit.value:.2f}"
+        axes.plot(p0, np.exp(level + exponent.fit.value * np.log(p0)), color=color, label=label)
+        _draw_prediction(axes, exponent, color)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.axhline(FEWEST_UPDATES, color="#999999", linewidth=0.6, linestyle=":")
@@ -193,28 +193,28 @@ def _draw_escapes(axes: Axes, data: EscapeExponents) -> None:
     axes.set_title("a  escape times and fitted exponents")
 
 
-def _draw_prediction(axes: Axes, one: Exponent, color: Any) -> None:
+def _draw_prediction(axes: Axes, exponent: Exponent, color: Any) -> None:
     """Geometric means over bases at each p0."""
-    starts = sorted({row.p0_wanted for row in one.used if row.p0_wanted is not None})
-    pairs = list(zip(one.used, one.predicted_updates, strict=True))
+    starts = sorted({row.p0_wanted for row in exponent.used if row.p0_wanted is not None})
+    pairs = list(zip(exponent.used, exponent.predicted_updates, strict=True))
     at = [[(row.p0, value) for row, value in pairs if row.p0_wanted == p0] for p0 in starts]
-    means = np.array([np.exp(np.mean(np.log(some), axis=0)) for some in at])
+    means = np.array([np.exp(np.mean(np.log(updates_at), axis=0)) for updates_at in at])
     axes.plot(means[:, 0], means[:, 1], color=color, linestyle="--", linewidth=1)
 
 
 def _draw_norm(axes: Axes, data: EscapeExponents) -> None:
-    for (seed, _), one in data.measured.items():
-        order = np.argsort(one.log_p)
-        log_p, norm_sq = np.array(one.log_p)[order], np.array(one.norm_sq)[order]
+    for (seed, _), norm in data.measured.items():
+        order = np.argsort(norm.log_p)
+        log_p, norm_sq = np.array(norm.log_p)[order], np.array(norm.norm_sq)[order]
         axes.plot(np.exp(log_p), norm_sq, color="#888888", linewidth=0.7)
-        axes.plot(np.exp(one.log_p[0]), one.norm_sq[0], marker=_marker(data, seed), color="#222222", markersize=3)
+        axes.plot(np.exp(norm.log_p[0]), norm.norm_sq[0], marker=_marker(data, seed), color="#222222", markersize=3)
     for seed in data.seeds:
         axes.plot([], [], marker=_marker(data, seed), color="#222222", linestyle="", label=f"start, base {seed}")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("P along the path")
     axes.set_title("b  ||s||² along the paths")
-    lowest = min(min(one.norm_sq) for one in data.measured.values())
+    lowest = min(min(norm.norm_sq) for norm in data.measured.values())
     axes.set_ylim(bottom=lowest / 2)  # room for the legend below the starts
     axes.legend(loc="lower left", ncols=len(data.seeds), columnspacing=1, handletextpad=0.2)
 
@@ -224,16 +224,16 @@ def _marker(data: EscapeExponents, seed: int) -> str:
 
 
 def caption(data: EscapeExponents) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     slopes = listed(
         [
-            f"q = {one.q:g}: {_slope(one.fit)} (theory {one.q - 1:g}, "
-            f"predicted {_slope(one.predicted, interval=False)})"
-            for one in data.exponents
+            f"q = {exponent.q:g}: {_slope(exponent.fit)} (theory {exponent.q - 1:g}, "
+            f"predicted {_slope(exponent.predicted, interval=False)})"
+            for exponent in data.exponents
         ]
     )
-    norms = [value for one in data.measured.values() for value in one.norm_sq]
-    first = [one.norm_sq[0] for one in data.measured.values()]
+    norms = [value for norm in data.measured.values() for value in norm.norm_sq]
+    first = [norm.norm_sq[0] for norm in data.measured.values()]
     return (
         f"a: SGD updates until a batch's mean P exceeds {ESCAPED:g}, against the measured p0; one sign per base. "
         f"Solid: least squares of log T on log p0, one intercept per base and one exponent, over runs of at least "

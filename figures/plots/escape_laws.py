@@ -1,4 +1,4 @@
-"""Figure `escape_laws`: one law from four sides, closed form, path solver, finite M and the transformer."""
+"""Figure `escape_laws`: escape laws by closed form, path solver, finite M and the transformer."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ DELTA = 0.2
 SAMPLES = 32
 FAMILY = "latent-softmax"
 FITTED = (1e-9, 1e-6)
-"""The p0 over which the exponents of theory are fitted; below 1/M, so that finite M shows."""
+"""Range of p0 in which the theory's exponents are fitted; below 1/M, so that finite M has an effect."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Line:
 
 @dataclass(frozen=True)
 class EscapeLaws:
-    """The lines by panel title, and those of finite M on soft weights, which are drawn dashed."""
+    """The lines by panel title, and the dashed lines of finite M on soft weights."""
 
     panels: dict[str, tuple[Line, ...]]
     soft: tuple[Line, ...]
@@ -59,24 +59,24 @@ CLOSED, SOLVED, FINITE, MODEL = (
 
 
 def compute(folder: Path = DATA) -> EscapeLaws:
-    """Times of three theories, and the fits of the study `escape_exponents`.
+    """Times by three theories, and the fits of the study `escape_exponents`.
 
     Args:
-        folder: Where the data file lies.
+        folder: Folder of the data file.
 
     Raises:
-        UserError: It is missing or holds something else.
+        UserError: The data file is missing or malformed.
     """
     p0 = np.geomspace(1e-9, 1e-2, 15)
     log_p0, orders = np.log(p0)[:, None], np.array(Q)
     solved = np.exp(log_family_times(family(FAMILY), log_p0[:, 0], DELTA, Q, rtol=1e-9))
     soft = soft_time(p0[:, None], DELTA, orders, SAMPLES, prior=PRIOR, relative=RELATIVE)
     measured = []
-    for one in escape_exponents.compute(folder).exponents:
-        at = [row.p0 for row in one.used]
-        times = [escape_exponents.updates(row) for row in one.used]
-        slope = math.nan if one.fit is None else one.fit.value
-        measured.append(Line(one.q, np.array(at), np.array(times, dtype=float), slope))
+    for exponent in escape_exponents.compute(folder).exponents:
+        at = [row.p0 for row in exponent.used]
+        times = [escape_exponents.updates(row) for row in exponent.used]
+        slope = math.nan if exponent.fit is None else exponent.fit.value
+        measured.append(Line(exponent.q, np.array(at), np.array(times, dtype=float), slope))
     panels = {
         CLOSED: _fitted(p0, np.exp(log_sigmoid_time(log_p0, DELTA, orders))),
         SOLVED: _fitted(p0, solved),
@@ -87,10 +87,12 @@ def compute(folder: Path = DATA) -> EscapeLaws:
 
 
 def _fitted(p0: np.ndarray, times: np.ndarray) -> tuple[Line, ...]:
-    kept = (p0 >= FITTED[0] * 0.99) & (p0 <= FITTED[1] * 1.01)
+    in_range = (p0 >= FITTED[0] * 0.99) & (p0 <= FITTED[1] * 1.01)
     lines = []
     for index, q in enumerate(Q):
-        fit = common_slope([0] * int(kept.sum()), np.log(p0[kept]).tolist(), np.log(times[kept, index]).tolist())
+        fit = common_slope(
+            [0] * int(in_range.sum()), np.log(p0[in_range]).tolist(), np.log(times[in_range, index]).tolist()
+        )
         lines.append(Line(q, p0, times[:, index], math.nan if fit is None else fit.value))
     return tuple(lines)
 
@@ -130,9 +132,9 @@ def _draw(axes: Axes, line: Line, *, points: bool) -> None:
 
 
 def caption(data: EscapeLaws) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     theory = listed([f"{q - 1:g}" for q in Q])
-    said = {title: listed([f"{line.exponent:.2f}" for line in lines]) for title, lines in data.panels.items()}
+    slopes = {title: listed([f"{line.exponent:.2f}" for line in lines]) for title, lines in data.panels.items()}
     soft = listed([f"{line.exponent:.2f}" for line in data.soft])
     low, high = FITTED
     fewest = escape_exponents.FEWEST_UPDATES
@@ -140,9 +142,9 @@ def caption(data: EscapeLaws) -> str:
         f"Escape times against p0 and their exponents, least squares of log T on log p0, at q = "
         f"{listed([f'{q:g}' for q in Q])}; Thm 5.2 has -(1-q) as p0 falls: {theory}. a to c are times of gradient flow "
         f"on one example to P = {DELTA:g}, fitted from p0 = {low:.0e} to {high:.0e}. a, the sigmoid in closed form "
-        f"(App C.1): {said[CLOSED]}. b, a softmax over rationales and their answers by the path: {said[SOLVED]}. "
+        f"(App C.1): {slopes[CLOSED]}. b, a softmax over rationales and their answers by the path: {slopes[SOLVED]}. "
         f"c, the expected plug-in update of M = {SAMPLES} draws on the sigmoid (Thm 6.1): with w in {{0, 1}} "
-        f"{said[FINITE]}, below p0 = 1/M the exponent of q = 0 at every q (QC-1); with w ~ P {soft}. "
+        f"{slopes[FINITE]}, below p0 = 1/M the exponent of q = 0 at every q (QC-1); with w ~ P {soft}. "
         f"d, SGD on the transformer, one sign a run that took at least {fewest} updates, one intercept a base: "
-        f"{said[MODEL]}. At q = 1 the time is a logarithm, whose exponent over such a range is not 0 yet."
+        f"{slopes[MODEL]}. At q = 1 the time is a logarithm, whose exponent over such a range is not 0 yet."
     )

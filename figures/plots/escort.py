@@ -1,4 +1,4 @@
-"""Figure `escort`: what the losses' minimisers are over categorical models, and what honesty costs."""
+"""Figure `escort`: the losses' minimisers over categorical models, and the gain of reporting them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ from qtheory import tsallis
 from qtheory.claims.paper.cor_b_3 import expected_score
 from qtheory.claims.paper.thm_3_1 import LABELS, minimiser
 
-FOUND = (0.15, 0.3, 0.5, 0.75, 1.0)
+SEARCHED = (0.15, 0.3, 0.5, 0.75, 1.0)
 """Values of q at which the minimiser is searched for."""
 CLAIMED = 1e-5
-"""The distance to which Thm 3.1's check holds the search; what it reaches below that depends on the machine."""
+"""Tolerance of the search in the check of Thm 3.1; smaller distances depend on the machine."""
 SHADES = ("#1f3b73", "#3f78b5", "#79b0d6", "#b3b3b3")
-"""Answers from frequent to rare: no q, hence none of the palette's colours."""
+"""Colours of answers from frequent to rare; the palette's colours are reserved for q."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class Escort:
     """Minimisers and the gain of reporting them.
 
     Attributes:
-        a: (J,) the data's distribution, falling.
+        a: (J,) the data's distribution, in descending order.
         q: (n,) from 0 to 1.
-        escorts: (n, J).
-        found: (F, J) minimisers from a search over logits, at FOUND.
+        escorts: (n, J) escort distributions.
+        searched: (F, J) minimisers from a search over logits, at SEARCHED.
         gains: (n,) expected score log_q of the escort less that of a.
     """
 
     a: np.ndarray
     q: np.ndarray
     escorts: np.ndarray
-    found: np.ndarray
+    searched: np.ndarray
     gains: np.ndarray
 
 
@@ -48,7 +48,7 @@ def compute(folder: Path = DATA) -> Escort:
     q = np.linspace(0, 1, 201)
     escorts = np.asarray(tsallis.escort(np.tile(a, (len(q), 1)), q))
     gains = [float(expected_score(t, a, at) - expected_score(a, a, at)) for t, at in zip(escorts, q, strict=True)]
-    return Escort(a, q, escorts, np.array([minimiser(a, at) for at in FOUND]), np.array(gains))
+    return Escort(a, q, escorts, np.array([minimiser(a, at) for at in SEARCHED]), np.array(gains))
 
 
 def plot(data: Escort) -> Figure:
@@ -56,7 +56,7 @@ def plot(data: Escort) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.6))
     for j, (share, shade) in enumerate(zip(data.a, SHADES, strict=True)):
         left.plot(data.q, data.escorts[:, j], color=shade, label=f"a = {share:g}")
-        left.plot(FOUND, data.found[:, j], "o", color=shade, markersize=4, markerfacecolor="white")
+        left.plot(SEARCHED, data.searched[:, j], "o", color=shade, markersize=4, markerfacecolor="white")
     left.set(xlabel="q", ylabel="probability at the minimum", xlim=(0, 1.02), ylim=(-0.02, 1.02))
     left.set_title("a  minimisers of the expected loss")
     left.legend(loc="upper right", title="share in the data", title_fontsize=7)
@@ -68,8 +68,8 @@ def plot(data: Escort) -> Figure:
 
 
 def caption(data: Escort) -> str:
-    """What is shown and what came out."""
-    worst = float(np.abs(data.found / np.array([tsallis.escort(data.a, q) for q in FOUND]) - 1).max())
+    """Describe the panels and state the results."""
+    worst = float(np.abs(data.searched / np.array([tsallis.escort(data.a, q) for q in SEARCHED]) - 1).max())
     shares = listed([f"{share:g}" for share in data.a])
     return (
         f"a: lines, the escort distributions t_j ~ a_j^(1/q) of labels with shares {shares}; circles, the minimisers "

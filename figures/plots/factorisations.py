@@ -1,4 +1,4 @@
-"""Figure `factorisations`: one gradient read in two ways, and the estimators to which the two readings lead."""
+"""Figure `factorisations`: the two factorisations of the gradient, and the estimator that each leads to."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,10 @@ class Reading:
 
     Attributes:
         factored: The gradient as a factor times an endpoint's gradient.
-        samples: From where its rationales come, and what the factor does.
-        estimator: The estimator's name, its algorithm and its form.
-        low: Its case q = 0.
-        high: Its case q = 1.
+        samples: Source of the rationales, and the role of the factor.
+        estimator: The estimator's name, algorithm and form.
+        low: The case q = 0.
+        high: The case q = 1.
     """
 
     factored: str
@@ -36,14 +36,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Factorisations:
-    """The gradient and its two readings."""
+    """The gradient and its two factorisations."""
 
     gradient: str
     readings: tuple[Reading, Reading]
 
 
 def compute(folder: Path = DATA) -> Factorisations:
-    """What the diagram says; no data are read."""
+    """Texts of the diagram; no data are read."""
     del folder
     amplified = Reading(
         r"$P^{-q}\,\nabla\ell_0$",
@@ -76,11 +76,11 @@ def plot(data: Factorisations) -> Figure:
         axes.text(centre, 30.6, reading.samples, ha="center", va="center", color=INK)
         _arrow(axes, (centre, 28.1), (centre, 25.5))
         _box(axes, centre, 21.4, 44, 8.2, reading.estimator, size=8)
-        for place, q, words in ((low, 0.0, reading.low), (high, 1.0, reading.high)):
+        for place, q, text in ((low, 0.0, reading.low), (high, 1.0, reading.high)):
             style = line_style(name, q)
             _arrow(axes, (place, 17.3), (place, 10.7), color=style["color"], linestyle=style["linestyle"])
             axes.text(place + 1.2, 14, f"q = {q:g}", ha="left", va="center", color=INK)
-            _box(axes, place, 6.4, 22.5, 8.2, words, edge=style["color"])
+            _box(axes, place, 6.4, 22.5, 8.2, text, edge=style["color"])
     axes.text(50, 39, "=", ha="center", va="center", fontsize=12, color=INK)
     _arrow(axes, (47, 21.4), (53, 21.4), head="<|-|>")
     axes.text(50, 24.8, "same\nmean", ha="center", va="center", color=INK, linespacing=1.0)
@@ -88,13 +88,13 @@ def plot(data: Factorisations) -> Figure:
 
 
 def _box(
-    axes: Axes, x: float, y: float, width: float, height: float, words: str, *, size: float = 7.5, edge: str = INK
+    axes: Axes, x: float, y: float, width: float, height: float, text: str, *, size: float = 7.5, edge: str = INK
 ) -> None:
-    """A rounded box with words, centred at (x, y)."""
+    """Draw a rounded box with a text, centred at (x, y)."""
     corner = (x - width / 2, y - height / 2)
     style = "round,pad=0,rounding_size=1.2"
     axes.add_patch(FancyBboxPatch(corner, width, height, style, facecolor="white", edgecolor=edge, linewidth=0.9))
-    axes.text(x, y, words, ha="center", va="center", fontsize=size, color=INK)
+    axes.text(x, y, text, ha="center", va="center", fontsize=size, color=INK)
 
 
 def _arrow(
@@ -105,7 +105,7 @@ def _arrow(
 
 
 def caption(data: Factorisations) -> str:
-    """What is shown."""
+    """Describe the panels."""
     del data
     return (
         "The gradient of l_q is P^-q times that of l_0 and P^(1-q) times that of l_1. The first reading samples "

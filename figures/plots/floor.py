@@ -1,4 +1,4 @@
-"""Figure `floor`: the noise of every estimator against the least that M draws of 0/1 weights allow."""
+"""Figure `floor`: the noise of every estimator relative to the least possible with M draws of 0/1 weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +21,14 @@ REWARDS = {"grpo": "GRPO", "dr_grpo": "Dr. GRPO", "reward_rloo": "RLOO", "maxrl"
 
 @dataclass(frozen=True)
 class Floor:
-    """Standard deviations over lengths of means.
+    """Standard deviations relative to the norms of the means.
 
     Attributes:
         p: (n,) success probabilities.
         least: (n,) sqrt((1 - p_M)/p_M).
-        plug_in: (Q, n).
+        plug_in: (Q, n) the plug-in.
         baseline: (Q, n) with the leave-one-out baseline.
-        rewards: (n,) by form, on 0/1 rewards of sampled answers.
+        rewards: By form, (n,) on 0/1 rewards of sampled answers.
     """
 
     p: np.ndarray
@@ -58,8 +58,8 @@ def _task(p: float) -> FiniteTask:
 
 
 def _noise(tasks: list[FiniteTask], q: np.ndarray, form: str) -> np.ndarray:
-    found = [moments(task, q, SAMPLES, form) for task in tasks]
-    return np.stack([np.sqrt(one.variance) / np.linalg.norm(one.mean, axis=-1) for one in found], axis=-1)
+    results = [moments(task, q, SAMPLES, form) for task in tasks]
+    return np.stack([np.sqrt(result.variance) / np.linalg.norm(result.mean, axis=-1) for result in results], axis=-1)
 
 
 def plot(data: Floor) -> Figure:
@@ -95,7 +95,7 @@ def plot(data: Floor) -> Figure:
 
 
 def caption(data: Floor) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     cold, warm = (power(SAMPLES * float(data.p[at])) for at in (0, -1))
     ratios = listed([f"{REWARDS[form]} {float((noise / data.least)[-1]):.1f}" for form, noise in data.rewards.items()])
     plug_in = data.plug_in / data.least

@@ -21,7 +21,7 @@ DASHES: dict[str, Any] = {name: line_style(name, 0.5)["linestyle"] for name in S
 
 @dataclass(frozen=True)
 class Pair:
-    """The runs of one estimator at one q, one row a base.
+    """The runs of one estimator at one q, one row per base.
 
     Attributes:
         name: "garl" or "paft".
@@ -45,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class GarlPaft:
-    """All pairs, and the setting that they share."""
+    """All pairs, and their common setting."""
 
     pairs: tuple[Pair, ...]
     lr: float
@@ -57,10 +57,10 @@ def compute(folder: Path = DATA) -> GarlPaft:
     """The curves of the study `warm_paft`.
 
     Args:
-        folder: Where the data file lies.
+        folder: Folder of the data file.
 
     Raises:
-        UserError: It is missing or holds something else.
+        UserError: The data file is missing or malformed.
     """
     study = read_study("warm_paft", folder)
     orders = sorted({row.q for row in study.rows if row.q is not None})
@@ -84,7 +84,7 @@ def _values(row: Row, name: str) -> list[float]:
 
 
 def plot(data: GarlPaft) -> Figure:
-    """One panel a q, 7 in wide: p@1 strong, maj@16 thin."""
+    """One panel per q, 7 in wide: p@1 as thick lines, maj@16 as thin ones."""
     orders = sorted({pair.q for pair in data.pairs})
     figure, panels = plt.subplots(1, len(orders), figsize=(7, 2.7), sharey=True, squeeze=False)
     for axes, q, letter in zip(panels[0], orders, "abcdefgh", strict=False):
@@ -97,8 +97,8 @@ def plot(data: GarlPaft) -> Figure:
     panels[0, 0].set_ylabel("success on held-out prompts")
     handles = [
         Line2D([], [], color="#222222", linestyle=DASHES[name], linewidth=width, label=label)
-        for name, said in SHOWN.items()
-        for width, label in ((1.6, f"{said}, p@1"), (0.7, f"{said}, maj@16"))
+        for name, title in SHOWN.items()
+        for width, label in ((1.6, f"{title}, p@1"), (0.7, f"{title}, maj@16"))
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
@@ -107,13 +107,13 @@ def plot(data: GarlPaft) -> Figure:
 def _draw(axes: Axes, pair: Pair) -> None:
     style = line_style(pair.name, pair.q)
     for values, width in ((pair.at_1, 1.6), (pair.majority, 0.7)):
-        for one in values:
-            axes.plot(pair.step, one, color=style["color"], linestyle=style["linestyle"], linewidth=width)
+        for run in values:
+            axes.plot(pair.step, run, color=style["color"], linestyle=style["linestyle"], linewidth=width)
 
 
 def caption(data: GarlPaft) -> str:
-    """What is shown and what came out."""
-    said = listed(
+    """Describe the panels and state the results."""
+    results = listed(
         [
             f"{SHOWN[pair.name]} q = {pair.q:g} {pair.at_1.max(-1).mean():.2f}, {pair.at_1[:, -1].mean():.2f} "
             f"({pair.fall:.2f})"
@@ -124,5 +124,5 @@ def caption(data: GarlPaft) -> str:
     return (
         f"The paper's Fig 4 on the testbed: warm start (P {data.p0:.2f} at the start) under Adam at lr "
         f"{power(data.lr)}, GARL (solid) against PAFT (dotted), {lines}; p@1 and, thin, maj@16 on held-out prompts. "
-        f"Best p@1, p@1 at the end (largest fall below a run's own best so far): {said}."
+        f"Best p@1, p@1 at the end (largest fall below a run's own best so far): {results}."
     )

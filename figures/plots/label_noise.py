@@ -1,4 +1,4 @@
-"""Figure `label_noise`: where the contamination of a model on flipped labels rests, and how it gets there."""
+"""Figure `label_noise`: equilibrium of the contamination on flipped labels, and the trajectories towards it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,22 +25,22 @@ GREYS = ("#b8b8b8", "#858585", "#4f4f4f", "#111111")
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """Rests and trajectories of the sigmoid.
+    """Equilibria and trajectories of the sigmoid.
 
     Attributes:
         q: (m,) orders.
         rests: (len(FLIPS), m) contamination at rest.
-        found: (len(FLIPS), len(Q)) the same where the gradient of the noisy loss vanishes.
+        zeros: (len(FLIPS), len(Q)) the same, as zeros of the noisy loss's gradient.
         n: (k, len(Q)) contaminations from START to near the rest.
-        time: (k, len(Q)) when they are reached.
-        law: (k, len(Q)) what the sigmoid's law says, (n0^-(1-q) - n^-(1-q))/((1-q) e).
-        paper: (k, len(Q)) n^(q+1)/((q+1) e).
+        time: (k, len(Q)) times at which they are reached.
+        law: (k, len(Q)) times by the sigmoid's law, (n0^-(1-q) - n^-(1-q))/((1-q) e).
+        paper: (k, len(Q)) times by Prop C.2, n^(q+1)/((q+1) e).
         falling: (k, 2) time and n at q = 0.
     """
 
     q: np.ndarray
     rests: np.ndarray
-    found: np.ndarray
+    zeros: np.ndarray
     n: np.ndarray
     time: np.ndarray
     law: np.ndarray
@@ -52,20 +52,22 @@ def compute(folder: Path = DATA) -> LabelNoise:
     """Quadratures and closed forms; nothing is read."""
     del folder
     q = np.linspace(0.1, 1, 46)
-    n = np.stack([np.geomspace(1.002 * START, 0.995 * equilibrium(FLIP, one), 120) for one in Q], axis=-1)
+    n = np.stack([np.geomspace(1.002 * START, 0.995 * equilibrium(FLIP, order), 120) for order in Q], axis=-1)
     orders = np.array(Q)
     rate = np.where(orders < 1, 1 - orders, 1.0)
     law = np.where(orders < 1, (START**-rate - n**-rate) / rate, np.log(n / START)) / FLIP
     lower = np.geomspace(START / 30, START / 1.02, 60)
     return LabelNoise(
         q,
-        np.array([[equilibrium(e, float(one)) for one in q] for e in FLIPS]),
-        np.array([[_rest(e, one) for one in Q] for e in FLIPS]),
+        np.array([[equilibrium(e, float(order)) for order in q] for e in FLIPS]),
+        np.array([[_rest(e, order) for order in Q] for e in FLIPS]),
         n,
-        np.array([[contamination_time(START, float(end), FLIP, one) for end in n[:, i]] for i, one in enumerate(Q)]).T,
+        np.array(
+            [[contamination_time(START, float(end), FLIP, order) for end in n[:, i]] for i, order in enumerate(Q)]
+        ).T,
         law,
         n ** (1 + orders) / (1 + orders) / FLIP,
-        # At q = 0 the pull is 2 e - 1 at every n, and n of the sigmoid falls as P of another would rise.
+        # At q = 0 the factor on the gradient is 1 - 2 e at every n: n falls as a sigmoid's P would rise.
         np.stack([sigmoid_time(lower, START, 0.0) / (1 - 2 * FLIP), lower], axis=-1),
     )
 
@@ -82,7 +84,7 @@ def plot(data: LabelNoise) -> Figure:
     for index, e in enumerate(FLIPS):
         left.plot(data.q, data.rests[index], color=GREYS[index], label=f"e = {e:g}")
         left.plot(data.q, (e / (1 - e)) ** (1 / data.q), color=GREYS[index], linestyle=":", linewidth=1)
-        left.plot(Q, data.found[index], "o", color=GREYS[index], fillstyle="none")
+        left.plot(Q, data.zeros[index], "o", color=GREYS[index], fillstyle="none")
     left.set_yscale("log")
     left.set_ylim(1e-6, 1)
     left.set_xlabel("q")
@@ -108,8 +110,8 @@ def plot(data: LabelNoise) -> Figure:
 
 
 def caption(data: LabelNoise) -> str:
-    """What is shown and what came out."""
-    gap = float(np.abs(data.found / np.array([[equilibrium(e, q) for q in Q] for e in FLIPS]) - 1).max())
+    """Describe the panels and state the results."""
+    gap = float(np.abs(data.zeros / np.array([[equilibrium(e, q) for q in Q] for e in FLIPS]) - 1).max())
     rests = {q: equilibrium(FLIP, q) for q in (0.25, 1.0)}
     return (
         f"Labels flipped at the rate e, gradient flow on l_q (Prop C.2). a: the contamination n = 1 - P rests at "

@@ -1,4 +1,4 @@
-"""Figure `learning_rates`: each estimator over three decades of learning rates, and at its own best one."""
+"""Figure `learning_rates`: each estimator over three decades of learning rates, and at its best rate."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from figures.study_data import DATA, Row, only, read_study
 from qtrain.errors import UserError
 
 BELOW = -0.08
-"""Where diverged runs are marked: they have no p@1."""
+"""Height of the marks of diverged runs, which have no p@1."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Scan:
 
     Attributes:
         estimator: As results name it.
-        q: Its place on the continuum, None outside.
-        scan: Learning rate to p@1 at the end on the scan's base, None where it diverged; ascending rates.
-        best: The rate that was confirmed on every base.
-        confirmed: p@1 at the best rate, one per base, None where it diverged.
-        runs: The confirming runs.
+        q: Its q, None for an estimator without one.
+        scan: Learning rate to p@1 at the end on the scan's base, None if it diverged; ascending rates.
+        best: The best rate, which was run on every base.
+        confirmed: p@1 at the best rate, one per base, None if it diverged.
+        runs: The runs at the best rate.
     """
 
     estimator: str
@@ -57,10 +57,10 @@ def compute(folder: Path = DATA) -> LearningRates:
     """The scan, and the confirmed best rates.
 
     Args:
-        folder: Where the data files lie.
+        folder: Folder of the data files.
 
     Raises:
-        UserError: A data file is missing or holds something else.
+        UserError: A data file is missing or malformed.
     """
     scan, best = read_study("learning_rates", folder), read_study("best_learning_rates", folder)
     confirmed = best.by_estimator
@@ -101,18 +101,18 @@ def plot(data: LearningRates) -> Figure:
 
 
 def _draw_scan(axes: Axes, data: LearningRates) -> None:
-    for one in data.scans:
-        style = line_style(one.estimator, one.q)
-        rates = list(one.scan)
+    for scan in data.scans:
+        style = line_style(scan.estimator, scan.q)
+        rates = list(scan.scan)
         axes.plot(
             rates,
-            [np.nan if p is None else p for p in one.scan.values()],
-            label=short_name(one.estimator, one.q),
+            [np.nan if p is None else p for p in scan.scan.values()],
+            label=short_name(scan.estimator, scan.q),
             **style,
         )
-        diverged = [rate for rate, p in one.scan.items() if p is None]
+        diverged = [rate for rate, p in scan.scan.items() if p is None]
         axes.plot(diverged, [BELOW] * len(diverged), "X", color=style["color"], markersize=6, markeredgecolor="white")
-    if any(p is None for one in data.scans for p in one.scan.values()):
+    if any(p is None for scan in data.scans for p in scan.scan.values()):
         axes.plot([], [], "X", color="#777777", markersize=6, markeredgecolor="white", label="diverged")
     axes.set_xscale("log")
     axes.set_xlabel("learning rate (SGD)")
@@ -121,10 +121,10 @@ def _draw_scan(axes: Axes, data: LearningRates) -> None:
 
 
 def _draw_best(axes: Axes, data: LearningRates) -> None:
-    for place, one in enumerate(data.scans):
-        style = line_style(one.estimator, one.q)
-        known = [p for p in one.confirmed if p is not None]
-        gone = len(one.confirmed) - len(known)
+    for place, scan in enumerate(data.scans):
+        style = line_style(scan.estimator, scan.q)
+        known = [p for p in scan.confirmed if p is not None]
+        gone = len(scan.confirmed) - len(known)
         axes.plot(
             np.full(len(known), place),
             known,
@@ -139,20 +139,25 @@ def _draw_best(axes: Axes, data: LearningRates) -> None:
             axes.plot(np.full(gone, place), np.full(gone, BELOW), "X", color=style["color"], markersize=6)
     axes.set_xticks(
         range(len(data.scans)),
-        [f"{short_name(one.estimator, one.q)}\n{power(one.best)}{'*' if one.at_edge else ''}" for one in data.scans],
+        [
+            f"{short_name(scan.estimator, scan.q)}\n{power(scan.best)}{'*' if scan.at_edge else ''}"
+            for scan in data.scans
+        ],
     )
     axes.tick_params(axis="x", labelsize=6.5)
     axes.grid(visible=False, axis="x")
     axes.set_xlabel("estimator, its best rate")
-    axes.set_title(f"b  best rate, {max(len(one.confirmed) for one in data.scans)} bases")
+    axes.set_title(f"b  best rate, {max(len(scan.confirmed) for scan in data.scans)} bases")
 
 
 def caption(data: LearningRates) -> str:
-    """What is shown and what came out."""
-    bests = listed([f"{short_name(one.estimator, one.q)} {_mean_text(one)} at {power(one.best)}" for one in data.scans])
-    edge = [short_name(one.estimator, one.q) for one in data.scans if one.at_edge]
-    gone = sum(p is None for one in data.scans for p in one.scan.values())
-    total = sum(len(one.scan) for one in data.scans)
+    """Describe the panels and state the results."""
+    bests = listed(
+        [f"{short_name(scan.estimator, scan.q)} {_mean_text(scan)} at {power(scan.best)}" for scan in data.scans]
+    )
+    edge = [short_name(scan.estimator, scan.q) for scan in data.scans if scan.at_edge]
+    gone = sum(p is None for scan in data.scans for p in scan.scan.values())
+    total = sum(len(scan.scan) for scan in data.scans)
     return (
         f"a: p@1 after {data.steps} SGD steps on the cold start (p0 {power(data.p0)}) against the learning rate: the "
         f"same number of rates over three decades for every estimator, half a decade apart, on base {data.scan_seed} "
@@ -162,8 +167,8 @@ def caption(data: LearningRates) -> str:
     )
 
 
-def _mean_text(one: Scan) -> str:
-    value = mean(one.confirmed)
+def _mean_text(scan: Scan) -> str:
+    value = mean(scan.confirmed)
     if value is not None:
         return f"{value:.2f}"
-    return f"({sum(p is None for p in one.confirmed)} of {len(one.confirmed)} diverged)"
+    return f"({sum(p is None for p in scan.confirmed)} of {len(scan.confirmed)} diverged)"

@@ -1,4 +1,4 @@
-"""Figure `max_coefficient`: the paper's Fig 3 on the testbed, the largest c_m/M^q of each step, and P beside it."""
+"""Figure `max_coefficient`: the paper's Fig 3 on the testbed, the largest c_m/M^q of each step, and P."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from qtrain.errors import UserError
 from qtrain.runs.folder import ESCAPED
 
 FIRST = 10
-"""Steps at the start of which the caption gives the median."""
+"""Number of first steps whose median the caption gives."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Series:
         step: (n,) training steps from 1.
         largest: (n,) max over the batch of c_m/M^q.
         p: (n,) mean w of the batch.
-        escape: First step whose batch had a mean P above ESCAPED, None where there was none.
+        escape: First step whose batch had a mean P above ESCAPED, None if there was none.
     """
 
     q: float
@@ -37,7 +37,7 @@ class Series:
 
     @property
     def peak(self) -> tuple[float, int]:
-        """The highest value of the largest coefficient, and its step."""
+        """The maximum over steps of the largest coefficient, and its step."""
         at = int(np.argmax(self.largest))
         return float(self.largest[at]), int(self.step[at])
 
@@ -57,10 +57,10 @@ def compute(folder: Path = DATA) -> MaxCoefficient:
     """The series of the study's first base.
 
     Args:
-        folder: Where the data file lies.
+        folder: Folder of the data file.
 
     Raises:
-        UserError: It is missing or holds something else, or no series.
+        UserError: The data file is missing or malformed, or no series.
     """
     study = read_study("max_coefficient", folder)
     rows = sorted((row for row in study.rows if row.seed == study.seeds[0]), key=lambda row: row.q or 0.0)
@@ -97,7 +97,7 @@ def plot(data: MaxCoefficient) -> Figure:
 
 
 def caption(data: MaxCoefficient) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     course = listed(
         [
             f"q = {run.q:g} {power(float(np.median(run.largest[:FIRST])))}, {power(run.peak[0])} at step {run.peak[1]}"

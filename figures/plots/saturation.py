@@ -1,4 +1,4 @@
-"""Figure `saturation`: on 0/1 weights the amplification stops at M^q, and with it the escape's exponent."""
+"""Figure `saturation`: on 0/1 weights the amplification saturates at M^q, which changes the escape exponent."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,9 @@ class Saturation:
         p: (n,) success probabilities.
         hard: (Q, n) length of the expected update over that of grad l_0, w in {0, 1}.
         soft: (Q, n) the same for w = P v.
-        p0: (m,) starts, between which the exponents are taken.
+        p0: (m,) starts at which the exponents are taken.
         hard_exponents: (Q, m) d log T / d log p0, from increments of T.
-        soft_exponents: (Q, m).
+        soft_exponents: (Q, m) the same for w = P v.
     """
 
     p: np.ndarray
@@ -75,12 +75,12 @@ def plot(data: Saturation) -> Figure:
 
 
 def caption(data: Saturation) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     hard, bounds, soft = (
         listed([power(float(value)) for value in values])
         for values in (data.hard[:, 0], SAMPLES ** np.array(Q), data.soft[:, 0])
     )
-    slopes, kept = (
+    slopes, soft_fits = (
         listed([f"{value:.3f}" for value in values[:, 0] + 0.0])
         for values in (data.hard_exponents, data.soft_exponents)
     )
@@ -90,5 +90,6 @@ def caption(data: Saturation) -> str:
         f"{power(SAMPLES * float(data.p[0]))}, against M^q = {bounds}; with weights of the size of P (dashed) it goes "
         f"on as P^-q, to {soft}. "
         f"b: the exponent of the sigmoid's escape time to P = {TARGET:g} in p0, from increments of the time. At p0 = "
-        f"{power(float(data.p0[0]))}: with w in {{0, 1}} {slopes}, -1 at every q; with w ~ P {kept}, which is -(1-q)."
+        f"{power(float(data.p0[0]))}: with w in {{0, 1}} {slopes}, -1 at every q; with w ~ P {soft_fits}, "
+        "which is -(1-q)."
     )

@@ -1,4 +1,4 @@
-"""Least squares with one slope for all groups and one intercept per group."""
+"""Fit one slope for all groups and one intercept per group by least squares."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ class Slope:
 
     Attributes:
         value: The slope.
-        low: Lower end of its t-interval, NaN where the points leave no degree of freedom.
-        high: Upper end, likewise.
+        low: Lower end of its t-interval, NaN if no degree of freedom is left.
+        high: Upper end, NaN in the same case.
         intercepts: One per group.
-        points: How many points were fitted.
+        points: Number of fitted points.
     """
 
     value: float
@@ -35,10 +35,10 @@ def common_slope(
         group: (n,) group of each point.
         x: (n,) abscissae.
         y: (n,) ordinates.
-        confidence: Of the interval, for independent normal errors of one variance.
+        confidence: Level of the interval, for independent normal errors of equal variance.
 
     Returns:
-        The fit, None where no group has two different x.
+        The fit, None if no group has two different x.
 
     Raises:
         ValueError: The lengths differ.
@@ -47,10 +47,10 @@ def common_slope(
     if not len(groups) == len(x_n) == len(y_n):
         raise ValueError(f"group, x and y have lengths {len(groups)}, {len(x_n)} and {len(y_n)}: pass equal ones")
     # The intercepts are eliminated by centring within the groups (Frisch-Waugh-Lovell).
-    names, which_n = np.unique(groups, return_inverse=True)
-    counts = np.bincount(which_n)
-    mean_x, mean_y = np.bincount(which_n, x_n) / counts, np.bincount(which_n, y_n) / counts
-    dx, dy = x_n - mean_x[which_n], y_n - mean_y[which_n]
+    names, index_n = np.unique(groups, return_inverse=True)
+    counts = np.bincount(index_n)
+    mean_x, mean_y = np.bincount(index_n, x_n) / counts, np.bincount(index_n, y_n) / counts
+    dx, dy = x_n - mean_x[index_n], y_n - mean_y[index_n]
     spread = float(dx @ dx)
     if len(x_n) == 0 or spread == 0:
         return None

@@ -1,4 +1,4 @@
-"""Success against step: what the panels of `cold_start` and of its Adam neighbours share."""
+"""Plot success against step: shared by the panels of `cold_start` and the tables of success."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class Line:
 
     Attributes:
         estimator: As results name it.
-        q: Its place on the continuum, None outside.
+        q: Its q, None for an estimator without one.
         steps: (n,) training steps that were evaluated on every base.
         mean: (n,) p@1, mean over bases.
         low: (n,) the lowest base.
         high: (n,) the highest base.
-        ends: p@1 at the end of each base, None where it diverged.
+        ends: p@1 at the end on each base, None if the run diverged.
     """
 
     estimator: str
@@ -39,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One study: its lines and the setting that they share."""
+    """One study: its lines and their common setting."""
 
     optimizer: str
     lr: float
@@ -54,7 +54,7 @@ def panel(study: Study) -> Panel:
     """The panel of a study whose runs differ in estimator and base only.
 
     Raises:
-        UserError: They differ in the learning rate too.
+        UserError: The runs differ in the learning rate too.
     """
     first = study.rows[0]
     return Panel(
@@ -84,21 +84,21 @@ def _line(estimator: str, rows: Sequence[Row]) -> Line:
 
 
 def draw(axes: Axes, content: Panel, title: str) -> None:
-    """Draw mean lines and min-max bands against the step on a log axis. Step 0, where all are alike, has no place."""
+    """Draw mean lines and min-max bands against the step on a log axis. Step 0 is left out."""
     for index, line in enumerate(content.lines):
-        kept = line.steps > 0
+        shown = line.steps > 0
         axes.plot(
-            line.steps[kept],
-            line.mean[kept],
+            line.steps[shown],
+            line.mean[shown],
             label=short_name(line.estimator, line.q),
-            # Staggered, so that lines on top of each other at 0 can be told apart.
+            # Staggered, so that overlapping lines at 0 can be told apart.
             markevery=(index, len(content.lines)),
             **line_style(line.estimator, line.q),
         )
         axes.fill_between(
-            line.steps[kept],
-            line.low[kept],
-            line.high[kept],
+            line.steps[shown],
+            line.low[shown],
+            line.high[shown],
             color=line_style(line.estimator, line.q)["color"],
             alpha=0.16,
             linewidth=0,
@@ -110,17 +110,17 @@ def draw(axes: Axes, content: Panel, title: str) -> None:
 
 
 def setting(content: Panel) -> str:
-    """Optimiser, learning rate and P at the start, in a few words."""
+    """Optimiser, learning rate and P at the start as a short text."""
     return f"{content.optimizer}, lr {power(content.lr)}, p0 {power(content.p0)}"
 
 
 def verdict(content: Panel) -> str:
-    """One sentence on who is stuck and who is out at the end, from the numbers."""
-    stuck = [one for one in content.lines if all(end is not None and end <= STUCK for end in one.ends)]
-    out = [one for one in content.lines if (mean(one.ends) or 0.0) > OUT]
-    between = [one for one in content.lines if one not in stuck and one not in out]
+    """A sentence that lists the estimators that are stuck, escaped or between at the end."""
+    stuck = [line for line in content.lines if all(end is not None and end <= STUCK for end in line.ends)]
+    out = [line for line in content.lines if (mean(line.ends) or 0.0) > OUT]
+    between = [line for line in content.lines if line not in stuck and line not in out]
     parts = [
-        f"at most {STUCK:.0%} p@1 on every base: {listed([short_name(one.estimator, one.q) for one in stuck])}",
+        f"at most {STUCK:.0%} p@1 on every base: {listed([short_name(line.estimator, line.q) for line in stuck])}",
         f"above {OUT:.0%} on average: {_means(out)}",
         *([f"between: {_means(between)}"] if between else []),
     ]

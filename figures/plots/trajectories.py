@@ -1,4 +1,4 @@
-"""Figure `trajectories`: P against time for each q and for SFT-then-RLVR, and what is left of q near the optimum."""
+"""Figure `trajectories`: P against time for each q and for SFT-then-RLVR, and the effect of q near the optimum."""
 
 import math
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ Q = (0.0, 0.25, 0.5, 0.75, 1.0)
 RATIO = 4.0
 """eps0/eps1 of the times near the optimum."""
 OTHERS = {"arms": "s", "chain": "x"}
-"""Families beside the sigmoid, and their signs."""
+"""Further families, and their markers."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Trajectories:
 
     Attributes:
         p: (n,) success probabilities from P0 to END.
-        time: (n, Q) when each q reaches them.
-        stepwise: (n,) when the schedule q = 1 -> 0, which steps at SWITCH, does.
+        time: (n, Q) times at which each q reaches them.
+        stepwise: (n,) times of the schedule q = 1 -> 0 with the step at SWITCH.
         eps: (m,) eps0.
         excess: (m, Q-1) T_q/T_1 - 1 from 1 - eps0 to 1 - eps0/RATIO on the sigmoid.
-        others: The same by family, by the path solver.
+        others: The same ratio by family, by the path solver.
     """
 
     p: np.ndarray
@@ -66,10 +66,15 @@ def compute(folder: Path = DATA) -> Trajectories:
 
 def _excess(name: str, eps: np.ndarray) -> np.ndarray:
     """T_q/T_1 - 1 of a family, (m, Q-1)."""
-    one = family(name)
+    member = family(name)
     ends = np.unique(np.concatenate([eps, eps / RATIO]))[::-1]
     path = follow(
-        one.model.score, lambda at: float(one.model.log_p(at)), one.start(math.log(0.3)), np.log1p(-ends), Q, rtol=1e-11
+        member.model.score,
+        lambda at: float(member.model.log_p(at)),
+        member.start(math.log(0.3)),
+        np.log1p(-ends),
+        Q,
+        rtol=1e-11,
     )
     times = np.exp(path.log_time)
     first, last = (np.searchsorted(-ends, -at) for at in (eps, eps / RATIO))
@@ -106,14 +111,14 @@ def plot(data: Trajectories) -> Figure:
 
 
 def caption(data: Trajectories) -> str:
-    """What is shown and what came out."""
+    """Describe the panels and state the results."""
     half = [float(sigmoid_time(P0, 0.5, q)) for q in (0.0, 1.0)]
-    both = float(sigmoid_time(P0, SWITCH, 1.0) + sigmoid_time(SWITCH, 0.5, 0.0))
+    stepwise = float(sigmoid_time(P0, SWITCH, 1.0) + sigmoid_time(SWITCH, 0.5, 0.0))
     slope = np.diff(np.log(data.excess[:2, 0]))[0] / np.diff(np.log(data.eps[:2]))[0]
     return (
         f"a: P against time under gradient flow on l_q, in closed form for the sigmoid (App C.1). To P = 0.5 it takes "
         f"{half[0]:.0f} at q = 0 and {half[1]:.1f} at q = 1; SFT up to P = {SWITCH:g} and then RLVR, the stepwise "
-        f"schedule q = 1 -> 0, takes {both:.1f}, the sum of its stages (v2). "
+        f"schedule q = 1 -> 0, takes {stepwise:.1f}, the sum of its stages (v2). "
         f"b: near the optimum the times differ by O(eps0) only (Prop C.1): lines are the sigmoid, signs two other "
         f"families; the slope at q = 0 is {slope:.3f} at eps0 = {power(data.eps[0])}."
     )

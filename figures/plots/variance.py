@@ -1,4 +1,4 @@
-"""Figure `variance`: the plug-in's variance, and what a baseline and what resampling make of it."""
+"""Figure `variance`: the plug-in's variance, and its change by a baseline and by resampling."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from qtheory.exact import moments
 from qtheory.models import FiniteTask, FixedAnswers
 
 SHOWN = (0.0, 0.25, 0.5, 0.75)
-"""At q = 1 one right rationale leaves the plug-in no noise but that of pools without it."""
+"""Without q = 1: there, one right rationale leaves the plug-in only the noise of pools without a success."""
 SAMPLES = 32
 FORMS = ("plugin", "rloo", "paft")
 SHARES = np.array([0.5, 0.3, 0.2])
-"""Of three good rationales among the good."""
+"""Shares of the three good rationales in their prior mass."""
 SIZES = np.array([1.0, 0.5, 0.1, 1e-3])
-"""Their weights, and that of the bad one."""
+"""Weights of the three good rationales and of the bad one."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Variance:
 
     Attributes:
         p: (n,) prior mass of the good rationales.
-        one: By form, (Q, n) with one right rationale of weight 1 and a wrong one of weight 0.
+        single: By form, (Q, n) with one right rationale of weight 1 and a wrong one of weight 0.
         several: By form, (Q, n) with three good rationales and a bad one, of weights SIZES.
     """
 
     p: np.ndarray
-    one: dict[str, np.ndarray]
+    single: dict[str, np.ndarray]
     several: dict[str, np.ndarray]
 
 
@@ -43,8 +43,8 @@ def compute(folder: Path = DATA) -> Variance:
     """Exact moments over a grid of the prior; no data are read."""
     del folder
     p = 1 / (1 + np.exp(-np.linspace(np.log(1e-4), np.log(1e4), 57)))
-    one = _relative([_task(np.array([at, 1 - at]), np.array([1.0, 0.0])) for at in p])
-    return Variance(p, one, _relative([_task(np.array([*(SHARES * at), 1 - at]), SIZES) for at in p]))
+    single = _relative([_task(np.array([at, 1 - at]), np.array([1.0, 0.0])) for at in p])
+    return Variance(p, single, _relative([_task(np.array([*(SHARES * at), 1 - at]), SIZES) for at in p]))
 
 
 def _task(prior: np.ndarray, weights: np.ndarray) -> FiniteTask:
@@ -64,7 +64,7 @@ def _relative(tasks: Sequence[FiniteTask]) -> dict[str, np.ndarray]:
 def crossing(data: Variance, q: float) -> float:
     """The P from which on the baseline raises the variance, with one right rationale."""
     row = SHOWN.index(q)
-    gain = np.log(data.one["rloo"][row] / data.one["plugin"][row])
+    gain = np.log(data.single["rloo"][row] / data.single["plugin"][row])
     place = int(np.argmax(gain > 0))
     logit = np.log(data.p / (1 - data.p))
     at = np.interp(0, gain[place - 1 : place + 1], logit[place - 1 : place + 1])
@@ -75,8 +75,8 @@ def plot(data: Variance) -> Figure:
     """Three panels, 7 in wide."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(7, 2.7))
     for row, q in enumerate(SHOWN):
-        curve(left, data.p, data.one["plugin"][row], q)
-        for axes, values in ((middle, data.one), (right, data.several)):
+        curve(left, data.p, data.single["plugin"][row], q)
+        for axes, values in ((middle, data.single), (right, data.several)):
             plug_in = values["plugin"][row]
             curve(axes, data.p, values["rloo"][row] / plug_in, q, linestyle=(0, (5, 2)))
             curve(axes, data.p, values["paft"][row] / plug_in, q, estimator="paft")
@@ -101,8 +101,8 @@ def plot(data: Variance) -> Figure:
 
 
 def caption(data: Variance) -> str:
-    """What is shown and what came out."""
-    top = float((data.one["rloo"][0] / data.one["plugin"][0]).max())
+    """Describe the panels and state the results."""
+    top = float((data.single["rloo"][0] / data.single["plugin"][0]).max())
     warm, worst = (float((data.several[form] / data.several["plugin"]).max(axis=1)[0]) for form in ("rloo", "paft"))
     return (
         f"Exact variances of the gradient estimates at M = K = {SAMPLES} against the prior mass of good rationales. "

@@ -1,4 +1,4 @@
-"""Figure `warm_start`: GARL with and without its baseline where success is common, and what the baseline does there."""
+"""Figure `warm_start`: GARL with and without its baseline in warm start, and the variance with each baseline."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,10 @@ BASELINES = {"leave-one-out": "#222222", "none": "#c2571a", "norm-weighted": "#3
 
 @dataclass(frozen=True)
 class Group:
-    """The runs at one q and learning rate with one baseline; one entry a base.
+    """The runs at one q and learning rate with one baseline; one entry per base.
 
     Attributes:
-        end: p@1 at the end, 0 where the run diverged.
+        end: p@1 at the end, 0 if the run diverged.
         fall: The largest fall of p@1 below the run's own best so far, at any evaluation.
     """
 
@@ -35,7 +35,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Gains:
-    """Measurements along the runs at one q: P, the best multiplier, and variances over that without a baseline."""
+    """Measurements along the runs at one q: P, the best multiplier, and variances relative to no baseline."""
 
     q: float
     p: np.ndarray
@@ -57,10 +57,10 @@ def compute(folder: Path = DATA) -> WarmStart:
     """Ends, dips and variances of the study `baseline`.
 
     Args:
-        folder: Where the data file lies.
+        folder: Folder of the data file.
 
     Raises:
-        UserError: It is missing or holds something else.
+        UserError: The data file is missing or malformed.
     """
     study = read_study("baseline", folder)
     keys = sorted({(row.q or 0.0, row.lr) for row in study.rows})
@@ -81,7 +81,7 @@ def _baseline(row: Row) -> str:
 
 
 def _falls(rows: list[Row]) -> np.ndarray:
-    """One a run; a diverged run falls to 0 at its end."""
+    """The largest fall of each run; a diverged run falls to 0 at its end."""
     falls = []
     for row in rows:
         p = np.array([*row.curve.p_at_1, *([0.0] if row.p_at_1 is None else [])])
@@ -90,15 +90,19 @@ def _falls(rows: list[Row]) -> np.ndarray:
 
 
 def _gains(q: float, rows: list[Row]) -> Gains:
-    """Measurements whose two pools differed in every prompt's gradient by more than nothing."""
+    """Measurements with a positive variance."""
     measured = [row.baseline_gain for row in rows if row.q == q and row.baseline_gain is not None]
     names = ("p", "best_multiplier", "variance_none", "variance_loo", "variance_weighted")
     p, multiplier, none, loo, weighted = (
-        np.array([value for one in measured for value in getattr(one, name)]) for name in names
+        np.array([value for gain in measured for value in getattr(gain, name)]) for name in names
     )
-    kept = none > 0
+    positive = none > 0
     return Gains(
-        q, p[kept], multiplier[kept], (loo / np.where(kept, none, 1))[kept], (weighted / np.where(kept, none, 1))[kept]
+        q,
+        p[positive],
+        multiplier[positive],
+        (loo / np.where(positive, none, 1))[positive],
+        (weighted / np.where(positive, none, 1))[positive],
     )
 
 
@@ -136,8 +140,8 @@ def plot(data: WarmStart) -> Figure:
         for name, color in BASELINES.items()
     ]
     handles += [
-        Line2D([], [], color=line_style("garl", one.q)["color"], marker="o", linestyle="", label=f"q = {one.q:g}")
-        for one in data.gains
+        Line2D([], [], color=line_style("garl", gains.q)["color"], marker="o", linestyle="", label=f"q = {gains.q:g}")
+        for gains in data.gains
     ]
     handles.append(
         Line2D(
@@ -169,12 +173,12 @@ def _draw_success(axes: Axes, data: WarmStart) -> None:
 
 
 def caption(data: WarmStart) -> str:
-    """What is shown and what came out."""
-    said = [
+    """Describe the panels and state the results."""
+    ends = [
         f"q = {group.q:g}, lr {power(group.lr)}, {group.baseline}: {group.end.mean():.2f} ({group.fall.max():.2f})"
         for group in data.groups
     ]
-    late = [(one.q, one.loo[one.p > 0.9], one.weighted[one.p > 0.9]) for one in data.gains]
+    late = [(gains.q, gains.loo[gains.p > 0.9], gains.weighted[gains.p > 0.9]) for gains in data.gains]
     ratios = listed(
         [
             f"{power(float(np.median(loo)))} times at q = {q:g} with the leave-one-out baseline and "
@@ -185,7 +189,7 @@ def caption(data: WarmStart) -> str:
     return (
         f"a: p@1 at the end, and its largest fall below the run's own best so far (hollow), one sign a base, "
         f"{data.bases} bases, by the baseline of the rationales' coefficients. Mean end (largest fall): "
-        f"{'; '.join(said)}. "
+        f"{'; '.join(ends)}. "
         f"b: the variance of a pool's gradient with a baseline over that without any, along the runs with the "
         f"leave-one-out baseline; where P is above 0.9 its median is {ratios}. c: the multiplier of the leave-one-out "
         f"baseline that would minimise the variance, where positive. A measurement is of 8 prompts with two pools "

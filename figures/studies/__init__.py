@@ -1,6 +1,6 @@
-"""The studies by name: committed experiments whose data files the figures and docs are made from.
+"""The studies by name: experiments whose data files are the source of figures and docs.
 
-To add one: a file here with a function from (seeds, folder) to runs, and one line in STUDIES.
+To add one, write a file with a function from (seeds, folder) to runs, and add a line to STUDIES.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,4 +33,4 @@ STUDIES: dict[str, Callable[[Sequence[int], Path], list[Run]]] = {
 }
 
 SERIES: dict[str, tuple[str, ...]] = {"max_coefficient": MAX_COEFFICIENT_SERIES}
-"""Metrics that a study's data file keeps of every step; of the others it keeps evaluations alone."""
+"""Metrics that a study's data file keeps for every step; other studies keep evaluations only."""

@@ -1,4 +1,4 @@
-"""Studies `adam_conflict` and `adam_alike`: what Adam leaves of the separation, and where it comes back."""
+"""Studies `adam_conflict` and `adam_alike`: separation of the estimators under Adam, with and without conflict."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Study `adam_epsilon`: Adam's epsilon as the threshold below which low q stalls (QC-6).
 
-Where epsilon dominates every coordinate's gradient, Adam is SGD at rate lr/eps and escapes as SGD does; where it is far
-below, a step's size does not depend on the gradient's. The starts are those of `escape_exponents`, whose measured
-||s||^2 predicts the times.
+If epsilon dominates the gradient in every coordinate, Adam is SGD at rate lr/eps and escapes as SGD does; if epsilon is
+far smaller, the size of a step does not depend on that of the gradient. The starts are those of `escape_exponents`,
+whose measured ||s||^2 predicts the times.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def adam_epsilon(seeds: Sequence[int], folder: Path) -> list[Run]:
     )
     return [
         cell(
-            config.with_values({"estimator": word, "optimizer.eps": eps, "pretrain.p0": p0}),
+            config.with_values({"estimator": estimator, "optimizer.eps": eps, "pretrain.p0": p0}),
             seed,
             folder,
             suffix=f"eps{eps:g}-p0-{p0:g}",
@@ -33,5 +33,5 @@ def adam_epsilon(seeds: Sequence[int], folder: Path) -> list[Run]:
         for seed in seeds
         for p0 in P0
         for eps in EPS
-        for word in Q
+        for estimator in Q
     ]

@@ -1,7 +1,7 @@
 """Study `baseline`: is GARL's leave-one-out baseline a cause of collapses in warm start (QC-4)?
 
 Tagged prompts, whose gold format the base model knows, under Adam at two rates; GARL with its baseline, without any,
-and with the norm-weighted one. The runs with the baseline also measure what it does to the gradient's variance.
+and with the norm-weighted one. The runs with the baseline also measure its effect on the gradient's variance.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ def baseline(seeds: Sequence[int], folder: Path) -> list[Run]:
     config = shipped_config("warm_start")
     return [
         cell(
-            config.with_values({"estimator": word.format(q=q), "optimizer.lr": lr}),
+            config.with_values({"estimator": estimator.format(q=q), "optimizer.lr": lr}),
             seed,
             folder,
             suffix=f"lr{lr:g}",
-            callbacks=[BaselineGain(every=50)] if word == ESTIMATORS[0] else [],
+            callbacks=[BaselineGain(every=50)] if estimator == ESTIMATORS[0] else [],
         )
         for seed in seeds
         for lr in LR
         for q in Q
-        for word in ESTIMATORS
+        for estimator in ESTIMATORS
     ]

@@ -1,4 +1,4 @@
-"""What a baseline does to the variance of GARL's gradient on a language model, and its best multiple (QC-4)."""
+"""Measure the effect of baselines on the variance of GARL's gradient on a language model (QC-4)."""
 
 from collections.abc import Iterator
 
@@ -21,36 +21,36 @@ PROMPTS = 8
 
 
 class BaselineGain(Callback):
-    """Measures what baselines do to the variance at regular steps from the first on; it costs about 20 steps' work.
+    """Measures the variance with baselines at regular steps from the first on; a measurement costs about 20 steps.
 
     Args:
-        every: Steps from one measurement to the next.
+        every: Number of steps between measurements.
     """
 
     def __init__(self, every: int) -> None:
         self.every = every
 
     def before_step(self, run: RunView, step: int, log_p: float) -> dict[str, float]:
-        """Measure where it is due."""
+        """Measure if a measurement is due."""
         return baseline_gain(run.model, run.task, run.config, run.rng) if (step - 1) % self.every == 0 else {}
 
 
 def baseline_gain(model: PreTrainedModel, task: Task, config: Config, rng: np.random.Generator) -> dict[str, float]:
-    """Measure, at the model's weights and the estimator's q; gradients are overwritten.
+    """Measure at the model's weights and the estimator's q; gradients are overwritten.
 
     The variance of a pool's gradient around its prompt's own mean comes from the two pools of a prompt, as
-    E||g - g'||^2 / 2. That of g + beta b, with the plug-in g and the baseline's part b, is least at beta*.
+    E||g - g'||^2 / 2. The variance of g + beta b, with the plug-in g and the baseline's part b, is least at beta*.
 
     Args:
         model: The policy.
         task: Source of training prompts.
-        config: Its estimator's q, rollout budgets and samples are read.
+        config: Provides the estimator's q, rollout budgets and samples.
         rng: Source of randomness.
 
     Returns:
         variance_none, variance_loo, variance_weighted: the variance without a baseline, with the leave-one-out and with
-        the norm-weighted one, summed over parameters and averaged over prompts. best_multiplier: beta* of the
-        leave-one-out baseline, 0 where that is 0 in every pool.
+        the norm-weighted baseline, summed over parameters and averaged over prompts. best_multiplier: beta* of the
+        leave-one-out baseline, 0 if that baseline is 0 in every pool.
 
     Raises:
         ValueError: The estimator has no q.
@@ -63,7 +63,7 @@ def baseline_gain(model: PreTrainedModel, task: Task, config: Config, rng: np.ra
     examples = [example for example in task.batch(2 * PROMPTS, rng) if not example.group][:PROMPTS]
     for example in examples:
         (g, loo, weighted), other = _parts(model, task, config, [example, example], q, generator)
-        d, d_loo, d_weighted = (one - two for one, two in zip((g, loo, weighted), other, strict=True))
+        d, d_loo, d_weighted = (first - second for first, second in zip((g, loo, weighted), other, strict=True))
         variances += [float(x.square().sum()) / 2 / PROMPTS for x in (d, d + d_loo, d + d_weighted)]
         product += float(d @ d_loo)
         square += float(d_loo @ d_loo)
@@ -90,8 +90,11 @@ def _parts(
         log_w_BM, norm_BM = rollouts.log_w_BM, rollouts.score_norm_sq_BM
         plain = garl(log_w_BM, q, baseline="none")
         baselines = (garl(log_w_BM, q), garl_weighted(log_w_BM, q, score_norm_sq=norm_BM))
-        alone = [Coefficients(one.rationale - plain.rationale, torch.zeros_like(plain.answer)) for one in baselines]
-        plug_in, loo, weighted = (_gradient(model, task, rollouts, one) for one in (plain, *alone))
+        alone = [
+            Coefficients(coefficients.rationale - plain.rationale, torch.zeros_like(plain.answer))
+            for coefficients in baselines
+        ]
+        plug_in, loo, weighted = (_gradient(model, task, rollouts, coefficients) for coefficients in (plain, *alone))
         yield plug_in, loo, weighted
 
 

@@ -1,9 +1,9 @@
-"""Study `common_factor`: what is left of the advantage of q > 0 once a batch's scale is free (QC-6).
+"""Study `common_factor`: the advantage of q > 0 that remains when every batch may be rescaled (QC-6).
 
-Weights relative to the batch's largest one rescale all coefficients of the batch alike and leave the weighting between
-examples as it is; an epsilon of almost 0 does the same through Adam. Cases: "sgd", the cold start with prompts all
-alike; "tiny_p0", the same under Adam from a p0 so small that gradients lie below epsilon; "conflict", easy and hard
-prompts.
+Weights relative to the batch's largest rescale all coefficients of a batch by one factor and leave the weighting
+between examples unchanged; an epsilon of almost 0 has the same effect through Adam. Cases: "sgd", the cold start
+with prompts all alike; "tiny_p0", the same under Adam from a p0 so small that gradients are below epsilon; "conflict",
+easy and hard prompts.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ def common_factor(seeds: Sequence[int], folder: Path) -> list[Run]:
         ("conflict-no_eps", conflict.with_values({"optimizer.eps": NO_EPS}), ON_WEIGHTS[:2]),
     ]
     return [
-        cell(config.with_values({"estimator": word}), seed, folder, suffix=case)
+        cell(config.with_values({"estimator": estimator}), seed, folder, suffix=case)
         for seed in seeds
-        for case, config, words in cases
-        for word in words
+        for case, config, estimators in cases
+        for estimator in estimators
     ]
 
 

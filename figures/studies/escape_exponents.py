@@ -1,8 +1,8 @@
-"""Study `escape_exponents`: escape steps against p0 under SGD for five values of q, and ||s||^2 along the way.
+"""Study `escape_exponents`: escape steps against p0 under SGD for five values of q, and ||s||^2 along the path.
 
-Each run ends at its escape. The grids of p0 differ because the times do: every q gets those that it escapes within
-MOST_STEPS. From every p0 one more run climbs slowly at q = 1 and measures ||s||^2 as it goes; on one example the path
-through parameter space does not depend on q, so it serves every q. It does depend on p0: each p0 is a start of its own.
+Each run ends at its escape. The grids of p0 differ because the times do: every q gets the p0 from which it escapes
+within MOST_STEPS. From every p0 one more run climbs slowly at q = 1 and measures ||s||^2 on the way; on one example the
+path through parameter space does not depend on q, so this run serves every q. The path does depend on p0.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ GRIDS = {
     "garl:q=1": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9),
 }
 SLOW = 10
-"""The runs that measure ||s||^2 take steps this much smaller."""
+"""The learning rate of runs that measure ||s||^2 is divided by this factor."""
 
 NATS = 1.5
-"""They measure it whenever log P has moved by this much."""
+"""||s||^2 is measured whenever log P has moved by this much."""
 
 
 def escape_exponents(seeds: Sequence[int], folder: Path) -> list[Run]:
@@ -42,7 +42,7 @@ def escape_exponents(seeds: Sequence[int], folder: Path) -> list[Run]:
     )
     slow = {"estimator": "garl:q=1", "optimizer.lr": config.optimizer.lr / SLOW}
     starts = sorted({p0 for grid in GRIDS.values() for p0 in grid}, reverse=True)
-    runs = [({"estimator": word}, p0, f"p0-{p0:g}") for word, grid in GRIDS.items() for p0 in grid]
+    runs = [({"estimator": estimator}, p0, f"p0-{p0:g}") for estimator, grid in GRIDS.items() for p0 in grid]
     runs += [(slow, p0, f"score-norm-p0-{p0:g}") for p0 in starts]
     return [
         cell(

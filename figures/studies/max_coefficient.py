@@ -8,12 +8,12 @@ from qtrain.comparison import cells_of
 from qtrain.jobs.runner import Run
 
 SERIES = ("max_c", "log_p")
-"""Metrics whose every step the data file keeps."""
+"""Metrics that the data file keeps for every step."""
 
 
 def max_coefficient(seeds: Sequence[int], folder: Path) -> list[Run]:
     """`cold_start.toml` x five values of q x seeds; GRPO has no c_m."""
     config = shipped_config("cold_start")
-    # Only the steps are read: two evaluations are enough for a result.
+    # The figure reads steps only; two evaluations are enough for a result.
     config = config.with_values({"eval.every": config.train.steps})
     return cells_of(config, choices(*TABLE_1[1:]), seeds, folder)

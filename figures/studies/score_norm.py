@@ -1,4 +1,4 @@
-"""||s||^2, the squared norm of the score s = grad mean log P: the factor that the escape theory takes as constant."""
+"""Measure ||s||^2, the squared norm of the score s = grad mean log P, which the escape theory takes as constant."""
 
 import math
 
@@ -17,46 +17,46 @@ from qtrain.tasks import Task
 from qtrain.update import backward
 
 PROMPTS, SAMPLES, CHUNK = 64, 64, 16
-"""Prompts of each half, rationales a prompt, prompts run at once."""
+"""Prompts of each estimate, rationales per prompt, prompts run at once."""
 
 
 class ScoreNorm(Callback):
-    """Measures ||s||^2 at the first step and whenever log P has moved far enough; it costs about 20 steps' work.
+    """Measures ||s||^2 at the first step and whenever log P has moved far enough; each costs about 20 steps.
 
     Args:
-        nats: How far log P has to move.
+        nats: Distance in log P between measurements.
     """
 
     def __init__(self, nats: float) -> None:
         self.nats, self.measured_at = nats, math.inf
 
     def before_step(self, run: RunView, step: int, log_p: float) -> dict[str, float]:
-        """Measure where it is due."""
+        """Measure if log P has moved far enough."""
         if abs(log_p - self.measured_at) < self.nats:
             return {}
         self.measured_at = log_p
         return {"score_norm_sq": score_norm_sq(run.model, run.task, run.config, run.rng)}
 
     def state(self) -> dict[str, float]:
-        """Where log P was at the last measurement."""
+        """The log P of the last measurement."""
         return {"measured_at": self.measured_at}
 
     def load_state(self, state: dict[str, float]) -> None:
-        """Go on from there."""
+        """Restore it."""
         self.measured_at = state["measured_at"]
 
 
 def score_norm_sq(model: PreTrainedModel, task: Task, config: Config, rng: np.random.Generator) -> float:
-    """Estimate ||s||^2 at the model's weights; its gradients are overwritten.
+    """Estimate ||s||^2 at the model's weights; gradients are overwritten.
 
-    The inner product of two independent estimates of s, which has none of the noise's own square in it. Each is the
-    q = 1 estimate over PROMPTS fresh prompts of the batch's hard kind, with SAMPLES rationales each (its bias is the
-    plug-in's, O(1/SAMPLES)).
+    The estimate is the inner product of two independent estimates of s, so that noise does not add its own square. Each
+    is the q = 1 estimate over PROMPTS fresh hard prompts with SAMPLES rationales each; its bias is the plug-in's,
+    O(1/SAMPLES).
 
     Args:
         model: The policy.
         task: Source of training prompts.
-        config: Its rollout budgets are read.
+        config: Provides the rollout budgets.
         rng: Source of randomness.
     """
     first, second = (_score(model, task, config, rng) for _ in range(2))

@@ -11,6 +11,6 @@ def shipped_config(name: str) -> Config:
     return read_config(SHIPPED / f"{name}.toml")
 
 
-def choices(*words: str) -> list[EstimatorChoice]:
-    """Estimators by their words."""
-    return [EstimatorChoice.parse(word) for word in words]
+def choices(*specs: str) -> list[EstimatorChoice]:
+    """Parse estimators, for example "garl:q=.5"."""
+    return [EstimatorChoice.parse(spec) for spec in specs]

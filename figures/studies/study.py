@@ -1,4 +1,4 @@
-"""Running a study: its training runs, then one small data file with rows, curves and provenance."""
+"""Run a study: its training runs, then one small data file with rows, curves and provenance."""
 
 import os
 from collections.abc import Sequence
@@ -24,21 +24,21 @@ def study_command(name: str, seeds: int, runs: Path | None, output: Path | None,
 def run_study(
     name: str, seeds: Sequence[int], folder: Path, output: Path, *, jobs: int | None = None
 ) -> dict[str, Any]:
-    """Run what is missing of a study and write its data file.
+    """Run the runs of a study that have not finished yet and write its data file.
 
     Args:
         name: Its name in STUDIES.
         seeds: Bases and training seeds.
-        folder: Where the run folders lie; finished ones are kept.
+        folder: Folder of the run folders; finished ones are reused.
         output: The data file, JSON.
         jobs: See `qtrain.jobs.runner.run_all`.
 
     Returns:
         The data: `study`, `about`, `provenance`, `rows`. A row has the run's result, its varied settings (`optimizer`,
         `lr`, `eps`, `p0_wanted`, `variant`, `relative_weights`), `curve` (lists of step, p_at_1, maj_at_k, p,
-        mean_log_p from the evaluations), `series` (lists of the metrics in SERIES, of every step) where the study has
-        them and, where they were measured, `score_norm` (lists of log_p and norm_sq) and `baseline_gain` (lists of
-        step, p and what `qtrain.baseline_gain` returns).
+        mean_log_p from the evaluations), `series` (lists of the metrics in SERIES, for every step) if the study has
+        them and, if they were measured, `score_norm` (lists of log_p and norm_sq) and `baseline_gain` (lists of
+        step, p and the results of `figures.studies.baseline_gain`).
 
     Raises:
         UserError: Unknown study, or a folder that cannot be used.
@@ -60,7 +60,7 @@ def run_study(
 
 
 def _check_output(output: Path) -> None:
-    """Refuse a data file that could not be written, before hours of runs and not after."""
+    """Refuse a data file that cannot be written before the runs begin, not hours later."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -109,5 +109,5 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(value: Any) -> Any:
-    """Six digits are more than any of these measurements has, and keep the committed file small."""
+    """Round to six digits, more than the measurements are accurate to, which keeps the committed file small."""
     return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,6 +1,6 @@
-"""Study `warm_paft`: the paper's Fig 4, GARL against PAFT in warm start, at the rate at which GARL falls here.
+"""Study `warm_paft`: the paper's Fig 4, GARL against PAFT in warm start, at a learning rate at which GARL falls here.
 
-At a third of that rate no run of the study `baseline` falls, so that there is nothing for PAFT to be steadier than.
+At a third of that rate no run of the study `baseline` falls, and PAFT cannot be steadier.
 """
 
 from collections.abc import Sequence

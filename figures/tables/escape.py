@@ -1,4 +1,4 @@
-"""Table `escape_exponents`: exponents measured, predicted and ideal, and the escape steps behind them."""
+"""Table `escape_exponents`: measured, predicted and ideal exponents, and the measured escape steps."""
 
 import math
 from pathlib import Path
@@ -14,10 +14,10 @@ def escape_table(folder: Path = DATA) -> str:
     """Both tables.
 
     Args:
-        folder: Where the data file lies.
+        folder: Folder of the data file.
 
     Raises:
-        UserError: It is missing or holds something else.
+        UserError: The data file is missing or malformed.
     """
     study = read_study("escape_exponents", folder)
     data = compute(folder)
@@ -33,23 +33,27 @@ def escape_table(folder: Path = DATA) -> str:
         ],
         [
             [
-                f"{one.q:g}",
-                f"{len(one.used)} of {one.runs}",
-                interval(one.fit),
-                value(one.predicted),
-                value(one.constant),
-                f"{one.q - 1:g}",
-                "" if math.isnan(one.ratio) else f"{one.ratio:.2f}",
+                f"{exponent.q:g}",
+                f"{len(exponent.used)} of {exponent.runs}",
+                interval(exponent.fit),
+                value(exponent.predicted),
+                value(exponent.constant),
+                f"{exponent.q - 1:g}",
+                "" if math.isnan(exponent.ratio) else f"{exponent.ratio:.2f}",
             ]
-            for one in data.exponents
+            for exponent in data.exponents
         ],
     )
     steps = table(
         ["q", "p0 wanted", *(f"base {seed}: p0, steps" for seed in study.seeds)],
-        [line for one in data.exponents for line in _runs(one, study.by_estimator[one.estimator], study.seeds)],
+        [
+            line
+            for exponent in data.exponents
+            for line in _runs(exponent, study.by_estimator[exponent.estimator], study.seeds)
+        ],
     )
     parts = [exponents]
-    parts += [_logarithm(one) for one in data.exponents if one.per_nat and one.predicted_per_nat]
+    parts += [_logarithm(exponent) for exponent in data.exponents if exponent.per_nat and exponent.predicted_per_nat]
     parts += [
         f"Escape steps (updates before the escape, plus 1); fewer than {FEWEST_UPDATES} updates are not fitted:",
         steps,
@@ -58,21 +62,21 @@ def escape_table(folder: Path = DATA) -> str:
     return "\n\n".join(parts)
 
 
-def _runs(one: Exponent, rows: list, seeds: list[int]) -> list[list[str]]:
+def _runs(exponent: Exponent, rows: list, seeds: list[int]) -> list[list[str]]:
     cells = {
         (row.p0_wanted, row.seed): f"{power(row.p0)}, {'never' if row.escape_step is None else row.escape_step}"
         for row in rows
         if row.score_norm is None
     }
     wanted = sorted({p0 for p0, _ in cells}, reverse=True)
-    return [[f"{one.q:g}", power(p0), *(cells.get((p0, seed), "not run") for seed in seeds)] for p0 in wanted]
+    return [[f"{exponent.q:g}", power(p0), *(cells.get((p0, seed), "not run") for seed in seeds)] for p0 in wanted]
 
 
-def _logarithm(one: Exponent) -> str:
+def _logarithm(exponent: Exponent) -> str:
     return (
-        f"At q = {one.q:g} theory expects a logarithm, not a power: fitted linearly, the updates grow by "
-        f"{interval(one.per_nat)} for each nat of log(1/p0); "
-        f"the measured score norm predicts {value(one.predicted_per_nat)}."
+        f"At q = {exponent.q:g} theory expects a logarithm, not a power: fitted linearly, the updates grow by "
+        f"{interval(exponent.per_nat)} for each nat of log(1/p0); "
+        f"the measured score norm predicts {value(exponent.predicted_per_nat)}."
     )
 
 
@@ -82,7 +86,7 @@ def value(slope: Slope | None) -> str:
 
 
 def interval(slope: Slope | None) -> str:
-    """A slope with its interval, where there is one."""
+    """A slope with its interval if there is one."""
     if slope is None or math.isnan(slope.low):
         return value(slope)
     return f"{slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}]"

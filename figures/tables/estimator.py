@@ -1,4 +1,4 @@
-"""Tables of the estimators: the registry as the docs show it, and what each one's page says of it."""
+"""Tables of the estimators: the registry, and the facts on each estimator's page."""
 
 from pathlib import Path
 
@@ -16,37 +16,37 @@ def estimator_table(folder: Path = DATA) -> str:
         ["name", "needs", "target", "from", "known limits"],
         [
             [
-                f"`{one.name}`",
-                NEEDS[one.inputs] + (", rng" if one.stochastic else ""),
-                _text(one.target),
-                _text(one.paper),
-                _text(one.limits),
+                f"`{estimator.name}`",
+                NEEDS[estimator.inputs] + (", rng" if estimator.stochastic else ""),
+                _text(estimator.target),
+                _text(estimator.paper),
+                _text(estimator.limits),
             ]
-            for one in ESTIMATORS.values()
+            for estimator in ESTIMATORS.values()
         ],
         numbers=False,
     )
 
 
 def estimator_facts(name: str, folder: Path = DATA) -> str:
-    """One estimator: what it reads, its parameters, target, origin and limits, a line each; `folder` is not read."""
+    """One estimator's inputs, parameters, target, origin and limits, a line each; `folder` is not read."""
     del folder
-    one = ESTIMATORS[name]
-    reads = {"log_w": "log-weights of the gold answer", "reward": "rewards of sampled answers"}[one.inputs]
-    extra = [" a generator (it draws at random)"] * one.stochastic + [
+    estimator = ESTIMATORS[name]
+    reads = {"log_w": "log-weights of the gold answer", "reward": "rewards of sampled answers"}[estimator.inputs]
+    extra = [" a generator (it draws at random)"] * estimator.stochastic + [
         " the rationales' score norms"
-    ] * one.needs_score_norm
-    extra += [" the gold answer's length"] * one.needs_answer_length
+    ] * estimator.needs_score_norm
+    extra += [" the gold answer's length"] * estimator.needs_answer_length
     parameters = [
         f"`{key}`" + (" (required)" if parameter.required else f" = {_default(parameter.default)}")
-        for key, parameter in one.parameters.items()
+        for key, parameter in estimator.parameters.items()
     ]
     facts = {
         "needs": ",".join([reads, *extra]),
         "parameters": ", ".join(parameters) or "none",
-        "target": _text(one.target),
-        "from": _text(one.paper),
-        "known limits": _text(one.limits),
+        "target": _text(estimator.target),
+        "from": _text(estimator.paper),
+        "known limits": _text(estimator.limits),
     }
     return table(["", ""], [[f"**{key}**", value] for key, value in facts.items()], numbers=False)
 
@@ -55,6 +55,6 @@ def _default(value: object) -> str:
     return "M" if value is None else str(value).lower() if isinstance(value, bool) else f"{value}"
 
 
-def _text(words: str) -> str:
-    """Plain words in Markdown, where an asterisk would start emphasis."""
-    return words.replace("*", r"\*")
+def _text(text: str) -> str:
+    """Plain text as Markdown, with asterisks escaped."""
+    return text.replace("*", r"\*")

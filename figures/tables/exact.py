@@ -1,4 +1,4 @@
-"""Tables `exact_accuracy` and `exact_speed`: how exact and how fast the exact moments are, from the commands' files."""
+"""Tables `exact_accuracy` and `exact_speed`: accuracy and speed of the exact moments, from the commands' files."""
 
 import json
 from pathlib import Path
@@ -9,14 +9,14 @@ from figures.study_data import DATA
 from qtrain.errors import UserError
 
 COMMANDS = {"exact_accuracy": "python -m figures accuracy", "exact_speed": "python -m figures speed"}
-"""What makes each data file, with --json figures/data/NAME.json."""
+"""Commands that make each data file, with --json figures/data/NAME.json."""
 
 
 def exact_accuracy_table(folder: Path = DATA) -> str:
     """The largest errors by form.
 
     Raises:
-        UserError: The data file is missing or holds something else.
+        UserError: The data file is missing or malformed.
     """
     names = ("mean", "bias", "variance", "second_moment")
     rows = [
@@ -24,7 +24,7 @@ def exact_accuracy_table(folder: Path = DATA) -> str:
         for row in _read("exact_accuracy", folder)["rows"]
     ]
     return "\n\n".join(
-        [table(["form", "cells", *(name.replace("_", " ") for name in names)], rows), _made("exact_accuracy")]
+        [table(["form", "cells", *(name.replace("_", " ") for name in names)], rows), _source("exact_accuracy")]
     )
 
 
@@ -32,7 +32,7 @@ def exact_speed_table(folder: Path = DATA) -> str:
     """Cells a second, and simulation at equal accuracy.
 
     Raises:
-        UserError: The data file is missing or holds something else.
+        UserError: The data file is missing or malformed.
     """
     data = _read("exact_speed", folder)
     heads = ["moments of", "cells a second", "seconds a cell by simulation, to 1e-3", "times as long", "to 1e-12"]
@@ -46,7 +46,9 @@ def exact_speed_table(folder: Path = DATA) -> str:
         for row in data["rows"]
     ]
     machine = ", ".join(f"{key} {value}" for key, value in data["machine"].items())
-    return "\n\n".join([table(heads, rows), f"{_made('exact_speed')} Medians of {data['repeats']} repeats; {machine}."])
+    return "\n\n".join(
+        [table(heads, rows), f"{_source('exact_speed')} Medians of {data['repeats']} repeats; {machine}."]
+    )
 
 
 def _read(name: str, folder: Path) -> dict[str, Any]:
@@ -62,5 +64,5 @@ def _read(name: str, folder: Path) -> dict[str, Any]:
     return data
 
 
-def _made(name: str) -> str:
+def _source(name: str) -> str:
     return f"Data: `figures/data/{name}.json`, made by `{COMMANDS[name]} --json figures/data/{name}.json`."

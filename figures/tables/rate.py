@@ -12,36 +12,36 @@ def learning_rate_table(folder: Path = DATA) -> str:
     """Both tables.
 
     Args:
-        folder: Where the data files lie.
+        folder: Folder of the data files.
 
     Raises:
-        UserError: One is missing or holds something else.
+        UserError: A data file is missing or malformed.
     """
     data = compute(folder)
-    rates = sorted({rate for one in data.scans for rate in one.scan})
-    scan = table(
-        ["learning rate", *(long_name(one.estimator) for one in data.scans)],
-        [[power(rate), *(_cell(one, rate) for one in data.scans)] for rate in rates],
+    rates = sorted({rate for scan in data.scans for rate in scan.scan})
+    scan_table = table(
+        ["learning rate", *(long_name(scan.estimator) for scan in data.scans)],
+        [[power(rate), *(_cell(scan, rate) for scan in data.scans)] for rate in rates],
     )
-    seeds = sorted({row.seed for one in data.scans for row in one.runs})
+    seeds = sorted({row.seed for scan in data.scans for row in scan.runs})
     best = table(
         ["estimator", "best rate", *(f"p@1, base {seed}" for seed in seeds), "p@1, mean", "p@16, mean", "escape steps"],
         [
             [
-                long_name(one.estimator),
-                power(one.best) + (" (edge)" if one.at_edge else ""),
-                *(share(p) for p in one.confirmed),
-                f"**{share(mean(one.confirmed))}**",
-                share(mean([row.p_at_16 for row in one.runs])),
-                ", ".join("never" if row.escape_step is None else str(row.escape_step) for row in one.runs),
+                long_name(scan.estimator),
+                power(scan.best) + (" (edge)" if scan.at_edge else ""),
+                *(share(p) for p in scan.confirmed),
+                f"**{share(mean(scan.confirmed))}**",
+                share(mean([row.p_at_16 for row in scan.runs])),
+                ", ".join("never" if row.escape_step is None else str(row.escape_step) for row in scan.runs),
             ]
-            for one in data.scans
+            for scan in data.scans
         ],
     )
     return "\n\n".join(
         [
             f"The scan, p@1 after {data.steps} steps on base {data.scan_seed}; the best rate of each in bold:",
-            scan,
+            scan_table,
             "The best rate of each on every base (edge: the first or last rate of its window):",
             best,
             *(provenance(read_study(name, folder)) for name in ("learning_rates", "best_learning_rates")),
@@ -49,7 +49,7 @@ def learning_rate_table(folder: Path = DATA) -> str:
     )
 
 
-def _cell(one: Scan, rate: float) -> str:
-    if rate not in one.scan:
+def _cell(scan: Scan, rate: float) -> str:
+    if rate not in scan.scan:
         return ""
-    return f"**{share(one.scan[rate])}**" if rate == one.best else share(one.scan[rate])
+    return f"**{share(scan.scan[rate])}**" if rate == scan.best else share(scan.scan[rate])

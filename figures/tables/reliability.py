@@ -1,4 +1,4 @@
-"""Table `reliability`: kills, malformed inputs and memory, from the file that the harnesses in tests/qtrain write."""
+"""Table `reliability`: kills, malformed inputs and memory, from the file written by the harnesses in tests/qtrain."""
 
 import json
 from pathlib import Path
@@ -10,21 +10,21 @@ from qtrain.errors import UserError
 
 
 def reliability_table(folder: Path = DATA) -> str:
-    """Three tables, each with what made it.
+    """Three tables, each with its provenance.
 
     Raises:
-        UserError: The data file is missing or holds something else.
+        UserError: The data file is missing or malformed.
     """
     path = folder / "reliability.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         parts = [_kills(data["kills"]), _malformed(data["malformed"]["rows"]), _soak(data["soak"])]
-        made = [_made(data[name]["provenance"]) for name in ("kills", "malformed", "soak")]
+        sources = [_source(data[name]["provenance"]) for name in ("kills", "malformed", "soak")]
     except FileNotFoundError:
         raise UserError(f"{path}: missing; `make reliability` makes it") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: cannot be read: {error!r}; `make reliability` makes it anew") from None
-    return "\n\n".join(text for pair in zip(parts, made, strict=True) for text in pair)
+    return "\n\n".join(text for pair in zip(parts, sources, strict=True) for text in pair)
 
 
 def _kills(part: dict[str, Any]) -> str:
@@ -54,9 +54,11 @@ def _soak(part: dict[str, Any]) -> str:
     return table(["long run", "measured"], rows)
 
 
-def _made(made: dict[str, Any]) -> str:
-    libraries = ", ".join(f"{name} {version}" for name, version in made["libraries"].items() if name != "qcontinuum")
+def _source(provenance: dict[str, Any]) -> str:
+    libraries = ", ".join(
+        f"{name} {version}" for name, version in provenance["libraries"].items() if name != "qcontinuum"
+    )
     return (
-        f"Data: `figures/data/reliability.json`, made by `{made['command']}` at commit `{made['commit']}` "
-        f"({made['machine']}; Python {made['python']}, {libraries})."
+        f"Data: `figures/data/reliability.json`, made by `{provenance['command']}` at commit `{provenance['commit']}` "
+        f"({provenance['machine']}; Python {provenance['python']}, {libraries})."
     )

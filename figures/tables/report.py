@@ -1,4 +1,4 @@
-"""Table `report_speed`: how long a browser takes over a long report, from the command's file."""
+"""Table `report_speed`: time that a browser takes for a long report, from the command's file."""
 
 import json
 from pathlib import Path
@@ -17,15 +17,15 @@ ROWS = {
 
 
 def report_speed_table(folder: Path = DATA) -> str:
-    """Seconds by what is waited for.
+    """Seconds by kind of wait.
 
     Raises:
-        UserError: The data file is missing or holds something else.
+        UserError: The data file is missing or malformed.
     """
     path = folder / "report_speed.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        rows = [[words, f"{data[name]:.2f}"] for words, name in ROWS.items()]
+        rows = [[label, f"{data[name]:.2f}"] for label, name in ROWS.items()]
         what = f"{data['runs']} runs of {data['steps']:,} steps with {data['metrics']} numbers a step"
         machine = ", ".join(f"{key} {value}" for key, value in data["machine"].items())
         note = (

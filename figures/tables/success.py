@@ -10,17 +10,17 @@ from qtrain.runs.folder import ESCAPED
 
 
 def cold_start_table(folder: Path = DATA) -> str:
-    """The table of study `cold_start`; UserError where the data file is missing or wrong."""
+    """The table of study `cold_start`; UserError if the data file is missing or malformed."""
     return _table("cold_start", folder)
 
 
 def adam_conflict_table(folder: Path = DATA) -> str:
-    """The table of study `adam_conflict`, with the easy half; UserError where the data file is missing or wrong."""
+    """The table of study `adam_conflict`, with the easy half; UserError if the data file is missing or malformed."""
     return _table("adam_conflict", folder)
 
 
 def adam_alike_table(folder: Path = DATA) -> str:
-    """The table of study `adam_alike`; UserError where the data file is missing or wrong."""
+    """The table of study `adam_alike`; UserError if the data file is missing or malformed."""
     return _table("adam_alike", folder)
 
 
@@ -55,12 +55,12 @@ def _table(name: str, folder: Path) -> str:
         )
     content = panel(study)
     p0 = ", ".join(power(next(row.p0 for row in study.rows if row.seed == seed)) for seed in seeds)
-    words = (
+    note = (
         f"{setting(content)} (by base: {p0}), {content.prompts} prompts x {content.samples} rationales a step, "
         f"{max(row.steps for row in study.rows)} steps. "
         f"The escape step is the first whose batch has a mean P above {ESCAPED:g}."
     )
-    return "\n\n".join([table(columns, lines), words, verdict(content), provenance(study)])
+    return "\n\n".join([table(columns, lines), note, verdict(content), provenance(study)])
 
 
 def _log_p(rows: list[Row]) -> str:

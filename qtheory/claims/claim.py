@@ -1,4 +1,4 @@
-"""What a claim is, what its check returns, and when the two agree."""
+"""Claims, the evidence that their checks return, and the rule by which evidence supports a verdict."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,13 +20,13 @@ class Comparison:
     """Two arrays that a claim relates, and how closely.
 
     Attributes:
-        what: What is compared, a few words; unique in its evidence.
-        measured: Any shape but an empty one; from the project's code or an experiment with it.
+        what: Short description of the comparison, unique within its evidence.
+        measured: Not empty, any shape; from the project's code or an experiment with it.
         predicted: The same shape, or one that broadcasts to it; from the paper's formula or a slow reference.
-        tolerance: Allowed distance of each entry. Under "!=" the distance that each entry must exceed.
+        tolerance: Largest allowed distance of each entry. For "!=", the distance that each entry must exceed.
         kind: Whether distances are divided by |predicted|.
-        relation: "=", or "<=" where only an excess counts as distance, or "!=" for a counterexample: the
-            claim's statement, measured where its condition is broken.
+        relation: "="; "<=", for which only an excess counts as distance; or "!=" for a counterexample, which measures
+            the claim's statement outside its condition.
 
     Raises:
         ValueError: The arrays are empty or their shapes do not fit.
@@ -59,28 +59,28 @@ class Comparison:
         if self.kind == "absolute":
             return distance
         size = np.abs(predicted)
-        # A predicted 0 must be met exactly; NaN stays NaN and agrees with nothing.
+        # A predicted 0 must be met exactly; NaN stays NaN, which never agrees.
         return np.where(size > 0, distance / np.where(size > 0, size, 1), np.where(distance > 0, np.inf, distance))
 
     @property
     def worst(self) -> tuple[int, ...]:
-        """Index of the entry on which the outcome hangs: the nearest under "!=", else the farthest, NaN first."""
+        """Index of the decisive entry: the nearest for "!=", otherwise the farthest, NaN first."""
         flat = np.argmin(self.distance) if self.relation == "!=" else np.argmax(self.distance)
         return tuple(int(i) for i in np.unravel_index(flat, self.distance.shape))
 
     @property
     def agrees(self) -> bool:
-        """Whether every entry is as the relation says."""
+        """Whether every entry satisfies the relation."""
         distance = self.distance[self.worst]
         return bool(distance > self.tolerance if self.relation == "!=" else distance <= self.tolerance)
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The comparisons behind a verdict, each with its arrays.
+    """The comparisons that support a verdict, each with its arrays.
 
     Raises:
-        ValueError: There is none, or two have one name.
+        ValueError: There is no comparison, or two have the same name.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -94,34 +94,34 @@ class Evidence:
 
     @property
     def agrees(self) -> bool:
-        """Whether every comparison came out as its relation says."""
+        """Whether every comparison satisfies its relation."""
         return all(comparison.agrees for comparison in self.comparisons)
 
     @property
     def has_counterexample(self) -> bool:
-        """Whether some comparison is one at which the statement fails."""
+        """Whether a comparison shows that the statement fails."""
         return any(comparison.relation == "!=" for comparison in self.comparisons)
 
 
 class MissingEvidence(ValueError):
-    """A file that a check reads is missing or holds something else; the message names the command that makes it."""
+    """A file that a check reads is missing or malformed; the message names the command that makes it."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement with the verdict that its check must bear out.
+    """A statement with the verdict that its check must support.
 
     Attributes:
-        label: The paper's own label.
+        label: The paper's label, or QC-n.
         statement: One sentence.
         verdict: "holds", "conditional" (then both sides of the condition are shown) or "fails".
-        condition: What it needs, in words; exactly for the verdict "conditional".
-        check: Measures; takes nothing, is deterministic and takes seconds at most.
-        figure: Name of the figure in `python -m figures` in which the claim is seen at work, None for none.
-        quick: The same on fewer or smaller cases, for `qtheory verify --quick`; None where the check is quick.
+        condition: The condition in words; set if and only if the verdict is "conditional".
+        check: Returns the evidence; takes no arguments, is deterministic and takes seconds at most.
+        figure: Name of the figure in `python -m figures` that illustrates the claim, None for none.
+        quick: The check on fewer or smaller cases, for `qtheory verify --quick`; None if the check is quick.
 
     Raises:
-        ValueError: The verdict is unknown, or does not fit the condition.
+        ValueError: The verdict is unknown or does not match the condition.
     """
 
     label: str
@@ -150,7 +150,7 @@ class Verification:
 
     Attributes:
         claim: The claim.
-        evidence: What its check returned.
+        evidence: The evidence that its check returned.
         seconds: Wall-clock time of the check.
     """
 
@@ -160,7 +160,7 @@ class Verification:
 
     @property
     def agrees(self) -> bool:
-        """Whether the evidence bears the verdict out: "holds" without counterexample, the others with one."""
+        """Whether the evidence supports the verdict: "holds" without a counterexample, the others with one."""
         return self.evidence.agrees and self.evidence.has_counterexample == (self.claim.verdict != "holds")
 
 
@@ -169,10 +169,10 @@ def verify(claim: Claim, *, quick: bool = False) -> Verification:
 
     Args:
         claim: The claim.
-        quick: Run its quick check where it has one.
+        quick: Run the quick check if there is one.
 
     Returns:
-        Its evidence, timed.
+        The evidence, timed.
     """
     start = time.perf_counter()
     evidence = (claim.quick if quick and claim.quick else claim.check)()
@@ -183,13 +183,13 @@ def by_label(claims: Iterable[Claim]) -> Mapping[str, Claim]:
     """A read-only mapping from labels to claims.
 
     Args:
-        claims: In the order in which tables show them.
+        claims: Claims in the order in which tables show them.
 
     Returns:
         The mapping.
 
     Raises:
-        ValueError: Two share a label.
+        ValueError: Two claims share a label.
     """
     labels: dict[str, Claim] = {}
     for claim in claims:
@@ -203,14 +203,14 @@ def find(label: str, claims: Mapping[str, Claim]) -> Claim:
     """Look a claim up.
 
     Args:
-        label: Its registered label.
+        label: The registered label.
         claims: All claims by label.
 
     Returns:
         The claim.
 
     Raises:
-        ValueError: No such label; the nearest is given.
+        ValueError: There is no such label; the message suggests the nearest.
     """
     if label in claims:
         return claims[label]

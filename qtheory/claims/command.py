@@ -1,4 +1,4 @@
-"""What `qtheory verify` and `python -m figures claims` do: check claims, write files, print one table."""
+"""Run `qtheory verify` and `python -m figures claims`: check claims, write files, print one table."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,10 +26,10 @@ def verify_command(
     Args:
         program: The command's name, which opens error lines.
         claims: All claims by label.
-        labels: The labels to verify; none for all.
+        labels: The labels to verify; all claims if empty.
         quick: See `Claim.quick`.
-        json: A file for one record a claim.
-        page: A file for the page of the docs.
+        json: A file to write, with one record per claim.
+        page: A file to write, as the page of the docs.
 
     Returns:
         The exit status, 1 if a check contradicts its verdict. Bad input ends the process.
@@ -41,7 +41,7 @@ def verify_command(
             if path is not None:
                 check_path(option, path)
     except ValueError as error:
-        # A shell hands an unquoted label over in pieces, whose nearest labels would only mislead.
+        # A shell splits an unquoted label into pieces, for which a suggestion would only mislead.
         whole = " ".join(labels)
         refuse(program, f"the label {whole!r} needs quotes" if whole in claims and len(labels) > 1 else str(error))
     done: list[Verification] = []
@@ -52,7 +52,7 @@ def verify_command(
                 done.append(verify(claim, quick=quick))
     except MissingEvidence as error:
         refuse(program, str(error))
-    # Written first: the table's reader may leave before its end.
+    # Written before the table is printed, as the reader of standard output may close it early.
     failure = write_outputs([(option, path, text(done)) for option, path, text in outputs if path is not None])
     console = TextConsole()
     console.print(claims_table(done, detail=bool(labels)))

@@ -1,4 +1,4 @@
-"""Verifications as a page of the docs: each claim with its verdict, evidence, file, figure and command."""
+"""Write verifications as a page of the docs: each claim with verdict, evidence, file, figure and command."""
 
 from collections.abc import Iterable
 
@@ -29,23 +29,23 @@ def claims_page(verifications: Iterable[Verification]) -> str:
         verifications: Claims with their evidence, in the order of the page.
 
     Returns:
-        The text, with one newline at its end.
+        The text, with a final newline.
     """
     done = list(verifications)
-    return "\n".join([INTRODUCTION, *overview([one.claim for one in done]), "", *map(_section, done)])
+    return "\n".join([INTRODUCTION, *overview([verification.claim for verification in done]), "", *map(_section, done)])
 
 
 def overview(claims: Iterable[Claim]) -> list[str]:
-    """A table with one row a claim, as lines: label, verdict, file and figure, each a link."""
+    """Lines of a table with one row per claim: label, verdict, file and figure, with links."""
     rows = [
-        f"| [{one.label}](#{anchor(one.label)}) | {VERDICTS[one.verdict]} | {_source(one)} | {_figure(one)} |"
-        for one in claims
+        f"| [{claim.label}](#{anchor(claim.label)}) | {VERDICTS[claim.verdict]} | {_source(claim)} | {_figure(claim)} |"
+        for claim in claims
     ]
     return ["| claim | verdict | file | figure |", "|---|---|---|---|", *rows]
 
 
 def heading(claim: Claim) -> str:
-    """What the page says of a claim before any measurement."""
+    """The part of a claim's section that precedes its measurements."""
     condition = "" if claim.condition is None else f" if {_text(claim.condition)}"
     return (
         f"({anchor(claim.label)})=\n"
@@ -57,26 +57,26 @@ def heading(claim: Claim) -> str:
 
 
 def anchor(label: str) -> str:
-    """The name of a claim's place on the page: "Prop 4.1" -> "claim-prop-4-1"."""
+    """The anchor of a claim on the page: "Prop 4.1" -> "claim-prop-4-1"."""
     return "claim-" + label.lower().replace(" ", "-").replace(".", "-")
 
 
-def _section(one: Verification) -> str:
-    rows = [_row(comparison) for comparison in one.evidence.comparisons]
+def _section(verification: Verification) -> str:
+    rows = [_row(comparison) for comparison in verification.evidence.comparisons]
     table = ["| compared | measured | | predicted | off | bound | values |", "|---|--:|:-:|--:|--:|--:|--:|", *rows]
-    return "\n".join([heading(one.claim), *table, ""])
+    return "\n".join([heading(verification.claim), *table, ""])
 
 
-def _row(one: Comparison) -> str:
-    sign, bound = {"=": ("=", "≤"), "<=": ("≤", "≤"), "!=": ("≠", ">")}[one.relation]
+def _row(comparison: Comparison) -> str:
+    sign, bound = {"=": ("=", "≤"), "<=": ("≤", "≤"), "!=": ("≠", ">")}[comparison.relation]
     cells = [
-        _text(one.what),
-        f"{one.measured[one.worst]:.6g}",
+        _text(comparison.what),
+        f"{comparison.measured[comparison.worst]:.6g}",
         sign,
-        f"{one.predicted[one.worst]:.6g}",
-        f"{one.distance[one.worst]:.2g}",
-        f"{bound} {one.tolerance:g} {one.kind[:3]}.",
-        str(one.measured.size),
+        f"{comparison.predicted[comparison.worst]:.6g}",
+        f"{comparison.distance[comparison.worst]:.2g}",
+        f"{bound} {comparison.tolerance:g} {comparison.kind[:3]}.",
+        str(comparison.measured.size),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -89,8 +89,8 @@ def _figure(claim: Claim) -> str:
     return "none" if claim.figure is None else f"[{claim.figure}](#figure-{claim.figure.replace('_', '-')})"
 
 
-def _text(words: str) -> str:
-    """Plain words in Markdown: signs that would be markup or end a table's cell are escaped."""
+def _text(text: str) -> str:
+    """Plain text as Markdown: characters that are markup or separate table cells are escaped."""
     for sign in "\\`*_|<>[]{}$~^":
-        words = words.replace(sign, f"\\{sign}")
-    return words
+        text = text.replace(sign, f"\\{sign}")
+    return text

@@ -1,4 +1,4 @@
-"""Verifications as JSON: one record a claim."""
+"""Write verifications as JSON, one record per claim."""
 
 import json
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from qtheory.claims.claim import Verification
 
 
 def record(verification: Verification) -> dict[str, Any]:
-    """What `qtheory verify --json` says of a claim.
+    """The record of a claim in `qtheory verify --json`.
 
     Args:
         verification: A claim with its evidence.
 
     Returns:
-        Its label, statement, verdict, condition, agrees, seconds, figure and source, and three mappings by
-        the name of each comparison: measured and predicted, nested lists of numbers (null where not finite),
-        and tolerance, {value, kind, relation} as in `Comparison`.
+        label, statement, verdict, condition, agrees, seconds, figure and source, and three mappings by the name of each
+        comparison: measured and predicted, nested lists of numbers (null if not finite), and tolerance, {value, kind,
+        relation} as in `Comparison`.
     """
     claim, comparisons = verification.claim, verification.evidence.comparisons
     return {
@@ -26,10 +26,11 @@ def record(verification: Verification) -> dict[str, Any]:
         "statement": claim.statement,
         "verdict": claim.verdict,
         "condition": claim.condition,
-        "measured": {one.what: _numbers(one.measured) for one in comparisons},
-        "predicted": {one.what: _numbers(one.predicted) for one in comparisons},
+        "measured": {comparison.what: _numbers(comparison.measured) for comparison in comparisons},
+        "predicted": {comparison.what: _numbers(comparison.predicted) for comparison in comparisons},
         "tolerance": {
-            one.what: {"value": one.tolerance, "kind": one.kind, "relation": one.relation} for one in comparisons
+            comparison.what: {"value": comparison.tolerance, "kind": comparison.kind, "relation": comparison.relation}
+            for comparison in comparisons
         },
         "agrees": verification.agrees,
         "seconds": round(verification.seconds, 3),
@@ -39,8 +40,8 @@ def record(verification: Verification) -> dict[str, Any]:
 
 
 def records(verifications: Iterable[Verification]) -> str:
-    """The records as a JSON list, in the order of the verifications, with one newline at its end."""
-    listed = [record(one) for one in verifications]
+    """The records as a JSON list, in the order of the verifications, with a final newline."""
+    listed = [record(verification) for verification in verifications]
     return json.dumps(listed, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

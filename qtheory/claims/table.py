@@ -1,4 +1,4 @@
-"""Verifications as a table for the terminal."""
+"""Format verifications as a table for the terminal."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,12 +16,11 @@ def claims_table(verifications: Iterable[Verification], *, detail: bool = True) 
 
     Args:
         verifications: Claims with their evidence.
-        detail: Show every comparison, and not only those that are off and of each relation the one that comes
-            closest to its bound.
+        detail: Show every comparison; otherwise those that disagree and, of each relation, the one closest to its
+            bound.
 
     Returns:
-        The table. A row whose evidence contradicts the verdict says so, and so does each comparison that is
-        off.
+        The table. Rows whose evidence contradicts the verdict, and comparisons that disagree, are marked.
     """
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_lines=True)
     table.add_column("label\nverdict", min_width=11, max_width=13)
@@ -38,7 +37,7 @@ def claims_table(verifications: Iterable[Verification], *, detail: bool = True) 
             statement.append(f"\nif {claim.condition}", "italic")
         comparisons = verification.evidence.comparisons
         shown = comparisons if detail else _closest(comparisons)
-        lines = [_line(one) for one in shown]
+        lines = [_line(comparison) for comparison in shown]
         if len(shown) < len(comparisons):
             lines.append(Text(f'and {len(comparisons) - len(shown)} more: qtheory verify "{claim.label}"', "dim"))
         table.add_row(
@@ -51,27 +50,29 @@ def claims_table(verifications: Iterable[Verification], *, detail: bool = True) 
 
 
 def _closest(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Those that are off, and of each relation the one nearest to its bound, in their order."""
+    """The comparisons that disagree, and of each relation the one nearest to its bound, in order."""
 
-    def slack(one: Comparison) -> float:
-        """The share of the bound that is left: what exceeds 0 counts for a bound of 0."""
-        distance = float(one.distance[one.worst])
-        nearest, farthest = sorted((distance, one.tolerance))
+    def slack(comparison: Comparison) -> float:
+        """The unused share of the bound; 1 if distance and bound are both 0."""
+        distance = float(comparison.distance[comparison.worst])
+        nearest, farthest = sorted((distance, comparison.tolerance))
         return 1 - nearest / farthest if farthest > 0 else 1.0
 
     chosen = {
-        id(min((one for one in comparisons if one.relation == relation), key=slack, default=None))
+        id(min((comparison for comparison in comparisons if comparison.relation == relation), key=slack, default=None))
         for relation in ("=", "<=", "!=")
     }
-    return [one for one in comparisons if id(one) in chosen or not one.agrees]
+    return [comparison for comparison in comparisons if id(comparison) in chosen or not comparison.agrees]
 
 
-def _line(one: Comparison) -> Text:
-    """The outcome at the entry on which it hangs, and the bound that its distance has to keep."""
-    values = "1 value" if one.measured.size == 1 else f"{one.measured.size} values"
-    sign, bound = {"=": ("=", "≤"), "<=": ("≤", "≤"), "!=": ("≠", ">")}[one.relation]
-    line = Text(f"{one.what}: {one.measured[one.worst]:.6g} {sign} {one.predicted[one.worst]:.6g}")
-    line.append(f" (off {one.distance[one.worst]:.2g} {bound} {one.tolerance:g} {one.kind}, {values})", "dim")
-    if not one.agrees:
+def _line(comparison: Comparison) -> Text:
+    """The values at the decisive entry, and the bound on their distance."""
+    values = "1 value" if comparison.measured.size == 1 else f"{comparison.measured.size} values"
+    sign, bound = {"=": ("=", "≤"), "<=": ("≤", "≤"), "!=": ("≠", ">")}[comparison.relation]
+    at = comparison.worst
+    line = Text(f"{comparison.what}: {comparison.measured[at]:.6g} {sign} {comparison.predicted[at]:.6g}")
+    off = f"off {comparison.distance[at]:.2g} {bound} {comparison.tolerance:g} {comparison.kind}"
+    line.append(f" ({off}, {values})", "dim")
+    if not comparison.agrees:
         line.append(" NOT SO", "bold red")
     return line

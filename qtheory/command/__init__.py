@@ -1,1 +1,5 @@
-"""Shared by the commands `qtrain`, `qtheory` and `python -m figures`: how they end, print, and read whole numbers."""
+"""Shared by the commands `qtrain`, `qtheory` and `python -m figures`.
+
+`run` runs a command line and ends the process, `interrupts` handles Ctrl-C, `extras` reports missing extras, `console`
+prints, `options` parses whole numbers, `names` suggests valid names, `files` writes files atomically.
+"""

@@ -1,6 +1,6 @@
-"""Consoles on which text is text: markup and emoji codes of rich in paths, names and records mean nothing.
+"""Consoles that print text literally: rich's markup and emoji codes in paths, names and records have no effect.
 
-The one place where consoles are made (a test of the architecture sees to it).
+All consoles are made here; a test of the architecture checks it.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,26 +15,26 @@ class TextConsole(Console):
 
     Args:
         stderr: Print to standard error instead of standard output.
-        soft_wrap: Leave long lines to the terminal.
+        soft_wrap: Let the terminal wrap long lines.
     """
 
     def __init__(self, *, stderr: bool = False, soft_wrap: bool = False) -> None:
         super().__init__(stderr=stderr, soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
 
     def on_broken_pipe(self) -> None:
-        """Called inside rich's handler; `qtheory.command.run` ends the command."""
+        """Re-raise the error that rich is handling; `qtheory.command.run` ends the command."""
         raise
 
 
 @contextmanager
 def status() -> Iterator[Callable[[str], None]]:
-    """A line on standard error that says what is going on, where that is a terminal.
+    """A progress line on standard error, shown if that is a terminal.
 
     Yields:
-        Changes the line.
+        A function that changes the text of the line.
     """
     console = TextConsole(stderr=True)
-    # The default spinner's dots are no ASCII, and rich would not replace them.
+    # The default spinner is not ASCII, and rich does not replace it where the encoding lacks it.
     spinner = "dots" if console.encoding.startswith("utf") else "line"
     with console.status(Text(), spinner=spinner) as shown:
         yield lambda text: shown.update(Text(text))

@@ -12,7 +12,7 @@ EXTRAS = {"qtheory": "theory", "qtrain": "train", "figures": "figures"}
 
 
 def install_hint(module: str, program: str) -> str | None:
-    """How to install a missing module, if an extra of this package brings it.
+    """The command that installs a missing module, if an extra of this package brings it.
 
     Args:
         module: The name of a top-level module, for example `scipy`.

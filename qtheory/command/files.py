@@ -1,18 +1,18 @@
-"""Files that commands write: refused before anything is computed, written whole or not at all."""
+"""Write the output files of commands: check paths before anything is computed, write atomically."""
 
 import os
 from pathlib import Path
 
 
 def check_path(option: str, path: Path) -> None:
-    """Refuse a file that could not be written.
+    """Refuse a path that cannot be written.
 
     Args:
         option: The command-line option that named it, for the message.
         path: The file.
 
     Raises:
-        ValueError: It is a folder, or its folder does not exist or may not be written to.
+        ValueError: The path is a folder, or its folder does not exist or is not writable.
     """
     if path.is_dir():
         raise ValueError(f"{option} {path}: is a folder; name a file in it")
@@ -23,10 +23,10 @@ def check_path(option: str, path: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a reader, or a kill, meets the old content or the new.
+    """Write a file atomically: after a crash, and for any reader, it has the old content or the new.
 
     Raises:
-        OSError: Writing failed; the file is as before.
+        OSError: Writing failed; the file is unchanged.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -38,7 +38,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def write_text(option: str, path: Path, text: str) -> None:
-    """Write a file, replaced at once when all is written.
+    """Write a text file atomically.
 
     Args:
         option: As for `check_path`.
@@ -46,7 +46,7 @@ def write_text(option: str, path: Path, text: str) -> None:
         text: Its content, written as UTF-8.
 
     Raises:
-        ValueError: Writing failed; the file is as before.
+        ValueError: Writing failed; the file is unchanged.
     """
     try:
         replace_file(path, text.encode())
@@ -59,7 +59,7 @@ Outputs = list[tuple[str, Path, str]]
 
 
 def write_outputs(files: Outputs) -> str | None:
-    """Write files, and return what is to be said of the first that could not be written."""
+    """Write files; return the error message of the first that could not be written, None if all were."""
     for option, path, text in files:
         try:
             write_text(option, path, text)

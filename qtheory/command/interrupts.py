@@ -1,4 +1,4 @@
-"""Ctrl-C and a polite kill, from a command's first moment on: nothing that takes time to import is imported here."""
+"""Handle Ctrl-C and SIGTERM from the start of a command; this module imports nothing slow."""
 
 import os
 import signal
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from types import FrameType
 
 INTERRUPTED = 130
-"""The exit status of what Ctrl-C ended: 128 and the signal's number."""
+"""Exit status after Ctrl-C: 128 plus the signal's number."""
 
 
 def leave_at_once(program: str) -> None:
-    """Let an interrupt end the process in one line, as long as modules are imported.
+    """Let an interrupt end the process with one line while modules are imported.
 
-    A KeyboardInterrupt could come up inside the import system, whose callbacks print it and go on.
+    A KeyboardInterrupt could be raised inside the import system, whose callbacks print it and continue.
 
     Args:
         program: The command's name, which opens the line.
@@ -28,7 +28,7 @@ def leave_at_once(program: str) -> None:
 
 
 def handle_interrupts(handler: Callable[[int, FrameType | None], object]) -> None:
-    """Have Ctrl-C and a polite kill call this, except where a shell had them ignored, as of its background jobs."""
+    """Install a handler of SIGINT and SIGTERM, unless they are ignored, as a shell does for background jobs."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""The end of an error line about an unknown name: the nearest valid one, or all of them."""
+"""Suggest a valid name in an error message about an unknown one."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,8 +8,8 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """The end of an error line about an unknown name.
 
     Args:
-        name: What was given.
-        valid: Every name that would have been right, in the order in which to list them.
+        name: The unknown name.
+        valid: All valid names, in the order in which to list them.
 
     Returns:
         The nearest valid name, or all of them if none is near.

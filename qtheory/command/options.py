@@ -1,4 +1,4 @@
-"""What options take: words as they were typed, and whole numbers between bounds, refused with the option's name."""
+"""Parse command-line options: values as typed, and whole numbers between bounds."""
 
 import reprlib
 from collections.abc import Sequence
@@ -7,18 +7,18 @@ from typing import Any, get_origin
 from cyclopts import CycloptsError, Parameter, Token
 
 AS_TYPED = Parameter(json_list=False, json_dict=False)
-"""For all parameters of an app: a path or an override that begins with a bracket is no JSON."""
+"""Default for all parameters of an app: a path or an override that begins with a bracket is not parsed as JSON."""
 
 LARGEST = 2**32 - 1
-"""What an integer may be at most where nothing smaller is asked for: seeds too fit every generator."""
+"""Default upper bound of an integer, which every random generator accepts as a seed."""
 
 
 def whole_number(least: int, most: int = LARGEST) -> Parameter:
-    """What to annotate an option with that takes whole numbers, one or several.
+    """Annotation of an option that takes one whole number or a list of them.
 
     Args:
-        least: The smallest that is possible.
-        most: The largest.
+        least: The smallest valid number.
+        most: The largest valid number.
     """
 
     def read(hint: Any, tokens: Sequence[Token]) -> int | list[int]:
@@ -29,11 +29,11 @@ def whole_number(least: int, most: int = LARGEST) -> Parameter:
 
 
 def _read(token: Token, least: int, most: int) -> int:
-    """Cyclopts itself would round 1.5 without a word."""
+    """Parse one number strictly: cyclopts would silently round 1.5."""
     given = f"{token.keyword} {reprlib.repr(token.value)[1:-1]}"
     try:
         number = int(token.value)
-    except ValueError:  # also what has thousands of digits
+    except ValueError:  # also raised for thousands of digits
         raise CycloptsError(msg=f"{given}: a whole number between {least} and {most} is needed") from None
     if number < least:
         raise CycloptsError(msg=f"{given}: at least {least} is needed")

@@ -1,4 +1,4 @@
-"""How a command ends: one line on standard error and an exit status for bad input, interrupts and closed streams."""
+"""Run a command line: bad input, interrupts and closed streams end it with one line and an exit status."""
 
 import io
 import os
@@ -13,12 +13,12 @@ from qtheory.command.extras import missing_extra_in_one_line
 from qtheory.command.interrupts import INTERRUPTED, handle_interrupts, leave_at_once
 
 REFUSED, CLOSED = 2, 141
-"""Exit statuses: bad input, and a reader of standard output that left (128 and the signal's number)."""
+"""Exit statuses for bad input, and for a closed standard output (128 plus SIGPIPE's number)."""
 
 
 @contextmanager
 def importing(program: str) -> Iterator[None]:
-    """Let an interrupt end the process at once while a command imports what it needs, as nothing is begun yet.
+    """Let an interrupt end the process at once while a command imports its modules: no work has begun yet.
 
     Args:
         program: The command's name.
@@ -34,37 +34,37 @@ def importing(program: str) -> Iterator[None]:
 def run_app(
     program: str,
     app: Callable[..., Any],
-    words: Sequence[str] | None,
+    arguments: Sequence[str] | None,
     *,
     refused: tuple[type[Exception], ...],
     interrupted: str,
 ) -> int:
-    """Run a command line. What cannot be done is said in one line, and ends the process by SystemExit.
+    """Run a command line. An error prints one line and ends the process by SystemExit.
 
     Args:
-        program: The command's name, which opens every such line.
+        program: The command's name, which opens every error line.
         app: The cyclopts app.
-        words: The command line without the program; None takes that of the process.
-        refused: Exceptions about bad input, whose message is for the user.
-        interrupted: What an interrupt leaves and how to go on, where the KeyboardInterrupt itself does not say.
+        arguments: The command line without the program; None takes that of the process.
+        refused: Exceptions for bad input, whose message is printed.
+        interrupted: Message after an interrupt on what is left and how to resume, unless the KeyboardInterrupt has one.
 
     Returns:
-        The exit status that the command returned, 0 where it returned none.
+        The exit status that the command returned, 0 if it returned none.
     """
     try:
         handle_interrupts(signal.default_int_handler)
-        _take_any_text()
-        if any("\0" in word for word in words or ()):
+        _escape_unencodable()
+        if any("\0" in argument for argument in arguments or ()):
             refuse(program, "a null byte: no name and no value has one")
-        status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except refused as error:
         refuse(program, f"{error}{_valid_options(error)}")
     except BrokenPipeError:
-        # `| head` has what it wanted.
+        # The reader, for example `| head`, has closed the pipe.
         sys.exit(CLOSED)
     except OSError as error:
-        # What no command could foresee: a name too long for the file system, a disk that fails.
+        # Errors that no command can foresee: a name too long for the file system, a failing disk.
         reason = error.strerror or str(error)
         where = "standard output, or a file" if error.filename is None else _short(error.filename)
         refuse(program, f"{where}: {reason}; choose another path")
@@ -76,35 +76,36 @@ def run_app(
         _say(program, f"interrupted; {str(interrupt) or interrupted}")
         sys.exit(INTERRUPTED)
     finally:
-        _let_go_of_closed_streams()
+        _redirect_closed_streams()
     return status if isinstance(status, int) else 0
 
 
 def refuse(program: str, message: str) -> NoReturn:
-    """End the process over bad input, in one line."""
+    """End the process with one line about bad input."""
     _say(program, message)
     sys.exit(REFUSED)
 
 
 def _valid_options(error: Exception) -> str:
-    """The end of cyclopts' line about an unknown option where it found none that is near."""
+    """All valid options, to append to cyclopts' message if it suggests no similar option; otherwise ""."""
     arguments = getattr(error, "argument_collection", None)
     if arguments is None or "Did you mean" in str(error):
         return ""
-    return f" Valid are: {', '.join(one.name for one in arguments if one.parse and one.name.startswith('--'))}"
+    names = [argument.name for argument in arguments if argument.parse and argument.name.startswith("--")]
+    return f" Valid are: {', '.join(names)}"
 
 
 def _say(program: str, message: str) -> None:
-    """Write one line: breaks become spaces, and what could change the terminal's state is shown by its code."""
+    """Write one line: line breaks become spaces, and control characters are escaped."""
     text = " ".join(line.strip() for line in message.splitlines() if line.strip())
-    text = re.sub("[\x00-\x1f\x7f-\x9f]", lambda one: f"\\x{ord(one[0]):02x}", text)
+    text = re.sub("[\x00-\x1f\x7f-\x9f]", lambda match: f"\\x{ord(match[0]):02x}", text)
     with suppress(OSError):
         sys.stderr.write(f"{program}: {text}\n")
         sys.stderr.flush()
 
 
-def _take_any_text() -> None:
-    """Write what the terminal's encoding lacks by its code, and nothing where standard output was closed."""
+def _escape_unencodable() -> None:
+    """Escape characters that the terminal's encoding lacks, and write to the null device if a stream is closed."""
     if sys.stdout is None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     if sys.stderr is None:
@@ -114,8 +115,8 @@ def _take_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _let_go_of_closed_streams() -> None:
-    """Write nothing more to a stream that takes nothing, or Python would complain of it at its end."""
+def _redirect_closed_streams() -> None:
+    """Redirect closed streams to the null device, as Python would print an error at shutdown otherwise."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -126,7 +127,7 @@ def _let_go_of_closed_streams() -> None:
 
 
 def _is_about_memory(error: Exception) -> bool:
-    """Whether memory ran out, by Python's own exception or torch's, which is a RuntimeError on a CPU."""
+    """Whether the error is about memory: MemoryError, or torch's error, which is a RuntimeError on a CPU."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

@@ -1,4 +1,4 @@
-"""Checks of the arguments that escape times share: p0, delta, probabilities, and norms that a caller wrote."""
+"""Check the arguments of escape times: p0, delta, probabilities, and functions for the score norm."""
 
 import math
 from collections.abc import Callable
@@ -17,16 +17,16 @@ def start_and_target(p0: ArrayLike, delta: ArrayLike, lower: str = "") -> tuple[
     """p0 and delta as float64 arrays with 0 < p0 <= delta < 1.
 
     Args:
-        p0: What was passed.
-        delta: What was passed.
-        lower: Where to turn for a lower p0, as the end of the message.
+        p0: The argument p0.
+        delta: The argument delta.
+        lower: Hint on what to use for a lower p0, appended to the message.
 
     Returns:
-        The two, not broadcast.
+        p0 and delta, not broadcast.
 
     Raises:
-        TypeError: One is no number.
-        ValueError: One is out of range, which names the first entry; p0 lies above delta; or they do not broadcast.
+        TypeError: An argument is not a number.
+        ValueError: An entry is out of range, p0 is above delta, or the two do not broadcast.
     """
     start, target = numbers("p0", p0), probability("delta", delta)
     refuse(np, "p0", start, ~((start >= _TINY) & (start < 1)), f"pass p0 in [{_TINY:.2g}, 1){lower}")
@@ -35,7 +35,7 @@ def start_and_target(p0: ArrayLike, delta: ArrayLike, lower: str = "") -> tuple[
 
 
 def log_start_and_target(log_p0: ArrayLike, delta: ArrayLike) -> tuple[Floats, Floats]:
-    """The same for log p0, which may lie below any float: finite, below 0 and at most log delta."""
+    """The same for log p0, where p0 may be below the smallest float: finite, below 0 and at most log delta."""
     start, target = numbers("log_p0", log_p0), probability("delta", delta)
     refuse(np, "log_p0", start, ~((start > -math.inf) & (start < 0)), "pass log p0 in nats, finite and below 0")
     _ordered("log_p0", start, np.log(target))
@@ -50,15 +50,15 @@ def probability(name: str, value: ArrayLike) -> Floats:
 
 
 def squared_norms(norm: Callable[[Floats], Floats], variable: str, at: Floats) -> Floats:
-    """||s||^2 from a caller's function, checked.
+    """Call a user's function for ||s||^2 and check the result.
 
     Args:
         norm: The function.
-        variable: What it is a function of, for messages.
-        at: (...,) values of that.
+        variable: Name of its argument, for messages.
+        at: (...,) values of the argument.
 
     Returns:
-        (...,).
+        (...,) values of ||s||^2.
 
     Raises:
         TypeError: norm is no function, or returns no numbers.

@@ -1,7 +1,7 @@
 """Steps to escape under full-gradient Adam: its epsilon is a threshold on the gradient P^(1-q) ||s|| (QC-6).
 
 One step without memory is lr g/(g + eps): lr g/eps far below eps, lr far above. Steps per nat of log P are thus
-1/(lr s) + eps/(lr s^2 P^(1-q)), a sum, whose second part alone knows q. They cross at P_c = (eps/s)^(1/(1-q)).
+1/(lr s) + eps/(lr s^2 P^(1-q)); only the second term depends on q. The terms are equal at P_c = (eps/s)^(1/(1-q)).
 """
 
 import math
@@ -21,10 +21,10 @@ def adam_time(
 ) -> Floats:
     """Steps from p0 to delta at a constant score along one coordinate (QC-6).
 
-    The law is log(delta/p0)/(lr s) + (eps/(lr s^2)) (p0^-(1-q) - delta^-(1-q))/(1-q): a sign-like climb that no q
-    changes, and SGD at the rate lr/eps. It is exact for small steps and beta1 = beta2 = 0. With the defaults the
-    mean's lag adds at most beta1/(1-beta1) (1-q) log(delta/p0) steps to the second part, and the second moment's
-    memory shortens the first, see `memory_gain`: the law is then an upper bound but for the lag.
+    The law is log(delta/p0)/(lr s) + (eps/(lr s^2)) (p0^-(1-q) - delta^-(1-q))/(1-q): a first part as for sign
+    descent, independent of q, and that of SGD at the rate lr/eps. It is exact for small steps and beta1 = beta2 = 0.
+    With the default betas the mean's lag adds at most beta1/(1-beta1) (1-q) log(delta/p0) steps to the second part, and
+    the second moment's memory shortens the first (see `memory_gain`): apart from the lag, the law is an upper bound.
 
     Args:
         log_p0: Log of the success probability at the start in nats, at most log delta, any shape.
@@ -35,7 +35,7 @@ def adam_time(
         score_norm: ||s||, positive, broadcastable.
 
     Returns:
-        Steps, no integers, broadcast shape; inf beyond the largest float.
+        Steps as floats, not rounded, broadcast shape; inf beyond the largest float.
 
     Raises:
         TypeError: An argument is no number and no array of numbers.
@@ -75,7 +75,7 @@ def critical_q(
         score_norm: As for `adam_time`.
 
     Returns:
-        q in [0, 1], broadcast shape; 0 where every q escapes, NaN where none does.
+        q in [0, 1], broadcast shape; 0 if every q escapes, NaN if none does.
 
     Raises:
         TypeError: As for `adam_time`.
@@ -94,10 +94,10 @@ def critical_q(
 
 
 def memory_gain(q: float, lr: float, score_norm: float = 1.0, beta1: float = 0.9, beta2: float = 0.999) -> float:
-    """How much faster than lr s nats a step Adam climbs above its epsilon once bias correction has worn off.
+    """Adam's speed above its epsilon, relative to lr s nats a step, after bias correction has become negligible.
 
-    On the climb the gradient grows as e^(a n), a = (1-q) lr s r. The second moment remembers it smaller, which
-    lengthens steps, and so does the mean, which shortens them:
+    The gradient then grows as e^(a n), a = (1-q) lr s r. The second moment lags, which lengthens steps, and so does the
+    mean, which shortens them:
     r = (1-beta1)/(1 - beta1 e^-a) sqrt((1 - beta2 e^-2a)/(1-beta2)), solved for r.
 
     Args:

@@ -1,8 +1,9 @@
-"""How long a model on noisy labels takes to fit the noise (Prop C.2): one integral over the contamination n = 1 - P.
+"""The time that a model on noisy labels takes to fit the noise (Prop C.2), as an integral over n = 1 - P.
 
-The integrand has a pole at the equilibrium n* and, for most models, one at n = 0 and one at n = 1. With
-y = log(n/(n* - n)) as the variable all three lie pi away from the real line, so that panels of equal length serve from
-n = 1e-300 up to the equilibrium. The distance to the equilibrium is taken at 60 digits, before floats lose it.
+The integrand over the contamination n has a pole at the equilibrium n* and, for most models, at n = 0 and n = 1. With
+y = log(n/(n* - n)) as the variable the distance of all three to the real line is pi, so that panels of equal length
+suffice from n = 1e-300 up to the equilibrium. The distance to the equilibrium is computed with 60 digits, as floats
+would lose it.
 """
 
 import math
@@ -37,9 +38,9 @@ def equilibrium(flip_rate: float, q: float) -> float:
         q: In (0, 1].
 
     Returns:
-        n*, rounded once from 60 digits; near r where r is small. An n* below the smallest float is 0.0, as at e = 0.01
-        and q = 1e-3, where n* = 2.3e-1996; an n* nearer to 1 than floats are is 1.0. No start is below an equilibrium
-        of 0.0, so that `contamination_time` refuses all of them.
+        n*, rounded once from 60 digits; close to r if r is small. An n* below the smallest float is 0.0, as at e = 0.01
+        and q = 1e-3, where n* = 2.3e-1996; an n* nearer to 1 than floats are is 1.0. `contamination_time` refuses
+        every start for an equilibrium of 0.0.
 
     Raises:
         TypeError: An argument is no number.
@@ -58,18 +59,17 @@ def contamination_time(
     q: float,
     norm: Callable[[Floats], Floats] = sigmoid_norm,
 ) -> float:
-    """The time in which the flow takes n from one value up to another.
+    """The time in which n rises from one value to another under the flow.
 
-    The arguments are taken as the exact numbers that the floats are, and the time is within 1e-10 relative for the
-    sigmoid. A norm of your own is evaluated at n rounded to a float: where it depends on 1 - n, the time is known to
-    1e-16/(1 - n) at best.
+    The float arguments are taken as exact, and the time is within 1e-10 relative for the sigmoid. A custom norm is
+    evaluated at n rounded to a float: if it depends on 1 - n, the time is accurate to 1e-16/(1 - n) at best.
 
     Args:
         start: n at the start, in (0, end).
         end: n at the end, at most (1 - 1e-9) n* for the equilibrium n*.
         flip_rate: e in (0, 1).
-        q: In [0, 1]. At q = 0 the contamination grows for e > 1/2 alone, up to n* = 1.
-        norm: ||s||^2 (...,) on the path as a function of n (...,), positive.
+        q: In [0, 1]. At q = 0 the contamination grows only for e > 1/2, up to n* = 1.
+        norm: Function of n (...,) that returns ||s||^2 (...,) on the path, positive.
 
     Returns:
         The integral of dn / ([e n^-q - (1-e)(1-n)^-q] (1-n)^2 ||s||^2), in units of one over the learning rate; inf
@@ -87,17 +87,17 @@ def contamination_time(
             "q is 0.0: at q = 0 the flow runs to one label; pass q above 0, or a flip_rate above 0.5, at which that is "
             "the wrong one"
         )
-    log_odds, rest = _rest(e, rate)
-    if not low < high < rest:
+    log_odds, n_star = _rest(e, rate)
+    if not low < high < n_star:
         raise ValueError(
-            f"start is {low} and end {high}: n rises from start to end below the equilibrium {float(rest)}"
+            f"start is {low} and end {high}: n rises from start to end below the equilibrium {float(n_star)}"
         )
-    if rest - high < _NEAREST * (1 - _SLACK) * rest:
+    if n_star - high < _NEAREST * (1 - _SLACK) * n_star:
         raise ValueError(
-            f"end is {high}, within 1e-9 of the equilibrium {float(rest)}, where floats do not tell the distance: pass "
-            f"at most (1 - 1e-9) times the equilibrium"
+            f"end is {high}, within 1e-9 of the equilibrium {float(n_star)}, where floats do not tell the distance: "
+            "pass at most (1 - 1e-9) times the equilibrium"
         )
-    first, last = (_REALS.log(n / (rest - n)) for n in (_REALS.mpf(low), _REALS.mpf(high)))
+    first, last = (_REALS.log(n / (n_star - n)) for n in (_REALS.mpf(low), _REALS.mpf(high)))
     length = float(last - first)
     panels = max(1, math.ceil(length / _PANEL))
     half = length / panels / 2
@@ -126,10 +126,10 @@ def _log_slowness(
     if math.isfinite(logit):
         distance = below + np.logaddexp(0, logit - above)
         fall, log_fall = q * distance, math.log(q) + np.log(distance)
-    else:  # q is 0 or so small that only log_odds is left
+    else:  # q is 0, or so small that only log_odds counts
         fall, log_fall = np.full_like(y, log_odds), np.full_like(y, math.log(log_odds))
     ratio = np.where(fall > 0, -np.expm1(-fall) / np.where(fall > 0, fall, 1.0), 1.0)
     log_bracket = math.log(e) - q * log_n + log_fall + np.log(ratio)
-    # Below n = 1e-162 the sigmoid's own n^2 is no float.
+    # Below n = 1e-162 the sigmoid's n^2 underflows.
     log_norm = 2 * log_n if norm is sigmoid_norm else np.log(squared_norms(norm, "n", np.exp(log_n)))
     return log_n - above - log_bracket - 2 * log_p - log_norm

@@ -1,4 +1,4 @@
-"""Escape exponents d log T / d log p0, measured from times: -(1-q) for the exact flow as p0 -> 0 (Thm 5.2)."""
+"""Compute escape exponents d log T / d log p0 from times; for the exact flow they tend to -(1-q) (Thm 5.2)."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,8 +10,8 @@ from qtheory._numbers import numbers
 def local_exponents(log_p0: ArrayLike, log_time: ArrayLike) -> np.ndarray:
     """Slopes of log T between neighbouring starts.
 
-    They tend to -(1-q) as slowly as p0^(1-q) falls, because T has a constant part besides its leading one: near
-    q = 1 use `increment_exponents`.
+    T has a constant part besides its leading one, so they tend to -(1-q) only as p0^(1-q) tends to 0: near q = 1 use
+    `increment_exponents`.
 
     Args:
         log_p0: (K,) log p0 in nats, increasing, K at least 2.
@@ -31,8 +31,8 @@ def local_exponents(log_p0: ArrayLike, log_time: ArrayLike) -> np.ndarray:
 def increment_exponents(log_p0: ArrayLike, log_time: ArrayLike) -> np.ndarray:
     """Slopes of log(T(p0) - T(r p0)), in which the constant part of T cancels.
 
-    What is left is the time from p0 to r p0, p0^-(1-q) (1 + O(p0)) times a constant at every q, also at q = 1,
-    where T itself is a logarithm.
+    The difference is the time from p0 to r p0, a constant times p0^-(1-q) (1 + O(p0)), at q = 1 too, where T is a
+    logarithm.
 
     Args:
         log_p0: (K,) log p0 in nats, increasing in equal steps log r, K at least 3.

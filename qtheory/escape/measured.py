@@ -1,4 +1,4 @@
-"""Escape times with a measured score norm: one integral over L = log P, whatever model the norm is from."""
+"""Escape times with a measured score norm of any model, as one integral over L = log P."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,12 +24,12 @@ def interpolated_norm(log_p: Sequence[float], norm_sq: Sequence[float]) -> Norm:
         norm_sq: (n,) measured ||s||^2.
 
     Returns:
-        The function.
+        A function of log P.
 
     Raises:
         TypeError: An argument holds no numbers.
         ValueError: There is no measurement, the two differ in length, a log P is above 0, or a norm is not positive
-            (they are inner products of two independent estimates of s, so that noise can make one negative).
+            (it is an inner product of two independent estimates of s, which noise can make negative).
     """
     if np.size(log_p) == 0 and np.size(norm_sq) == 0:
         raise ValueError("||s||^2 was never measured on a path: measure more often")
@@ -45,15 +45,15 @@ def interpolated_norm(log_p: Sequence[float], norm_sq: Sequence[float]) -> Norm:
 
 
 def constant_norm(at_n: np.ndarray) -> np.ndarray:
-    """||s||^2 = 1 at every P: the assumption behind the exponent -(1-q), whose constant cancels in a slope."""
+    """||s||^2 = 1 at every P, the assumption of the exponent -(1-q); any constant gives the same slope."""
     return np.ones_like(at_n)
 
 
 def measured_time(p0: float, delta: float, q: float, norm: Norm) -> float:
     """The time of gradient flow from p0 to delta (Eq 6).
 
-    By the trapezoid rule with at least 4001 nodes, at most 0.007 nats apart: within 1e-4 relative where ||s||^2 is a
-    power of P between P^-1 and P, or as smooth.
+    The trapezoid rule has at least 4001 nodes, at most 0.007 nats apart: within 1e-4 relative if ||s||^2 is a power of
+    P between P^-1 and P, or as smooth.
 
     Args:
         p0: P at the start, in (0, delta).

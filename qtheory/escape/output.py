@@ -1,4 +1,4 @@
-"""What `qtheory escape` prints and writes: rows as a table for the terminal, as JSON and as CSV."""
+"""Format the rows of `qtheory escape` as a table for the terminal, as JSON and as CSV."""
 
 import csv
 import dataclasses
@@ -23,7 +23,7 @@ _HEADS = {
     "times": "of T_q",
     "limit": "-(1-q)",
 }
-_TITLE_FIELDS = ("task", "delta")  # the same in all rows
+_TITLE_FIELDS = ("task", "delta")  # equal in all rows
 
 
 def escape_table(rows: Rows) -> Table:
@@ -33,7 +33,7 @@ def escape_table(rows: Rows) -> Table:
         rows: From `escape_rows` or `exponent_rows`, at least one.
 
     Returns:
-        The table, the task and delta in its title; columns without values are left out.
+        The table, with task and delta in its title and without empty columns.
 
     Raises:
         ValueError: There are no rows.
@@ -53,13 +53,13 @@ def escape_table(rows: Rows) -> Table:
 
 
 def escape_json(rows: Rows) -> str:
-    """Rows as a JSON list of objects, null where a value is missing or beyond the floats, with a newline at its end."""
+    """Rows as a JSON list of objects, null if a value is missing or infinite, with a final newline."""
     finite = [{name: _finite(value) for name, value in dataclasses.asdict(row).items()} for row in rows]
     return json.dumps(finite, indent=1, allow_nan=False) + "\n"
 
 
 def escape_csv(rows: Rows) -> str:
-    """Rows as CSV with a header; numbers in full precision, empty where a value is missing.
+    """Rows as CSV with a header; numbers in full precision, empty if a value is missing.
 
     Raises:
         ValueError: There are no rows.

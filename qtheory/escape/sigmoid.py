@@ -1,9 +1,9 @@
 """Escape times of the scalar sigmoid P = sigma(theta) under gradient flow, in closed form (App C.1).
 
 With the odds r = u/(1-u) the paper's integral of du / (u^(2-q) (1-u)^2) becomes that of (1 + 1/r)^(2-q) dr,
-which has no pole at u = 1. It is summed by the binomial series in r for small odds, by that in 1/r for large
-ones, and by one Gauss-Legendre rule in the logit between: all terms of one piece are of one size, and the
-three pieces are positive, so nothing cancels.
+which has no pole at u = 1. It is summed by the binomial series in r for small odds, by that in 1/r for large odds, and
+by one Gauss-Legendre rule in the logit in between: the terms of each piece have similar sizes, and the three pieces are
+positive, so nothing cancels.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 from qtheory._numbers import order, together
 from qtheory.escape._inputs import Floats, log_start_and_target, start_and_target
 
-_EDGE = 2.0  # logits within +-2 go to the quadrature, whose integrand is analytic up to imaginary part pi
+_EDGE = 2.0  # the quadrature covers logits within +-2; its integrand is analytic up to imaginary part pi
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 _TERMS = 22  # e^(-2 * 22) is below the rounding of float64
 
@@ -52,7 +52,7 @@ def log_sigmoid_time(log_p0: ArrayLike, delta: ArrayLike, q: ArrayLike) -> Float
         q: In [0, 1], broadcastable.
 
     Returns:
-        log T_q, broadcast shape, within 1e-14 max(1, |log T_q|) where p0 is well below delta; -inf for p0 = delta.
+        log T_q, broadcast shape, within 1e-14 max(1, |log T_q|) if p0 is well below delta; -inf for p0 = delta.
 
     Raises:
         TypeError: An argument is no number and no array of numbers.
@@ -70,13 +70,13 @@ def _logit(p: Floats) -> Floats:
 
 
 def _log_time(start: Floats, end: Floats, ratio: Floats, q: Floats) -> Floats:
-    """Log of the integral between two logits; ratio = odds ratio - 1 gives their distance where it is small."""
+    """Log of the integral between two logits; ratio = odds ratio - 1 gives small distances."""
     near = ratio < 1
     distance = np.where(near, np.log1p(np.where(near, ratio, 0.0)), end - start)
     low = np.where(start < -_EDGE, np.minimum(distance, -_EDGE - start), 0.0)
     high = np.where(end > _EDGE, np.minimum(distance, end - _EDGE), 0.0)
     middle = np.maximum(distance - low - high, 0.0)
-    # Without a low piece the middle starts where the path does; a piece of no length adds nothing.
+    # Without a low piece the middle begins at the start; a piece of length 0 adds nothing.
     pieces = (
         _series(start, low, q, lambda k: q - 1 + k),
         _middle(np.clip(start, -_EDGE, _EDGE), middle, q),

@@ -1,4 +1,4 @@
-"""The rows of `qtheory escape`: times for each p0 and q of one model family, and exponents between the starts."""
+"""Compute the rows of `qtheory escape`: times for each p0 and q of a model family, and exponents between starts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class EscapeRow:
         delta: Target.
         q: The order.
         time: T_q(p0, delta) in units of one over the learning rate, by the path solver.
-        closed: The same by the closed form (App C.1), None for a family that has none.
-        error: |time/closed - 1|, None likewise.
+        closed: The same by the closed form (App C.1), None for a family without one.
+        error: |time/closed - 1|, None for a family without a closed form.
         over_q1: T_q / T_1.
     """
 
@@ -44,12 +44,12 @@ class ExponentRow:
     Attributes:
         task: The family's name.
         p0: The lowest of the starts.
-        p0_end: The highest.
+        p0_end: The highest of the starts.
         delta: Target.
         q: The order.
         increments: Slope of log(T(p0) - T(r p0)) in log p0, in which the constant part of T cancels.
         times: Slope of log T itself between the lower two starts.
-        limit: What both tend to as p0 -> 0, -(1-q) (Thm 5.2).
+        limit: The limit of both as p0 -> 0, -(1-q) (Thm 5.2).
         error: |increments - limit|.
     """
 
@@ -65,7 +65,7 @@ class ExponentRow:
 
 
 def escape_rows(task: str, p0: Sequence[float], q: Sequence[float], delta: float = 0.5) -> list[EscapeRow]:
-    """The times for all p0 and q, p0 by p0.
+    """The times for all p0 and q, ordered by p0.
 
     Args:
         task: Name of a family in `FAMILIES`.
@@ -78,8 +78,8 @@ def escape_rows(task: str, p0: Sequence[float], q: Sequence[float], delta: float
 
     Raises:
         TypeError: p0, q or delta holds no numbers.
-        ValueError: An unknown task, a p0, delta or q outside its range, p0 not below delta, or none of them.
-        RuntimeError: The path solver gave up.
+        ValueError: An unknown task, a p0, delta or q outside its range, p0 not below delta, or no p0 or q.
+        RuntimeError: The path solver failed.
     """
     chosen, starts, target, orders = _checked(task, p0, q, delta)
     log_time = log_family_times(chosen, np.log(starts), target, [*orders, 1.0])
@@ -109,7 +109,7 @@ def exponent_rows(task: str, p0: Sequence[float], q: Sequence[float], delta: flo
 
     Args:
         task: Name of a family in `FAMILIES`.
-        p0: At least three, in equal ratios, rising or falling.
+        p0: At least three success probabilities in equal ratios, rising or falling.
         q: Orders in [0, 1].
         delta: Target in (0, 1).
 

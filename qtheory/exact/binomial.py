@@ -1,4 +1,4 @@
-"""The binomial law of the number of right answers in a pool, where it is not negligible."""
+"""The binomial law of the number of right answers in a pool, without negligible counts."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ import numpy as np
 def binomial(size: int, odds: float) -> tuple[np.ndarray, np.ndarray]:
     """Counts and their probabilities, by ratios outwards from the most likely count.
 
-    Probabilities by way of log-factorials would lose digits in proportion to M log M. The counts left out, more than
-    14 standard deviations and 100 beyond the mode, have less than 1e-30 of the mass.
+    Probabilities from log-factorials would lose digits in proportion to M log M. The omitted counts, more than 14
+    standard deviations and 100 beyond the mode, have less than 1e-30 of the mass.
 
     Args:
         size: M, at least 1.

@@ -4,7 +4,8 @@ In sums over the pool, S of w, Q of w^2, G of g and H of g w, the estimate is
 
     M^(q-1) [ (1 + c) S^-q G - (q (q+1)/2) (M/(M-1)) S^(-q-2) Q G + q (M/(M-1)) S^(-q-1) H ], c = -q (1-q)/(2 (M-1)).
 
-Every moment is a mean of S^-a times a product of such sums: one integral for each way in which their draws coincide.
+Every moment is a mean of S^-a times a product of such sums: one integral for each way in which their draws can
+coincide.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from qtheory.exact.transforms import Transforms
 
 
 class _Sum(NamedTuple):
-    """A sum over the pool of w^power, or of w^power f where it is a score."""
+    """A sum over the pool of w^power, or of w^power f if `score` is set."""
 
     power: int
     score: bool
@@ -65,7 +66,7 @@ def _mean(t: Transforms, sums: tuple[_Sum, ...], order: np.ndarray, size: np.nda
 
     a is the order plus the powers of w beyond one for each score, so that it has the estimate's units.
     """
-    total = sum(one.power for one in sums)
+    total = sum(term.power for term in sums)
     beyond = total - scores
     value = 0.0
     for blocks in _partitions(list(sums)):
@@ -81,7 +82,7 @@ def _one_draw_each(t: Transforms, blocks: list[list[_Sum]]) -> np.ndarray:
     """The product over draws of E[their factors e^-x], (N, d) or (N,), times s on the far nodes for every power."""
     scalar, vectors = np.ones(len(t.v)), []
     for block in blocks:
-        power, scores = sum(one.power for one in block), sum(one.score for one in block)
+        power, scores = sum(term.power for term in block), sum(term.score for term in block)
         if scores == 1:
             vectors.append(t.mean(t.f, power))
         else:
@@ -96,7 +97,7 @@ def _partitions(sums: list[_Sum]) -> Iterator[list[list[_Sum]]]:
     if not sums:
         yield []
         return
-    for rest in _partitions(sums[1:]):
-        yield [[sums[0]], *rest]
-        for i, block in enumerate(rest):
-            yield [*rest[:i], [sums[0], *block], *rest[i + 1 :]]
+    for partition in _partitions(sums[1:]):
+        yield [[sums[0]], *partition]
+        for i, block in enumerate(partition):
+            yield [*partition[:i], [sums[0], *block], *partition[i + 1 :]]

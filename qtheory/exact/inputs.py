@@ -1,4 +1,4 @@
-"""What the exact moments accept: tasks, forms, counts and their common shape, with one-line refusals."""
+"""Check the arguments of the exact moments: tasks, forms, counts and their common shape."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +15,11 @@ def known_form(form: str, forms: Sequence[str]) -> None:
     """Check a form's name.
 
     Args:
-        form: What was passed.
+        form: The argument.
         forms: The valid names.
 
     Raises:
-        ValueError: It is none of them; the nearest is given.
+        ValueError: The form is unknown; the message suggests the nearest.
     """
     if form not in forms:
         raise ValueError(f"unknown form {shown(form)}; {did_you_mean(str(form), forms)}")
@@ -29,8 +29,8 @@ def counts(name: str, value: Any) -> np.ndarray:
     """Check an integer or an array of integers, of at least 1.
 
     Raises:
-        TypeError: It is neither.
-        ValueError: One is below 1.
+        TypeError: The value is neither.
+        ValueError: An entry is below 1.
     """
     try:
         array = np.asarray(value)
@@ -43,13 +43,13 @@ def counts(name: str, value: Any) -> np.ndarray:
 
 
 def cells(**arrays: np.ndarray) -> tuple[tuple[int, ...], list[np.ndarray]]:
-    """Broadcast named arrays and lay them out as cells.
+    """Broadcast named arrays and flatten them into cells.
 
     Returns:
-        The common shape, and each array flat, (C,).
+        The common shape, and each array flattened, (C,).
 
     Raises:
-        ValueError: They do not broadcast.
+        ValueError: The arrays do not broadcast.
     """
     broadcast = together(**arrays)
     return broadcast[0].shape, [array.ravel() for array in broadcast]

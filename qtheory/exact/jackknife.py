@@ -7,8 +7,8 @@ With T the plug-in, x_m = s w_m, e_m = e^(-x_m) and r_m = 1 - (1 + x_m) e_m, the
 
 over draws k and n other than m, from (S - w_n)^-q = (1/Gamma(q)) int s^(q-1) e^(-s S) (1 + x_n + r_n e^(x_n)) ds, whose
 second term is q w_n S^(-q-1). c and R are of order 1/M, so that nothing of order 1 is subtracted. The second moments of
-R are double sums over the lattice, over the ways in which the draws of two such sums coincide. What is summed there is
-the task's alone: M weights it, so that it is made once for all sizes.
+R are double sums over the lattice, over the ways in which the draws of two such sums coincide. The summands depend on
+the task alone and M enters as their weight, so that they are computed once for all sizes.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def jackknife_moments(t: Transforms, plug_in: PlugIn, q: np.ndarray, size: np.nd
         size: (C,) M, as floats.
 
     Returns:
-        Moments of the C cells; the plug-in's for M = 1, where nobody can be left out.
+        Moments of the C cells; the plug-in's for M = 1, as no draw can be left out.
     """
     own = np.where(size > 1, _own(q, np.maximum(size, 2)), 0.0)
     other = np.where(size > 1, np.exp(q * np.log1p(-1 / np.maximum(size, 2))), 0.0)
@@ -48,7 +48,7 @@ def jackknife_moments(t: Transforms, plug_in: PlugIn, q: np.ndarray, size: np.nd
 
 
 def _own(q: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """c, (C,), M [1 - (1-1/M)^(q+1)] - 1 - q (1-1/M)^q: it falls as 1/M from terms of order 1."""
+    """c, (C,), M [1 - (1-1/M)^(q+1)] - 1 - q (1-1/M)^q: of order 1/M, from terms of order 1."""
     gone = 1 / size
     term, total = np.ones_like(gone) * (q + 1), np.zeros_like(gone)
     for k in range(2, _TERMS):
@@ -64,10 +64,10 @@ def _remainder_mean(t: Transforms, q: np.ndarray, size: np.ndarray) -> np.ndarra
     curvature = (t.reach * reach * t.decay * t.prior) @ t.f
     left_out = gammainc(2.0, t.x) @ t.prior
     m, log_size = size[:, None], np.log(size)
-    one = weights(t.v, q, log_size, (m - 1) * t.log_phi, t.far)
-    two = weights(t.v, q, log_size, np.maximum(m - 2, 0) * t.log_phi, t.far) * (m - 1)
-    one[:, 0] = two[:, 0] = 0.0  # the integrand falls as s^(q+1)
-    return two @ (t.gradient * left_out[:, None]) - one @ curvature
+    single = weights(t.v, q, log_size, (m - 1) * t.log_phi, t.far)
+    pair = weights(t.v, q, log_size, np.maximum(m - 2, 0) * t.log_phi, t.far) * (m - 1)
+    single[:, 0] = pair[:, 0] = 0.0  # the integrand falls as s^(q+1)
+    return pair @ (t.gradient * left_out[:, None]) - single @ curvature
 
 
 def _remainder_products(t: Transforms, q: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,13 +76,13 @@ def _remainder_products(t: Transforms, q: np.ndarray, size: np.ndarray) -> tuple
     level = np.sqrt((t.reach**2 * t.decay**2 * t.prior) @ np.sum(t.f**2, -1))
     sizes = rule * level * np.exp(np.maximum(size - 4, 0)[:, None] * t.log_phi)
     sizes[size == 1] = 0.0
-    kept = np.flatnonzero(np.any(sizes > _NEGLIGIBLE * sizes.max(-1, keepdims=True), axis=0))
-    rule = rule[:, kept]
-    remainder_rule = np.where(kept == 0, 0.0, rule)
-    pairs = _Pairs(t, kept)
+    nodes = np.flatnonzero(np.any(sizes > _NEGLIGIBLE * sizes.max(-1, keepdims=True), axis=0))
+    rule = rule[:, nodes]
+    remainder_rule = np.where(nodes == 0, 0.0, rule)
+    pairs = _Pairs(t, nodes)
     product, square = np.zeros(len(q)), np.zeros(len(q))
-    rows = max(1, _CHUNK // max(1, len(kept)))
-    for start in range(0, len(kept), rows):
+    rows = max(1, _CHUNK // max(1, len(nodes)))
+    for start in range(0, len(nodes), rows):
         part = slice(start, start + rows)
         log_phi, mixed, own = pairs.kernels(part)
         for count in np.unique(size[size > 1]):
@@ -103,31 +103,31 @@ def _combined(ways: list[np.ndarray], kernels: list[np.ndarray]) -> np.ndarray:
 class _Pairs:
     """Means over one draw at two nodes of the lattice, s for the first sum and s' for the second."""
 
-    def __init__(self, t: Transforms, kept: np.ndarray) -> None:
-        """Take the transforms (N, Z) of the nodes kept (N,), and scores (Z, D) with the same products as f."""
-        x = t.x[kept]
-        self.prior, self.decay = t.prior, t.decay[kept]
+    def __init__(self, t: Transforms, nodes: np.ndarray) -> None:
+        """Select the transforms (N, Z) at the nodes (N,), and make scores (Z, D) with the same products as f."""
+        x = t.x[nodes]
+        self.prior, self.decay = t.prior, t.decay[nodes]
         self.falls = -np.expm1(-x) * t.prior
         self.left_out = gammainc(2.0, x)
-        self.weighted = t.reach[kept] * self.decay  # w e^-x, and its product with x
+        self.weighted = t.reach[nodes] * self.decay  # w e^-x, and its product with x
         self.curved = self.weighted * np.minimum(x, 1000.0)
-        # Only products of scores count: with fewer rationales than parameters, fewer columns do.
+        # Only products of scores matter: with fewer rationales than parameters, fewer columns suffice.
         self.f = np.asarray(np.linalg.qr(t.f.T, mode="r")).T if t.f.shape[1] > t.f.shape[0] else t.f
 
     def kernels(self, part: slice) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-        """What the integrands of E<T, R> and of E||R||^2 weight by the ways in which 1, 2, ... draws make them.
+        """Kernels of the integrands of E<T, R> and E||R||^2, to be weighted by the ways in which draws form them.
 
         Args:
             part: Nodes s.
 
         Returns:
-            Log phi (N', N) at s + s', three kernels (N', N) for E<T, R>, and four for E||R||^2, these to be summed with
-            equal weights on both sides.
+            Log phi (N', N) at s + s', three kernels (N', N) for E<T, R>, and four for E||R||^2; the latter are to be
+            summed with equal weights on both sides.
         """
         e, u, c, r = (a[part] * self.prior for a in (self.decay, self.weighted, self.curved, self.left_out))
         fall = self.falls[part].sum(-1)[:, None] + self.decay[part] @ self.falls.T
         log_phi = log_mean(fall, e @ self.decay.T)
-        first, second, both = r @ self.decay.T, e @ self.left_out.T, r @ self.left_out.T
+        first, second, lost_twice = r @ self.decay.T, e @ self.left_out.T, r @ self.left_out.T
         norm = np.sum(self.f**2, -1)
         same, curved = (u * norm) @ self.weighted.T, (c * norm) @ self.weighted.T
         sums = np.zeros((8, *first.shape))
@@ -144,8 +144,8 @@ class _Pairs:
         mixed = [(u * norm) @ self.curved.T, ab_curved - lost_b - same * second, -second * ab]
         own = [
             (c * norm) @ self.curved.T,
-            same * both - 2 * curved * second + curved_curved + lost_other - 2 * lost_curved_b,
-            same * first * second + both * ab + first * lost_b + second * (a_other - 2 * curved_b),
+            same * lost_twice - 2 * curved * second + curved_curved + lost_other - 2 * lost_curved_b,
+            same * first * second + lost_twice * ab + first * lost_b + second * (a_other - 2 * curved_b),
             first * second * ab,
         ]
         return log_phi, mixed, own

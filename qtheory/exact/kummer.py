@@ -16,7 +16,7 @@ _POWER_FROM = 1e6
 
 
 def kummer(q: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """1F1(q; 2q; -x) and the same less 1, each accurate relative to itself.
+    """1F1(q; 2q; -x) and 1F1(q; 2q; -x) - 1, each with full relative precision.
 
     Args:
         q: In [0, 1]; at 0 the limit (1 + e^-x)/2.
@@ -34,7 +34,7 @@ def kummer(q: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         less_one = ratio * t / k * (1 + less_one)
     bessel_at = np.where(small, _SERIES_BELOW, np.minimum(x, _POWER_FROM))
     value = math.gamma(q + 0.5) * (bessel_at / 4) ** (0.5 - q) * ive(q - 0.5, bessel_at / 2)
-    # The asymptotic series, whose third term is below 1e-18 here; scipy's Bessel function ends at 1e9.
+    # The asymptotic series, whose third term is below 1e-18 here; scipy's Bessel function fails beyond 1e9.
     far = np.maximum(x, _POWER_FROM)
     power = 2 ** (2 * q - 1) * math.gamma(q + 0.5) / math.sqrt(math.pi) * far**-q
     asymptotic = power * (1 + q * (1 - q) / far * (1 + (1 + q) * (2 - q) / (2 * far)))

@@ -1,16 +1,16 @@
 """Powers of a sum of weights as sums of exponentials: the trapezoid rule for S^-a in v = log s.
 
 S^-a = (1/Gamma(a)) integral over s > 0 of s^(a-1) e^(-s S) ds. On the lattice v = v_0 + n STEP the rule's error
-is |Gamma(a + 2 pi i/STEP)/Gamma(a)| < 1e-17 relative, for every S alike, and so for every mean over S. Where the
-integrand has become s^a times a constant, the rest of the lattice is a geometric series: it is added to the
-first node, which keeps small a cheap and makes a = 0 the exact restriction of the rule.
+is |Gamma(a + 2 pi i/STEP)/Gamma(a)| < 1e-17 relative, for every S, and so for every mean over S. To the left of the
+first node the integrand is s^a times a constant, and the remaining lattice is a geometric series: it is added to the
+first node, which keeps small a cheap and makes the rule exact at a = 0.
 """
 
 import numpy as np
 from scipy.special import rgamma
 
 STEP = 0.2
-# e^-37 is below the rounding of a constant; 66 exponents of decay are below that of a power times a constant.
+# e^-37 is below the rounding of a constant, and e^-66 (e^4.2 = 66) below that of a power times a constant.
 _LEFT = 37.0
 _RIGHT = 4.2
 
@@ -44,7 +44,7 @@ def weights(
         absorbed: The power of s that the integrand's other factor already contains; one for all nodes or (N,).
 
     Returns:
-        (C, N). The first node stands for all nodes to the left of it too.
+        (C, N). The weight of the first node includes all nodes to its left.
     """
     value = np.exp((a[:, None] - absorbed) * v + (a * log_scale)[:, None] + exponent) * rgamma(1 + a)[:, None]
     value[:, 0] *= series(a)
@@ -61,5 +61,5 @@ def series(a: np.ndarray) -> np.ndarray:
     Returns:
         (C,).
     """
-    gap = np.maximum(a, 1e-30) * STEP  # where the sum is 1 to rounding
+    gap = np.maximum(a, 1e-30) * STEP  # below this the sum is 1 to rounding
     return gap / -np.expm1(-gap)

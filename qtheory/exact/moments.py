@@ -1,4 +1,4 @@
-"""Moments of any estimator on any finite task, over any grid of q and M."""
+"""Exact moments of the estimators on a finite task, over grids of q and M."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -29,7 +29,7 @@ class Moments:
 
     Attributes:
         mean: (..., d).
-        bias: (..., d) mean less grad l_q, computed as such and not as a difference of the two.
+        bias: (..., d) mean less grad l_q, computed directly and not as a difference of the two.
         variance: (...) trace of the covariance.
         second_moment: (...) E||estimate||^2.
     """
@@ -46,16 +46,15 @@ def moments(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = Non
     Forms on the likelihood weights: "plugin", gbar/wbar^q (Eq 9); "rloo", with the leave-one-out baseline (Alg. 1,
     Prop 6.2); "paft" (Alg. 2, Prop D.3, D.4); and without a baseline "jackknife" and "delta" (QC-2) and "u_series"
     (QC-3), the last at a cost of M^2 for M up to 4096. On 0/1 rewards of sampled answers: "grpo", "dr_grpo",
-    "reward_rloo", "maxrl", "star", whose cost grows as sqrt(M) at most; q only says against which loss their bias is
-    taken.
+    "reward_rloo", "maxrl", "star", whose cost grows as sqrt(M) at most; q only selects the loss of their bias.
 
     In float64 means and biases are within 1e-12 of exact, relative to their norms, and variances within 1e-10 (1e-9 for
     "rloo"), for q in [0, 1], M up to 1e6, P down to 1e-12 and weights from 1e-300 to 1. A variance is not known better
     than to 1e-14 of the second moment ("delta": 4e-14; "rloo": and of the plug-in's variance, most of which the
     baseline takes away where weights are nearly equal). At q = 1, where nearly all pools may give one estimate, that of
     "plugin" and "paft" is known to 1e-30 of it. A mean whose terms cancel is known to 1e-15 of E[w ||f||]/P^q, f the
-    joint score, and a bias that vanishes to 1e-15 of grad l_q; so is any bias of a reward estimator but that against
-    the loss which it descends. The biases of "jackknife" and "delta", a small remainder of the plug-in's, are known to
+    joint score, and a bias that vanishes to 1e-15 of grad l_q, as is any bias of a reward estimator against a loss that
+    it does not descend. The biases of "jackknife" and "delta", a small remainder of the plug-in's, are known to
     1e-12 of that, or to 1e-14/M of grad l_q if this is more.
 
     Args:
@@ -64,7 +63,7 @@ def moments(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = Non
         M: Integers of at least 1, a number or an array that broadcasts with q.
         form: One of `FORMS`.
         K: Draws of PAFT, integers of at least 1 that broadcast with q; None for M.
-        multiplier: What the baseline of "rloo" is multiplied by, finite, a number or an array that broadcasts with q;
+        multiplier: Factor of the baseline of "rloo", finite, a number or an array that broadcasts with q;
             None for 1. `baseline_multiplier` gives the best one.
 
     Returns:
@@ -75,7 +74,7 @@ def moments(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = Non
         ValueError: q outside [0, 1]; M or K below 1, or K with another form than "paft"; a multiplier that is not
             finite or with another form than "rloo"; shapes that do not broadcast; an unknown form; P = 0; "rloo" with
             E[prior_score] not 0 or weights spread over more than 1e300; "u_series" with M above 4096; a reward form
-            where a certain answer has a score.
+            on a task in which a certain answer has a score.
     """
     known_form(form, FORMS)
     if K is not None and form != "paft":
@@ -90,11 +89,11 @@ def moments(task: FiniteTask, q: Any, M: Any, form: str = "plugin", K: Any = Non
         grid["K"] = counts("K", K)
     if multiplier is not None:
         grid["multiplier"] = _multiplier(multiplier)
-    shape, (orders, size, *rest) = cells(**grid)
+    shape, (orders, size, *extras) = cells(**grid)
     if form in REWARDS:
         value = _on_rewards(task, form, orders, size)
     else:
-        extra = rest[0] if rest else size if form == "paft" else np.ones(len(size))
+        extra = extras[0] if extras else size if form == "paft" else np.ones(len(size))
         value = _on_weights(task, form, orders, size, extra)
     vectors = (*shape, task.prior_score.shape[1])
     return Moments(
@@ -110,16 +109,16 @@ def moments_of_tasks(
 ) -> Moments:
     """`moments` of several tasks with the same number of parameters, in a leading axis.
 
-    Tasks may differ in their rationales. They are taken one by one: their lattices and transforms have nothing in
-    common, and the grid over q and M of one task is where the work is shared.
+    Tasks may differ in their rationales. They are computed one by one: work is shared only over the grid of q and M of
+    one task, as lattices and transforms differ between tasks.
 
     Args:
         tasks: At least one task.
-        q: As `moments`, for every task.
-        M: Likewise.
-        form: Likewise.
-        K: Likewise.
-        multiplier: Likewise.
+        q: As in `moments`, for every task.
+        M: As in `moments`, for every task.
+        form: As in `moments`, for every task.
+        K: As in `moments`, for every task.
+        multiplier: As in `moments`, for every task.
 
     Returns:
         Moments with a leading axis of the tasks.
@@ -138,12 +137,12 @@ def moments_of_tasks(
             raise ValueError(
                 f"tasks[{i}] has {dimension} parameters and tasks[0] {dimensions[0]}: pass tasks of equally many"
             )
-    found = [moments(task, q, M, form, K, multiplier) for task in tasks]
-    return Moments(*(np.stack([getattr(one, field.name) for one in found]) for field in fields(Moments)))
+    results = [moments(task, q, M, form, K, multiplier) for task in tasks]
+    return Moments(*(np.stack([getattr(result, field.name) for result in results]) for field in fields(Moments)))
 
 
 def mean(task: FiniteTask, q: Any, M: Any) -> np.ndarray:
-    """The mean alone of "plugin", "rloo" and "paft", which is the same, for grids of many cells.
+    """The common mean of "plugin", "rloo" and "paft" without the other moments, for large grids.
 
     Args:
         task: The task.
@@ -170,10 +169,10 @@ def mean(task: FiniteTask, q: Any, M: Any) -> np.ndarray:
 
 
 def baseline_multiplier(task: FiniteTask, q: Any, M: Any) -> np.ndarray:
-    """The multiplier of the leave-one-out baseline that makes the variance of "rloo" least (QC-4).
+    """The multiplier of the leave-one-out baseline that minimises the variance of "rloo" (QC-4).
 
-    It is -E<plug-in, B>/E||B||^2 for the baseline term B, as accurate as the variance of "rloo". Above 1 the baseline
-    is too small, below 1 too large, and below 0 of the wrong sign.
+    It is -E<plug-in, B>/E||B||^2 for the baseline term B, as accurate as the variance of "rloo". If it is above
+    1 the baseline is too small, if below 1 too large, and if below 0 it has the wrong sign.
 
     Args:
         task: The task.
@@ -181,7 +180,7 @@ def baseline_multiplier(task: FiniteTask, q: Any, M: Any) -> np.ndarray:
         M: Integers of at least 1, a number or an array that broadcasts with q.
 
     Returns:
-        (...) over the broadcast shape of q and M; 0 where B is 0 in every pool, as at M = 1.
+        (...) over the broadcast shape of q and M; 0 if B is 0 in every pool, as at M = 1.
 
     Raises:
         TypeError: As `moments`.

@@ -10,7 +10,7 @@ from qtheory.exact.transforms import Transforms
 def resampling_variance(t: Transforms, q: np.ndarray, size: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Var(PAFT) - Var(plug-in) = (1/K) ( E[wbar^(1-2q) mean(w ||f||^2)] - E||plug-in||^2 ) >= 0.
 
-    Pairs of draws alone contribute, by the variance of f under the weights w e^(-s w):
+    Only pairs of draws contribute, by the variance of f under the weights w e^(-s w):
     (1 - 1/M)(M^2q/Gamma(2q)) int s^(2q-1) [ E(w e^(-s w)) E(w ||f||^2 e^(-s w)) - ||A||^2 ] phi^(M-2) ds, over K.
 
     Args:

@@ -18,7 +18,7 @@ import numpy as np
 from qtheory.exact.laplace import weights
 from qtheory.exact.transforms import Transforms
 
-_LOST = 1e-4  # of the second moment: a variance below has lost four digits or more
+_LOST = 1e-4  # of the second moment: a smaller variance has lost four digits or more
 
 
 class PlugIn(NamedTuple):
@@ -63,7 +63,7 @@ def plug_in(t: Transforms, q: np.ndarray, size: np.ndarray) -> PlugIn:
     above += pairs[:, :near] @ np.sum(covariance**2, -1) + 2 * size * (own[:, :near] @ (covariance @ t.drift))
     above += _drift_weights(t, 2 * q, size).sum(-1) * (t.drift @ t.drift)
 
-    # Of the two ways to the variance, the one whose larger term is smaller rounds less.
+    # Of the two formulas for the variance, the one whose larger term is smaller has less rounding.
     target = -np.exp(-q * np.log(t.p))[:, None] * t.drift
     shift = 2 * np.sum(target * bias, -1) + np.sum(bias**2, -1)
     larger = np.maximum(np.abs(above), np.abs(shift))
@@ -90,37 +90,37 @@ def plug_in_mean(t: Transforms, q: np.ndarray, size: np.ndarray) -> np.ndarray:
 def _bias(t: Transforms, q: np.ndarray, size: np.ndarray, single: np.ndarray) -> np.ndarray:
     """(C, d), from the mean's weights (C, N)."""
     near = t.near
-    # The bracket falls as s to the left: nothing is left for the first node, at q = 0 exactly.
+    # The bracket falls as s to the left: the first node gets no weight, at q = 0 exactly.
     rule, drift = single.copy(), _drift_weights(t, q, size)
     rule[:, 0] = drift[:, 0] = 0.0
     about = np.where(t.possible, t.f - t.score, 0.0)
     bias = -rule[:, :near] @ (t.difference @ (t.w[:, None] * about)) - rule[:, near:] @ t.mean(about, 1)[near:]
     power = rule[:, :near] @ (t.difference @ (t.w - t.p)) + rule[:, near:] @ t.height[near:] + drift.sum(-1) * t.p
-    # wbar^0 is 1 but for pools of impossible answers alone, where the estimate is 0.
+    # wbar^0 is 1, except that the estimate is 0 for pools of impossible answers only.
     power = np.where(q == 1, -np.exp(size * t.log_impossible), power)
     return bias - power[:, None] * t.score
 
 
 def _variance_at_one(t: Transforms, size: float, mean: np.ndarray, own: np.ndarray, pairs: np.ndarray) -> float:
-    """The variance at q = 1 where nearly all pools agree, from scores about their mean estimate.
+    """The variance at q = 1 if nearly all pools agree, from scores about their mean estimate.
 
-    There the estimate is an average of -f, or 0 where all answers are impossible.
+    At q = 1 the estimate is an average of -f, or 0 if all answers are impossible.
 
     Args:
         t: The task's transforms.
         size: M.
         mean: (d,).
-        own: (N,) of `pair_weights`.
-        pairs: (N,) likewise.
+        own: (N,) from `pair_weights`.
+        pairs: (N,) from `pair_weights`.
 
     Returns:
         The trace of the covariance.
     """
-    silent, heard = np.exp(size * t.log_impossible), -np.expm1(size * t.log_impossible)
-    centre = -mean / heard
+    failed, succeeded = np.exp(size * t.log_impossible), -np.expm1(size * t.log_impossible)
+    centre = -mean / succeeded
     about = np.where(t.possible, t.f - centre, 0.0)
     within = own @ t.mean(np.sum(about**2, -1), 2) + pairs @ np.sum(t.mean(about, 1) ** 2, -1)
-    return float(within + centre @ centre * silent * heard)
+    return float(within + centre @ centre * failed * succeeded)
 
 
 def pair_weights(t: Transforms, q: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

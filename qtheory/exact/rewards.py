@@ -1,8 +1,8 @@
 """Estimators on 0/1 rewards of sampled answers at finite M, by sums over the number of right answers.
 
 Given R right answers of M, the joint scores of right and wrong samples are independent draws from two laws, so that
-the estimate -(1/M) sum_m c_m grad log p(z_m, y_m|x) needs their two means and two traces alone. An answer is right or
-wrong and nothing else: by E[score] = 0 a wrong answer's score is -(w/(1-w)) grad log p(y*|x, z).
+the estimate -(1/M) sum_m c_m grad log p(z_m, y_m|x) needs only their two means and two traces. Answers are only
+distinguished as right or wrong: by E[score] = 0 a wrong answer's score is -(w/(1-w)) grad log p(y*|x, z).
 """
 
 from collections.abc import Callable, Mapping
@@ -22,11 +22,11 @@ class Reward(NamedTuple):
     """An estimator as a function of the pool.
 
     Attributes:
-        coefficients: From R (N,) and M to the coefficients (N,) of a right and of a wrong answer; where R is 0 or M,
-            that of the answers which the pool lacks does not matter, and is finite.
-        target: The q whose loss its mean descends but for `gap`; None for no such loss.
-        gap: From P, log(1 - P) and M to P^-target less the factor of grad J_0 in its mean.
-        centred: Whether its coefficients sum to 0 in every pool.
+        coefficients: Maps R (N,) and M to the coefficients (N,) of a right and of a wrong answer; if R is 0 or M, the
+            coefficient of the missing kind of answer is finite and unused.
+        target: The q whose loss its mean descends, apart from `gap`; None if there is no such loss.
+        gap: Maps P, log(1 - P) and M to P^-target less the factor of grad J_0 in the mean.
+        centred: Whether the coefficients sum to 0 in every pool.
     """
 
     coefficients: Callable[[Count, int], tuple[Count, Count]]
@@ -80,7 +80,7 @@ REWARDS: Mapping[str, Reward] = MappingProxyType(
 
 
 class _Scores(NamedTuple):
-    """Of right and of wrong samples: mean joint scores (d,) and traces of their covariances; and of all, E[h] (d,)."""
+    """Mean joint scores (d,) and traces of covariances of right and of wrong samples, and E[h] (d,) over all."""
 
     right: np.ndarray
     right_trace: float
@@ -94,8 +94,8 @@ def reward_moments(task: FiniteTask, name: str, q: float, size: int) -> RewardMo
 
     Args:
         task: The task.
-        name: Of `REWARDS`.
-        q: In [0, 1], of the loss against whose gradient the bias is taken.
+        name: A key of `REWARDS`.
+        q: In [0, 1], the loss whose gradient the bias is relative to.
         size: M, at least 1.
 
     Returns:
@@ -104,7 +104,7 @@ def reward_moments(task: FiniteTask, name: str, q: float, size: int) -> RewardMo
     Raises:
         ValueError: P = 0, or a certain answer has a score.
     """
-    reward = REWARDS[name] if name != "reward_rloo" or size > 1 else _STAR  # without others no baseline
+    reward = REWARDS[name] if name != "reward_rloo" or size > 1 else _STAR  # a single draw has no baseline
     prior = np.exp(task.log_prior)
     prior /= prior.sum()
     p, wrong_share = float(np.exp(task.log_p)), float(prior @ -np.expm1(task.log_w))
@@ -118,7 +118,7 @@ def reward_moments(task: FiniteTask, name: str, q: float, size: int) -> RewardMo
     average, other_average = mass @ weight, mass @ other_weight
     mean = -(average * scores.right + other_average * scores.wrong)
     variance = mass @ (own**2 * right * scores.right_trace + other**2 * (size - right) * scores.wrong_trace) / size**2
-    # The mean given R is -(weight (right - wrong) + total wrong), and total is 0 in every pool where they are centred.
+    # The mean given R is -(weight (right - wrong) + total wrong), and total is 0 in every pool if they are centred.
     step, total = weight - average, (weight + other_weight) - (average + other_average)
     contrast = scores.right - scores.wrong
     variance += (mass @ step**2) * (contrast @ contrast) + (mass @ total**2) * (scores.wrong @ scores.wrong)
@@ -128,9 +128,9 @@ def reward_moments(task: FiniteTask, name: str, q: float, size: int) -> RewardMo
 
 
 def _bias(p: float, reward: Reward, scores: _Scores, wrong_share: float, size: int) -> np.ndarray:
-    """(d,) mean less the gradient of the target's loss, by the closed form of its factor: no difference of the two."""
+    """(d,) mean less the gradient of the target's loss, from the closed form of its factor and not as a difference."""
     log_wrong = float(np.log1p(-p) if p < 0.5 else np.log(max(wrong_share, 1e-300)))
-    # A centred estimator's baseline takes E[h] off the score.
+    # A centred estimator's baseline subtracts E[h] from the score.
     offset = scores.prior * reward.centred
     lost = offset if reward.target == 1 else p * offset
     return lost + p * reward.gap(p, log_wrong, size) * (scores.right - offset)
@@ -149,7 +149,7 @@ def _scores(task: FiniteTask, prior: np.ndarray, wrong_share: float) -> _Scores:
     score = task.score
     right_trace = float(task.posterior @ np.sum((joint - score) ** 2, -1))
     mean_prior = prior @ task.prior_score
-    # Of a model's scores that is the rounding of 0.
+    # For a model's scores E[h] is 0 to rounding.
     mean_prior[np.abs(mean_prior) < _ROUNDING * np.abs(task.prior_score).max()] = 0.0
     if wrong_share == 0:
         return _Scores(score, right_trace, np.zeros_like(score), 0.0, mean_prior)

@@ -1,4 +1,4 @@
-"""The leave-one-out form of GARL at finite M: what its baseline adds to the plug-in's variance (Prop 6.2, D.4).
+"""The leave-one-out form of GARL at finite M: the variance that its baseline adds to the plug-in's (Prop 6.2, D.4).
 
 The form is the plug-in + B, B = (1/M) sum_m h_m b_m, b_m = wbar_(-m)^(1-q), h = grad log p(z|x). As E[h] = 0, B has
 mean 0 and Var(plug-in + c B) = Var(plug-in) + 2 c E<plug-in, B> + c^2 E||B||^2, least at c = -E<plug-in, B>/E||B||^2
@@ -15,13 +15,13 @@ from qtheory.exact.transforms import Transforms, log_mean
 
 _CENTRED = 1e-9
 _ROUNDING = 1e-15
-_DEEPEST = -692.0  # nats: w = 1e-300, and s w remains a float
+_DEEPEST = -692.0  # nats: w = 1e-300, for which s w is still a float
 _CHUNK = 2_000_000  # numbers in one temporary array
 _NEGLIGIBLE = 1e-30
 
 
 def baseline_products(t: Transforms, q: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """E<plug-in, B>, of either sign, and E||B||^2.
+    """E<plug-in, B>, which may have either sign, and E||B||^2.
 
     Args:
         t: The task's transforms.
@@ -75,10 +75,10 @@ def _product(t: Transforms, h: np.ndarray, q: float, size: np.ndarray) -> np.nda
     scores = (kernel_less_one * t.prior) @ h  # as E[h] = 0
     n = (size - 1)[:, None]
     order, log_size = np.full(len(size), 2 * q), np.log(size)
-    one = weights(t.v, order, log_size, (n - 1) * t.log_phi, 2 * t.far)
-    two = weights(t.v, order, log_size, np.maximum(n - 2, 0) * t.log_phi, 2 * t.far) * (n - 1)
-    value = one @ (alone * t.height + np.sum(scores * t.curvature, -1))
-    value += two @ (np.sum(scores * t.gradient, -1) * t.height)
+    single = weights(t.v, order, log_size, (n - 1) * t.log_phi, 2 * t.far)
+    pair = weights(t.v, order, log_size, np.maximum(n - 2, 0) * t.log_phi, 2 * t.far) * (n - 1)
+    value = single @ (alone * t.height + np.sum(scores * t.curvature, -1))
+    value += pair @ (np.sum(scores * t.gradient, -1) * t.height)
     return -value * ((size - 1) / size) ** q / size
 
 
@@ -88,13 +88,13 @@ def _product_at_one(t: Transforms, h: np.ndarray, q: float, size: np.ndarray) ->
     scores = -_falls(t) @ h
     n = (size - 1)[:, None]
     order, log_size = np.full(len(size), q), np.log(size)
-    one = weights(t.v, order, log_size, n * t.log_phi, t.far)
-    two = weights(t.v, order, log_size, (n - 1) * t.log_phi, t.far) * n
-    return -(one @ alone + two @ np.sum(scores * t.gradient, -1)) / size
+    single = weights(t.v, order, log_size, n * t.log_phi, t.far)
+    pair = weights(t.v, order, log_size, (n - 1) * t.log_phi, t.far) * n
+    return -(single @ alone + pair @ np.sum(scores * t.gradient, -1)) / size
 
 
 def _square(t: Transforms, h: np.ndarray, q: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """E||B||^2, (C,), for q < 1 and M > 1: the terms of one draw, and those of two."""
+    """E||B||^2, (C,), for q < 1 and M > 1: terms of single draws and of pairs."""
     others = size - 1
     own, pairs = pair_weights(t, q, others)
     power = own @ t.mean(np.ones_like(t.w), 2) + pairs @ t.height**2
@@ -102,18 +102,18 @@ def _square(t: Transforms, h: np.ndarray, q: np.ndarray, size: np.ndarray) -> np
     return (power * squared + others ** (2 * q - 1) * _pairs(t, h, q, others - 1)) / size
 
 
-def _pairs(t: Transforms, h: np.ndarray, q: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """E||E[h (S + w)^(1-q) | S]||^2, (C,), with S the sum of `rest` weights.
+def _pairs(t: Transforms, h: np.ndarray, q: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """E||E[h (S + w)^(1-q) | S]||^2, (C,), with S the sum of `draws` weights.
 
-    As E[h] = 0, (S + w)^a - S^a = (a/Gamma(1-a)) int t^(-a-1) e^(-t S) (1 - e^(-t w)) dt serves, a = 1 - q, twice: a
-    double sum over the lattice that needs phi(t_k + t_l), whose matrix depends on the task alone.
+    As E[h] = 0, (S + w)^a - S^a = (a/Gamma(1-a)) int t^(-a-1) e^(-t S) (1 - e^(-t w)) dt is applied twice, a = 1 - q:
+    a double sum over the lattice with phi(t_k + t_l), whose matrix depends on the task alone.
     """
     falls = _falls(t)
     scores = falls @ h
     rule = _positive_power_weights(t.v, q)
     sizes = np.abs(rule) * np.linalg.norm(scores, axis=-1)
-    kept = np.any(sizes > _NEGLIGIBLE * sizes.max(-1, keepdims=True), axis=0)
-    rule, scores, decay, falls = rule[:, kept], scores[kept], t.decay[kept], falls[kept]
+    relevant = np.any(sizes > _NEGLIGIBLE * sizes.max(-1, keepdims=True), axis=0)
+    rule, scores, decay, falls = rule[:, relevant], scores[relevant], t.decay[relevant], falls[relevant]
     total = np.zeros(len(q))
     rows = max(1, _CHUNK // max(1, len(scores)))
     for start in range(0, len(scores), rows):
@@ -122,8 +122,8 @@ def _pairs(t: Transforms, h: np.ndarray, q: np.ndarray, rest: np.ndarray) -> np.
         fall = falls[part].sum(-1)[:, None] + decay[part] @ falls.T
         log_phi = log_mean(fall, (decay[part] * t.prior) @ decay.T)
         gram = scores[part] @ scores.T
-        for count in np.unique(rest):
-            cells = rest == count
+        for count in np.unique(draws):
+            cells = draws == count
             kernel = np.exp(count * log_phi) * gram
             total[cells] += np.sum((rule[cells, part] @ kernel) * rule[cells], -1)
     return total
@@ -137,7 +137,7 @@ def _falls(t: Transforms) -> np.ndarray:
 def _positive_power_weights(v: np.ndarray, q: np.ndarray) -> np.ndarray:
     """Weights (C, N) of e^(-t S)(1 - e^(-t w)) in (S + w)^a - S^a, a = 1 - q > 0.
 
-    Both ends are geometric: to the left 1 - e^(-t w) falls as t, and to the right both factors are constant where
+    Both ends are geometric series: to the left 1 - e^(-t w) falls as t, and to the right both factors are constant if
     S = 0 is possible.
     """
     a = 1 - q

@@ -1,8 +1,8 @@
 """Laplace transforms of a finite task's weights and scores, on the nodes of a lattice.
 
-Weights are in units of the largest one, so that every power of a weight and of a node stays a float. On the far
-nodes, where the smallest weights count, a power of w comes with the same power of s: x = s w is of order 1 where it
-matters, for w = 1e-300 too.
+Weights are in units of the largest one, so that powers of weights and nodes neither over- nor underflow. On the far
+nodes, which the smallest weights dominate, a power of w comes with the same power of s: the relevant x = s w is of
+order 1, even for w = 1e-300.
 """
 
 from functools import cached_property
@@ -12,7 +12,7 @@ import numpy as np
 from qtheory.exact.laplace import lattice
 from qtheory.models.finite import FiniteTask
 
-# Up to here the transforms are taken about those of a constant weight; beyond, little is left to cancel.
+# Up to this excess, transforms are relative to those of a constant weight; beyond it little cancels.
 _NEAR = 0.5
 
 
@@ -25,8 +25,8 @@ class Transforms:
         prior: (Z,) p(z|x).
         log_w: (Z,) log weights; the largest is 0.
         w: (Z,) weights.
-        possible: (Z, 1) whether w > 0, below the smallest float too.
-        f: (Z, d) joint scores; 0 where w is, as an impossible answer has none.
+        possible: (Z, 1) whether w > 0, even if w underflows.
+        f: (Z, d) joint scores; 0 for an impossible answer, which has none.
         h: (Z, d) prior scores.
         p: P, the mean weight.
         log_impossible: Log of the prior mass of impossible answers.
@@ -38,12 +38,12 @@ class Transforms:
         log_phi: (N,) log phi, phi = E e^-x.
         excess: (N,) log phi + s P >= 0, ascending.
         mean_x: (N,) s P.
-        near: The number of leading nodes where transforms are still near those of a constant weight.
-        far: (N,) 0 on those, 1 on the others.
+        near: The number of leading nodes on which transforms are close to those of a constant weight.
+        far: (N,) 0 on the near nodes, 1 on the others.
     """
 
     def __init__(self, task: FiniteTask, sizes: np.ndarray) -> None:
-        """Transform.
+        """Compute the transforms.
 
         Args:
             task: The task.
@@ -80,7 +80,7 @@ class Transforms:
             tilted = (self.decay * self.prior) @ self.w / np.exp(self.log_phi)
         self.near = int(np.argmax((self.excess > _NEAR) | (tilted < _NEAR * self.p) | (self.v == self.v[-1])))
         self.far = (np.arange(len(self.v)) >= self.near).astype(int)
-        # Beyond 1000 the decay is 0 in floats, and so must a product with it be.
+        # Beyond 1000 the decay underflows to 0, and the cap keeps products with it 0.
         self.reach = np.where(self.far[:, None] > 0, np.minimum(self.x, 1000.0), self.w)
 
     def mean(self, values: np.ndarray, power: int) -> np.ndarray:
@@ -88,10 +88,10 @@ class Transforms:
 
         Args:
             values: (Z,) or (Z, d).
-            power: A power of w, at least 1.
+            power: Power of w, at least 1.
 
         Returns:
-            (N,) or (N, d), for weights with `absorbed` = power far.
+            (N,) or (N, d), for weights with `absorbed` = power * far.
         """
         return (self.reach**power * self.decay * self.prior) @ values
 
@@ -124,21 +124,21 @@ class Transforms:
 
 
 def log_mean(fall: np.ndarray, phi: np.ndarray) -> np.ndarray:
-    """Log phi from 1 - phi and phi, accurate relative to itself near 0 and beyond.
+    """Log phi from 1 - phi and phi, with full relative precision near 0 too.
 
     Args:
         fall: 1 - phi, any shape.
-        phi: Of the same shape.
+        phi: phi, of the same shape.
     """
     return np.where(fall < 0.5, np.log1p(-np.minimum(fall, 0.5)), np.log(np.maximum(phi, 1e-300)))
 
 
 def _excess(prior: np.ndarray, x: np.ndarray, mean_x: np.ndarray, log_phi: np.ndarray) -> np.ndarray:
     """Log E e^-x + E x, (N,), from x (N, Z), E x and log E e^-x (N,)."""
-    close = mean_x < 600  # e^(E x) is a float; beyond, e^(-E x) is negligible beside phi
+    close = mean_x < 600  # e^(E x) is finite; beyond, e^(-E x) is negligible compared with phi
     excess = log_phi + mean_x
     excess[close] = np.log1p(_second_order(x[close] - mean_x[close, None]) @ prior)
-    # Rounding must not break the order that the split of the nodes relies upon.
+    # The split of the nodes relies on ascending values, which rounding must not break.
     return np.maximum.accumulate(np.maximum(excess, 0.0))
 
 

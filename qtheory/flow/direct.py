@@ -1,13 +1,13 @@
 """Flows of several examples that share parameters, solved in time: each example's first passage through a target.
 
-The variable sigma runs with the logarithm of time while the flow rests and with the distance travelled in log P
-while it moves: with t = t0 (e^lambda - 1) and rho = ||v|| ||S||, ||S|| the norm of all scores,
-d sigma = (1/(t + t0) + rho) dt. So neither a long plateau nor the blow-up at an escape, which at q = 0 is over
-within a fraction p0 of the time it took, needs small steps; both are a few units of sigma.
+The variable sigma follows the logarithm of time while the flow rests and the distance travelled in log P while it
+moves: with t = t0 (e^lambda - 1) and rho = ||v|| ||S||, ||S|| the norm of all scores, d sigma = (1/(t + t0) + rho) dt.
+So neither a long plateau nor the blow-up at an escape, which at q = 0 takes only a fraction p0 of the time before it,
+needs small steps; each takes a few units of sigma.
 
-Where a flow has come to rest between examples that pull it apart, rho is the length of a vector that is rounding: it
-has a kink at the point of rest, on which the solver's steps would shrink away. There the logarithm of time alone is
-the variable, until the flow moves again.
+If a flow is at rest between examples with opposed gradients, rho is the norm of rounding errors: it has a kink at the
+point of rest, at which the solver's steps would shrink to 0. There the logarithm of time alone is the variable, until
+the flow moves again.
 """
 
 import math
@@ -23,16 +23,16 @@ from qtheory._numbers import function, number, positive, single, vector
 from qtheory.flow.schedule import places_of_steps
 from qtheory.flow.velocity import LogP, Scores, Velocity, fitting
 
-_EARLY = 1e-3  # t0, in units of the time in which some log P could move by 1 from where it starts
-_STRIDE = 4.0  # the largest step of sigma: LSODA's stiff steps otherwise shoot far beyond an escape
+_EARLY = 1e-3  # t0, in units of the time in which a log P can move by 1 from its start
+_STRIDE = 4.0  # the largest step of sigma: otherwise LSODA's stiff steps go far beyond an escape
 _LONGEST = 1e6  # of sigma: a flow that settles or escapes needs a few hundred
-_AT_REST, _MOVING = 1e-2, 1.0  # rho (t + t0), nats of log P by the time's doubling, at which the variable changes
-_EVALUATIONS = 30_000  # of the velocity in a span, seconds: a flow needs one to some thousands
+_AT_REST, _MOVING = 1e-2, 1.0  # rho (t + t0), nats of log P while time doubles, at which the variable changes
+_EVALUATIONS = 30_000  # of the velocity in a span, which take seconds: a flow needs up to some thousands
 
 
 @dataclass(frozen=True)
 class _Event:
-    """A function of the state whose passage through 0 from below solve_ivp records, and ends at if terminal."""
+    """An event of solve_ivp: a function of the state passes 0 from below; the solution ends there if terminal."""
 
     function: Callable[[np.ndarray], float]
     terminal: bool = True
@@ -43,7 +43,7 @@ class _Event:
 
 
 class _Stuck(Exception):
-    """The solver does not get on; why."""
+    """The solver makes no progress; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Escape:
     """First passages and the end of a flow.
 
     Attributes:
-        time: (N,) first time at which each example's P reached the target, inf where not by the end.
-        end: When the flow was left: once all examples were at or above the target together, or at the horizon.
+        time: (N,) first time at which each example's P reached the target, inf if it did not.
+        end: Time at which the solution ends: when all examples are at or above the target, or the horizon.
         theta: (d,) parameters at the end.
         log_p: (N,) log P at the end, in nats.
     """
@@ -75,10 +75,10 @@ def escape(
     rtol: float = 1e-13,
     atol: float = 1e-13,
 ) -> Escape:
-    """Solve d theta/dt = velocity(theta, t) until all examples are at or above the target together.
+    """Solve d theta/dt = velocity(theta, t) until all examples are at or above the target at once.
 
-    The velocity need not be a gradient: `qtheory.flow.velocity` gives that of J_q, and the expected update at
-    finite M is another.
+    The velocity need not be a gradient: `qtheory.flow.velocity` gives the velocity of J_q, and the expected update at
+    finite M is another example.
 
     Args:
         velocity: (theta (d,), t) -> (d,), smooth in log t between the steps.
@@ -86,8 +86,8 @@ def escape(
         log_p: theta (d,) -> log P_i, (N,), in nats.
         theta: (d,) parameters at the start.
         target: log P to reach, in nats, below 0.
-        horizon: The time at which to give up, positive and finite, in units of one over the learning rate.
-        steps: Times at which the velocity jumps, increasing: those of a `Stepwise` schedule.
+        horizon: Largest time, positive and finite, in units of one over the learning rate.
+        steps: Increasing times at which the velocity jumps, as those of a `Stepwise` schedule.
         rtol: Relative tolerance of LSODA's steps.
         atol: Absolute tolerance of LSODA's steps, in the parameters and in log time.
 
@@ -98,8 +98,8 @@ def escape(
         TypeError: An argument of a wrong type.
         ValueError: A target, a horizon or a tolerance out of range, theta of a wrong shape or not finite, steps that do
             not increase from above 0, or a velocity, scores or log P of a shape that does not fit.
-        RuntimeError: The solver gave up, within 30000 evaluations of the velocity between two steps: a flow at rest so
-            long that the rounding of its velocity counts, or one that neither rests nor escapes.
+        RuntimeError: The solver failed, or used 30000 evaluations of the velocity between two steps: the flow rests so
+            long that rounding of its velocity counts, or neither rests nor escapes.
     """
     function("velocity", velocity, "(theta, t) -> d theta/dt")
     function("scores", scores, "theta -> grad log P_i")
@@ -117,7 +117,7 @@ def escape(
     time = np.where(level >= target, 0.0, math.inf)
     if (level >= target).all():
         return Escape(time, 0.0, begin, level)
-    # The speed at the start, at any time to come: a schedule may begin at rest and be fast long before t0 has passed.
+    # The largest speed over all times at the start point: a schedule may start at rest and be fast before t0.
     times = (0.0, *places, *np.geomspace(min(1e-6, horizon), horizon, 200).tolist())
     fastest = _norm(scores(begin)) * max(_norm(velocity(begin, t)) for t in times)
     early = _EARLY / fastest if fastest > 0 else _EARLY * horizon
@@ -146,27 +146,27 @@ def _until(
 
     Returns:
         The state (d + 1,) at the end, first passages (N,) within the span (inf for none), and whether all
-        examples were at or above the target together.
+        examples were at or above the target at once.
     """
     log_early, over = math.log(early), math.log(early + span[1]) - math.log(early)
-    last = float(np.nextafter(span[1], span[0]))  # at the span's end the velocity may already have jumped
-    moving, evaluations, come = True, 0, (span[0], 0.0)
+    last = float(np.nextafter(span[1], span[0]))  # at the span's end itself the velocity may have jumped
+    moving, evaluations, reached = True, 0, (span[0], 0.0)
 
     def at(y: np.ndarray) -> tuple[np.ndarray, float, float]:
-        """The velocity, t + t0 and rho; trial states may lie anywhere, and beyond the span's end nothing matters."""
+        """The velocity, t + t0 and rho. Trial states may be anywhere; times are clipped to the span."""
         theta, shifted = y[:-1], math.exp(log_early + min(max(y[-1], -1.0), over + 1))
         v = velocity(theta, min(max(shifted - early, span[0]), last))
         return v, shifted, _norm(v) * _norm(scores(theta))
 
     def rate(_: float, y: np.ndarray) -> np.ndarray:
-        nonlocal evaluations, come
+        nonlocal evaluations, reached
         v, shifted, rho = at(y)
-        evaluations, come = evaluations + 1, (shifted - early, _norm(v))
+        evaluations, reached = evaluations + 1, (shifted - early, _norm(v))
         if evaluations > _EVALUATIONS:
             raise _Stuck(f"{_EVALUATIONS} evaluations were not enough.")
-        rest = 1 / shifted
-        slowness = 1 / (rest + rho) if moving else shifted
-        return np.append(v * slowness, rest * slowness)
+        inverse = 1 / shifted
+        slowness = 1 / (inverse + rho) if moving else shifted
+        return np.append(v * slowness, inverse * slowness)
 
     def above(y: np.ndarray) -> np.ndarray:
         return np.asarray(log_p(y[:-1]), dtype=float) - target
@@ -186,7 +186,7 @@ def _until(
     firsts = np.full(count, math.inf)
     while True:
         try:
-            with warnings.catch_warnings(action="error", category=UserWarning):  # LSODA's way to say why it ends
+            with warnings.catch_warnings(action="error", category=UserWarning):  # LSODA reports failures as warnings
                 solution = solve_ivp(
                     rate, (0.0, _LONGEST), state, method="LSODA", rtol=rtol, atol=atol, max_step=_STRIDE, events=events
                 )
@@ -194,10 +194,10 @@ def _until(
                 raise _Stuck(solution.message)
         except (_Stuck, UserWarning, ValueError) as error:
             if isinstance(error, ValueError) and "different signs" not in str(error):
-                raise  # the velocity's own; that one is solve_ivp's, of an event among rounding
+                raise  # raised by the velocity; "different signs" is solve_ivp's, at an event within rounding
             raise RuntimeError(
-                f"the flow was not solved up to time {span[1]:.6g}: near time {come[0]:.4g}, at the speed "
-                f"{come[1]:.3g}, the solver says: {error} A nearer horizon leaves the flow sooner"
+                f"the flow was not solved up to time {span[1]:.6g}: near time {reached[0]:.4g}, at the speed "
+                f"{reached[1]:.3g}, the solver says: {error} A nearer horizon leaves the flow sooner"
             ) from None
         passed = [_time(states[0, -1], early) if len(states) else math.inf for states in solution.y_events[:count]]
         firsts = np.minimum(firsts, passed)

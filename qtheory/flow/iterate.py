@@ -1,4 +1,4 @@
-"""Gradient ascent in steps, as optimisers take them: SGD (Euler) with momentum, and Adam with its epsilon."""
+"""Gradient ascent by discrete optimisers: SGD (Euler) with momentum, and Adam with its epsilon."""
 
 from dataclasses import dataclass
 
@@ -38,13 +38,13 @@ class Sgd:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam with bias correction, as Kingma and Ba have it: theta += rate m_hat / (sqrt(v_hat) + epsilon).
+    """Adam with bias correction (Kingma and Ba): theta += rate m_hat / (sqrt(v_hat) + epsilon).
 
     Attributes:
         rate: The step size, positive.
         beta1: Decay of the mean, in [0, 1).
         beta2: Decay of the squares' mean, in [0, 1).
-        epsilon: Non-negative. Where it dominates the gradient, Adam is SGD of rate rate/epsilon (QC-6).
+        epsilon: Non-negative. If it dominates the gradient, Adam is SGD with the rate rate/epsilon (QC-6).
     """
 
     rate: float
@@ -59,7 +59,7 @@ class Adam:
         single("epsilon", non_negative("epsilon", self.epsilon))
 
     def start(self, theta: np.ndarray) -> np.ndarray:
-        """The state (2, ..., d): means of v and of v^2, 0."""
+        """The state (2, ..., d): the means of v and of v^2, both 0."""
         return np.zeros((2, *theta.shape))
 
     def step(self, state: np.ndarray, v: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +68,7 @@ class Adam:
         second = self.beta2 * state[1] + (1 - self.beta2) * v**2
         mean = first / (1 - self.beta1**number)
         scale = np.sqrt(second / (1 - self.beta2**number)) + self.epsilon
-        # A gradient that has been exactly 0 throughout moves nothing, with epsilon = 0 too.
+        # A gradient that was always exactly 0 moves nothing, even with epsilon = 0.
         change = self.rate * np.divide(mean, scale, out=np.zeros_like(mean), where=scale > 0)
         return np.stack([first, second]), change
 
@@ -78,10 +78,10 @@ class Steps:
     """First passages and the end of an iteration.
 
     Attributes:
-        count: (..., N) number of the first step after which each P was at or above the target; 0 where it started
-            there, inf where it did not get there.
+        count: (..., N) number of the first step after which each P was at or above the target; 0 if it started there,
+            inf if it did not reach it.
         theta: (..., d) parameters at the end.
-        taken: Steps taken.
+        taken: Number of steps taken.
     """
 
     count: np.ndarray
@@ -92,7 +92,7 @@ class Steps:
 def steps_to(
     velocity: Velocity, log_p: LogP, theta: ArrayLike, target: float, optimiser: Sgd | Adam, limit: int
 ) -> Steps:
-    """Iterate until every example of every row has reached the target once, or up to the limit.
+    """Iterate until every example of every row has reached the target, or up to the limit.
 
     Args:
         velocity: (theta (..., d), number) -> (..., d), as `qtheory.flow.velocity` gives it; a schedule sees the
@@ -108,8 +108,8 @@ def steps_to(
 
     Raises:
         TypeError: An argument of a wrong type.
-        ValueError: A target of 0 or above, a negative limit, parameters that are not, or no longer, finite, or a
-            velocity or log P of a shape that does not fit.
+        ValueError: A target of 0 or above, a negative limit, parameters that are not finite at the start or later, or
+            a velocity or log P of a shape that does not fit.
     """
     function("velocity", velocity, "(theta, number) -> d theta/dt")
     function("log_p", log_p, "theta -> log P_i")

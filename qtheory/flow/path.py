@@ -1,12 +1,12 @@
 """The path of one example's gradient flow, in log P instead of time: one solve gives the times of every q.
 
 The flow d theta/dt = P^(1-q) s moves along s at every q, so its path does not depend on q; only the speed does.
-With L = log P as the variable (Eq 6), d theta/dL = s/||s||^2 and dT_q/dL = P^-(1-q)/||s||^2. Nothing blows up
-at the escape, no event is needed, and p0 = 1e-300 is as easy as 0.1.
+With L = log P as the variable (Eq 6), d theta/dL = s/||s||^2 and dT_q/dL = P^-(1-q)/||s||^2. Nothing diverges at the
+escape, no event is needed, and p0 = 1e-300 is as easy as 0.1.
 
-Above P = 1/2 the variable is the logit X = log P/(1-P), with dL = (1-P) dX. The parameters keep to their variable
-within an absolute error: in log P that would be a large part of 1-P where P is near 1, in the logit it is a small one.
-There 1-P must be the parameters' own: were it taken from X, their error would be one in log P again.
+Above P = 1/2 the variable is the logit X = log P/(1-P), with dL = (1-P) dX. The parameters follow the variable within
+an absolute error: an error in log P would be a large part of 1-P near P = 1, an error in the logit is a small one.
+There 1-P must be computed from the parameters: computed from X, it would turn their error into one in log P again.
 """
 
 import itertools
@@ -23,9 +23,9 @@ from qtheory._numbers import function, numbers, positive, single, vector
 from qtheory.flow.schedule import Schedule, checked, steps_within, value
 
 _HALF = math.log(0.5)  # where the variable changes
-_EVALUATIONS = 50_000  # of the score: a path takes some hundreds to some thousands
-_MISSED = 1e-6  # of the way: what log P, and its logit above 1/2, may miss the last target by
-_SMALL = 1e-100  # the square of a score below it may be no float
+_EVALUATIONS = 50_000  # of the score: a path needs some hundreds to some thousands
+_MISSED = 1e-6  # share of the way by which log P, or its logit above 1/2, may miss the last target
+_SMALL = 1e-100  # the square of a smaller score may underflow
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Path:
     """A path and the times at which the flows pass its points.
 
     Attributes:
-        log_p: (K,) log P at the points, in nats, increasing; the start is not among them.
+        log_p: (K,) log P at the points, in nats, increasing, without the start.
         theta: (K, d) parameters at the points.
         log_time: (K, Q) log of the time from the start, one column for each schedule of q.
         evaluations: Evaluations of the score.
@@ -55,9 +55,9 @@ class _Rates:
         dimension: d.
         schedules: The Q schedules of q.
         start: log P at the start.
-        first: (Q,) the schedules' q there.
-        unit: log of ||s||^-2 there, of (1-P) ||s||^-2 from P = 1/2 on. Times are in units of that times P^-(1-q), so
-            that all of them are of order 1 where it matters.
+        first: (Q,) the schedules' q at the start.
+        unit: log of ||s||^-2 at the start, or of (1-P) ||s||^-2 from P = 1/2 on. Times are in units of that times
+            P^-(1-q), so that they are of order 1 where accuracy matters.
         calls: Counts evaluations of the score.
     """
 
@@ -83,7 +83,7 @@ class _Rates:
         if not own < 0:
             raise ValueError(f"log_p is {own} where log P is near {level:.3g}: it must keep its digits near P = 1")
         length = _length(s)
-        share = -math.expm1(own) / length  # (1-P)/||s||, a float also where ||s||^2 is none
+        share = -math.expm1(own) / length  # (1-P)/||s||, finite even if ||s||^2 underflows
         return np.append(share * (s / length), share * self._slowness(level, low, high) / length)
 
     def _score(self, y: np.ndarray, level: float) -> np.ndarray:
@@ -96,7 +96,7 @@ class _Rates:
         return _checked(self.score(theta), theta, level)
 
     def _slowness(self, level: float, low: float, high: float) -> np.ndarray:
-        """(Q,) P^-(1-q) over the unit of time."""
+        """(Q,) P^-(1-q) in units of time."""
         orders = np.array([value(schedule, level, low, high) for schedule in self.schedules])
         return np.exp((1 - self.first) * self.start - (1 - orders) * level - self.unit)
 
@@ -113,9 +113,9 @@ def follow(
 ) -> Path:
     """Follow one example's flow from theta until P reaches each target.
 
-    With the default tolerances the times are within 1e-9 relative, for targets as near to P = 1 as log P = -1e-100 too.
-    Near P = 1 that takes a score and a log P that keep their relative precision, as the models of `qtheory.models` do;
-    in e_y - softmax(theta), 1 - P has only the digits that rounding P leaves it.
+    With the default tolerances the times are within 1e-9 relative, even for targets as near to P = 1 as log P =
+    -1e-100. Near P = 1 this needs a score and a log P of full relative precision, as the models of `qtheory.models`
+    have; in e_y - softmax(theta), 1 - P has only the digits that the rounding of P leaves.
 
     Args:
         score: theta (d,) -> s = grad log P, (d,).
@@ -136,8 +136,8 @@ def follow(
         ValueError: theta of a wrong shape or not finite, targets out of order or out of range, q outside [0, 1], a
             tolerance out of range, a score of the wrong shape, not finite or 0 on the path, or not the gradient of
             log_p (then log P misses the last target).
-        RuntimeError: The solver gave up, as it does where P has a maximum below a target, or took 50000 evaluations,
-            as it does near P = 1 with a score or log_p that has lost the digits of 1 - P.
+        RuntimeError: The solver failed, for example if P has a maximum below a target, or used 50000 evaluations, for
+            example near P = 1 with a score or log_p that has lost the digits of 1 - P.
     """
     function("score", score, "theta -> grad log P")
     function("log_p", log_p, "theta -> log P")
@@ -184,7 +184,7 @@ def follow(
         if high in levels:
             points.append(state)
     reached, last = float(log_p(state[: begin.size])), float(levels[-1])
-    wrong = min(1.0, -2 * math.expm1(last))  # near P = 1 what moves the logit by a nat moves log P by 1-P
+    wrong = min(1.0, -2 * math.expm1(last))  # near P = 1 a change of the logit by a nat changes log P by 1-P
     if not abs(reached - last) <= _MISSED * max(1.0, -start) * wrong:
         raise ValueError(f"log P is {reached:.9g} at the end, not {last:.9g}: score is not the gradient of log_p")
     table = np.array(points)
@@ -203,7 +203,7 @@ def _log_p(x: float) -> float:
 
 
 def _length(s: np.ndarray) -> float:
-    """||s||, which is a float also where its square is none."""
+    """||s||, without underflow of its square."""
     top = float(np.max(np.abs(s)))
     return float(np.linalg.norm(s)) if top > _SMALL else top * float(np.linalg.norm(s / top))
 

@@ -1,4 +1,4 @@
-"""Schedules of q: a constant, any function of time or of log P, or one that steps."""
+"""Schedules of q: a constant, a function of time or of log P, or a step function."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -14,14 +14,14 @@ Schedule = float | Callable[[float], float]
 
 @dataclass(frozen=True)
 class Stepwise:
-    """A schedule that steps: values[i] up to at[i], and the last value from there on.
+    """A step function: values[i] up to at[i], and the last value after the last step.
 
     In time, `Stepwise((1.0, 0.0), (t,))` is SFT-then-RLVR, the schedule q = 1 -> 0. In log P,
     `Stepwise((1.0, 0.0), (math.log(0.5),))` chooses q by P: commitment below one half and exploration above.
 
     Attributes:
-        values: The values of q, each in [0, 1], one more than steps.
-        at: Where q steps, increasing: times or values of log P, whichever the solver passes.
+        values: The values of q, each in [0, 1], one more than there are steps.
+        at: Increasing places of the steps: times or values of log P, depending on the solver.
 
     Raises:
         TypeError: An argument holds no numbers.
@@ -41,18 +41,18 @@ class Stepwise:
             checked(q)
 
     def __call__(self, where: float) -> float:
-        """The value of q there; at a step itself, the later one."""
+        """The value of q at a place; at a step, the value after it."""
         return self.values[bisect_right(self.at, where)]
 
 
 def steps_within(schedules: Sequence[Schedule], start: float, end: float) -> list[float]:
-    """Where the stepwise ones among some schedules step strictly between two places, in order."""
-    places = {x for one in schedules if isinstance(one, Stepwise) for x in one.at}
+    """Sorted places of the steps of all `Stepwise` schedules strictly between start and end."""
+    places = {x for schedule in schedules if isinstance(schedule, Stepwise) for x in schedule.at}
     return sorted(x for x in places if start < x < end)
 
 
 def value(schedule: Schedule, where: float, start: float, end: float) -> float:
-    """The value of q at a place of [start, end), whose end may be a step: there the value just before it is meant.
+    """The value of q at a place in [start, end]; at the end, which may be a step, the value just before it.
 
     Raises:
         ValueError: The schedule's value lies outside [0, 1].
@@ -64,7 +64,7 @@ def value(schedule: Schedule, where: float, start: float, end: float) -> float:
 
 def checked(q: float) -> float:
     """A number q in [0, 1] as it is; TypeError or ValueError otherwise."""
-    order = q if type(q) is float else number("q", q)  # a flow asks for q at every step
+    order = q if type(q) is float else number("q", q)  # called at every step of a flow
     if not 0 <= order <= 1:
         raise ValueError(f"q is {order}: q must lie in [0, 1]")
     return order

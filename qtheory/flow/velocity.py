@@ -31,7 +31,7 @@ def velocity(
 
     Raises:
         TypeError: scores or log_p is no function, or q or weights hold no numbers.
-        ValueError: q outside [0, 1], or a weight that is negative or not finite; and where the velocity is called,
+        ValueError: q outside [0, 1], or a weight that is negative or not finite; and when the velocity is called,
             scores, weights or q of a shape that does not fit the examples, or a schedule's q outside [0, 1].
     """
     function("scores", scores, "theta -> grad log P_i")

@@ -1,4 +1,4 @@
-"""The K-arm softmax: one logit an answer and no latents."""
+"""The K-arm softmax: one logit per answer and no latents."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ class SoftmaxArms(Model):
         target: The index of y*, below K.
 
     Raises:
-        TypeError: One is no integer.
-        ValueError: K < 2, or the target is none of the arms.
+        TypeError: An argument is not an integer.
+        ValueError: K < 2, or the target is not an arm.
     """
 
     arms: int

@@ -23,22 +23,22 @@ class SoftmaxPrior(LatentModel):
     def prior_score(self, theta: np.ndarray) -> np.ndarray:
         """Rows e_z - p of the softmax in the first Z parameters and 0 in the others, (..., Z, d)."""
         score = softmax_score(self.log_prior(theta))
-        rest = np.zeros((*score.shape[:-1], self.dimension - self.rationales))
-        return np.concatenate([score, rest], axis=-1)
+        zeros = np.zeros((*score.shape[:-1], self.dimension - self.rationales))
+        return np.concatenate([score, zeros], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
 class FixedAnswers(SoftmaxPrior):
-    """Answers that do not learn, as with a verifier of rationales: theta holds the Z prior logits alone.
+    """Answers without parameters, as with a verifier of rationales: theta has the Z prior logits only.
 
     `FixedAnswers(log_w).task(log_prior)` is the task with that prior, as log-probabilities are logits.
 
     Attributes:
-        fixed_log_w: (Z,) log p(y*|x, z) in nats, at most 0; -inf for an impossible answer, but not for all.
+        fixed_log_w: (Z,) log p(y*|x, z) in nats, at most 0; -inf for an impossible answer, but not for all answers.
 
     Raises:
-        TypeError: It is no numpy array of float64.
-        ValueError: It is of another shape, positive or NaN, or all -inf.
+        TypeError: fixed_log_w is not a numpy array of float64.
+        ValueError: fixed_log_w has another shape, a positive or NaN entry, or is all -inf.
     """
 
     fixed_log_w: np.ndarray
@@ -65,14 +65,14 @@ class FixedAnswers(SoftmaxPrior):
 
 @dataclass(frozen=True)
 class SigmoidAnswers(SoftmaxPrior):
-    """Each rationale answers rightly with a probability sigma of its own: Z prior logits, then Z answer logits.
+    """Each rationale has a separate probability sigma of the right answer: Z prior logits, then Z answer logits.
 
     Attributes:
         rationales: Z, at least 1.
 
     Raises:
-        TypeError: It is no integer.
-        ValueError: It is below 1.
+        TypeError: rationales is not an integer.
+        ValueError: rationales is below 1.
     """
 
     rationales: int
@@ -107,7 +107,7 @@ class SigmoidAnswers(SoftmaxPrior):
 
         Raises:
             TypeError: An argument is no numpy array of float64.
-            ValueError: One is of another shape or out of range.
+            ValueError: An argument has another shape or is out of range.
         """
         return np.concatenate(_start(self.rationales, log_prior, log_w))
 
@@ -122,8 +122,8 @@ class SoftmaxAnswers(SoftmaxPrior):
         target: The index of y*, below K.
 
     Raises:
-        TypeError: One is no integer.
-        ValueError: Z < 1, K < 2, or the target is none of the answers.
+        TypeError: An argument is not an integer.
+        ValueError: Z < 1, K < 2, or the target is not an answer.
     """
 
     rationales: int
@@ -151,18 +151,18 @@ class SoftmaxAnswers(SoftmaxPrior):
         return np.concatenate([np.zeros((*row.shape[:-1], self.rationales)), table], axis=-1)
 
     def start(self, log_prior: np.ndarray, log_w: np.ndarray) -> np.ndarray:
-        """Parameters (d,) with this prior and these weights, the wrong answers alike.
+        """Parameters (d,) with this prior and these weights, and equal wrong answers.
 
         Args:
             log_prior: (Z,) log p(z|x) in nats, normalised to 1e-12.
             log_w: (Z,) log p(y*|x, z) in nats, negative and finite.
 
         Returns:
-            log_prior, then a table that is 0 but for the target's column.
+            log_prior, then a table that is 0 except for the target's column.
 
         Raises:
             TypeError: An argument is no numpy array of float64.
-            ValueError: One is of another shape or out of range.
+            ValueError: An argument has another shape or is out of range.
         """
         prior_logits, odds = _start(self.rationales, log_prior, log_w)
         table = np.zeros((self.rationales, self.answers))

@@ -16,7 +16,7 @@ class TwoHopChain(LatentModel):
     """One question (source, target) on two softmax tables: p(z|source), then p(y|z).
 
     Parameters theta hold the first table (S, Z) and then the second (Z, K), in C order. Questions on the same
-    tables share the second, and with one source the first too (`qtheory.models.Stacked`).
+    tables share the second table, and with equal sources a row of the first (`qtheory.models.Stacked`).
 
     Attributes:
         sources: S, at least 1.
@@ -26,7 +26,7 @@ class TwoHopChain(LatentModel):
         target: The index of y*, below K.
 
     Raises:
-        TypeError: One is no integer.
+        TypeError: An argument is not an integer.
         ValueError: S < 1, Z < 1, K < 2, or the source or target is out of range.
     """
 
@@ -63,18 +63,18 @@ class TwoHopChain(LatentModel):
         return self._spread(self._one_question.answer_score(self._own(theta)))
 
     def start(self, log_prior: np.ndarray, log_w: np.ndarray) -> np.ndarray:
-        """Parameters (d,) with this prior and these weights for the question, 0 in the other sources' rows.
+        """Parameters (d,) with this prior and these weights for the question, and 0 in the other sources' rows.
 
         Args:
             log_prior: (Z,) log p(z|source) in nats, normalised to 1e-12.
             log_w: (Z,) log p(target|z) in nats, negative and finite.
 
         Returns:
-            Both tables, the wrong answers of the second alike.
+            Both tables, with equal wrong answers in the second.
 
         Raises:
             TypeError: An argument is no numpy array of float64.
-            ValueError: One is of another shape or out of range.
+            ValueError: An argument has another shape or is out of range.
         """
         return self._spread(self._one_question.start(log_prior, log_w))
 
@@ -84,7 +84,7 @@ class TwoHopChain(LatentModel):
 
     @cached_property
     def _positions(self) -> np.ndarray:
-        """Where the question's parameters lie in theta."""
+        """Indices of the question's parameters in theta."""
         row = np.arange(self.nodes) + self.source * self.nodes
         return np.concatenate([row, np.arange(self.sources * self.nodes, self.dimension)])
 

@@ -1,4 +1,4 @@
-"""What tasks and models accept, with one-line refusals."""
+"""Check the arguments of tasks and models; bad input gets a one-line error."""
 
 import math
 from typing import Any
@@ -10,18 +10,18 @@ from qtheory._numbers import count
 
 
 def float_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
-    """Check for a float64 array with so many axes, none of them empty.
+    """Check for a float64 array with the given axes, none of them empty.
 
     Args:
         name: The argument's name, for messages.
-        value: What was passed.
+        value: The argument.
         axes: Names of the axes, for messages.
 
     Returns:
         A read-only copy.
 
     Raises:
-        TypeError: It is no numpy array of float64.
+        TypeError: The value is not a numpy array of float64.
         ValueError: The number of axes differs or one is empty.
     """
     if not isinstance(value, np.ndarray | np.float64):
@@ -57,14 +57,14 @@ def parameters(value: Any, dimension: int) -> np.ndarray:
     """Check parameters theta (..., d).
 
     Args:
-        value: What was passed.
+        value: The argument.
         dimension: The model's d.
 
     Returns:
         The array.
 
     Raises:
-        TypeError: It is no numpy array of float64.
+        TypeError: The value is not a numpy array of float64.
         ValueError: The last axis is not d long, or a parameter is infinite or NaN.
     """
     if not isinstance(value, np.ndarray) or value.dtype != np.float64:
@@ -72,23 +72,23 @@ def parameters(value: Any, dimension: int) -> np.ndarray:
         raise TypeError(f"theta is of {kind}: pass a numpy array of float64")
     if value.ndim == 0 or value.shape[-1] != dimension:
         raise ValueError(f"theta has shape {value.shape}: the last axis must hold the model's {dimension} parameters")
-    # Flows come here at every step: where nothing is wrong nothing more is computed.
+    # Called at every step of a flow: the message is computed only if something is wrong.
     if not (finite := np.isfinite(value)).all():
         refuse(np, "theta", value, ~finite, "a parameter must be finite")
     return value
 
 
 def log_success(value: Any) -> np.ndarray:
-    """Check log p0, numbers or a float64 array (...), below 0 and finite: a start that is neither sure nor impossible.
+    """Check log p0, numbers or a float64 array (...), negative and finite: neither a certain nor an impossible start.
 
     Args:
-        value: What was passed.
+        value: The argument.
 
     Returns:
         The array.
 
     Raises:
-        TypeError: No number and no array of float64.
+        TypeError: The value is not a number and not an array of float64.
         ValueError: At or above 0, -inf or NaN.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.ndarray):

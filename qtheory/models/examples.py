@@ -12,7 +12,7 @@ from qtheory.models.model import Model
 from qtheory.models.numerics import log_sigmoid, logit
 from qtheory.tsallis import attenuation_from_log, loss_from_log
 
-_ROUNDING = 1e-12  # to which cosines are taken at their word
+_ROUNDING = 1e-12  # tolerance of cosines
 
 
 class Examples(ABC):
@@ -54,10 +54,10 @@ class Stacked(Examples):
     """Models of single examples that read the same parameters, equally weighted.
 
     Attributes:
-        models: N models of one dimension.
+        models: N models of equal dimension.
 
     Raises:
-        ValueError: There are none, or their dimensions differ.
+        ValueError: There is no model, or the dimensions differ.
     """
 
     models: Sequence[Model]
@@ -118,7 +118,7 @@ class AngledSigmoids(Examples):
         values, vectors = np.linalg.eigh(cosines)
         if values[0] < -_ROUNDING:
             raise ValueError(f"cosines has the eigenvalue {values[0]:.3g}: no vectors have such angles; bring it to 0")
-        # The root of a rounding error would be a direction of its own: equal examples must stay equal.
+        # Drop eigenvalues within rounding: their roots would add directions, and equal examples must remain equal.
         directions = vectors * np.sqrt(np.where(values > _ROUNDING, values, 0.0))
         self.directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
         self.offsets = logit(log_p0)

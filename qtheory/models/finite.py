@@ -1,4 +1,4 @@
-"""A finite task: everything the estimators' moments depend on, at one point in parameter space."""
+"""A finite task: all inputs of the estimators' moments, at one point in parameter space."""
 
 import functools
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from qtheory.tsallis import attenuation_from_log
 
 @dataclass(frozen=True, eq=False)
 class FiniteTask:
-    """One example with Z rationales and d parameters; the arrays are kept as read-only copies.
+    """One example with Z rationales and d parameters; the arrays are stored as read-only copies.
 
-    A task built by hand need not have E[prior_score] = 0, which every model's has; without it the
-    leave-one-out baseline is biased (Prop 6.2).
+    Every model's task has E[prior_score] = 0, a task built by hand need not; without it the leave-one-out baseline is
+    biased (Prop 6.2).
 
     Attributes:
         log_prior: (Z,) log p(z|x) in nats, finite, normalised to 1e-12.
         log_w: (Z,) log p(y*|x, z) in nats, at most 0; -inf for an impossible answer.
         prior_score: (Z, d) grad log p(z|x), finite.
-        answer_score: (Z, d) grad log p(y*|x, z), finite; where log_w is -inf its value does not matter.
+        answer_score: (Z, d) grad log p(y*|x, z), finite; if log_w is -inf its value is ignored.
 
     Raises:
         TypeError: An array is no numpy array of float64.
@@ -54,7 +54,7 @@ class FiniteTask:
 
     @functools.cached_property
     def log_p(self) -> float:
-        """Log P in nats, P = sum_z p(z|x) p(y*|x, z); -inf where every answer is impossible."""
+        """Log P in nats, P = sum_z p(z|x) p(y*|x, z); -inf if every answer is impossible."""
         return float(log_mean(self.log_prior, self.log_w))
 
     @functools.cached_property

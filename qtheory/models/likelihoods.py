@@ -1,4 +1,4 @@
-"""Families of likelihood weights over Z rationales whose mean, the success probability p0, is set at will."""
+"""Families of likelihood weights over Z rationales with a given mean, the success probability p0."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ _GAMMA_LIMIT = -32.0  # log p0 below which a Beta law of given relative spread i
 
 @dataclass(frozen=True, eq=False)
 class Likelihoods:
-    """A prior over rationales and their weights; log P is `log_p0`'s to rounding.
+    """A prior over rationales and their weights; log P equals `log_p0` to rounding.
 
-    `FixedAnswers(log_w).task(log_prior)` or a model's `start(log_prior, log_w)` makes a task of it.
+    `FixedAnswers(log_w).task(log_prior)` or a model's `start(log_prior, log_w)` turns it into a task.
 
     Attributes:
         log_prior: (Z,) log p(z|x) in nats.
@@ -59,7 +59,7 @@ def bernoulli(log_p0: float) -> Likelihoods:
 
 
 def two_level(log_p0: float, log_low: float, log_high: float) -> Likelihoods:
-    """Weights of two levels, with the prior that makes their mean p0.
+    """Weights at two levels, with the prior that makes their mean p0.
 
     Args:
         log_p0: Log of the success probability in nats, between the levels.
@@ -77,7 +77,7 @@ def two_level(log_p0: float, log_low: float, log_high: float) -> Likelihoods:
     if not log_low < log_p0 < log_high <= 0:
         levels = f"log_low {log_low}, log_p0 {log_p0}, log_high {log_high}"
         raise ValueError(f"{levels}: log_low < log_p0 < log_high <= 0 is needed, as a mean lies between its levels")
-    # (p0 - low)/(high - low), each difference relative to its larger term.
+    # (p0 - low)/(high - low), each difference computed relative to its larger term.
     better = log_p0 - log_high + _log_gap(log_low, log_p0) - _log_gap(log_low, log_high)
     better = np.minimum(better, 0.0)
     return Likelihoods(np.array([better, log_complement(better)]), np.array([log_high, log_low], dtype=float))
@@ -87,15 +87,15 @@ def beta(log_p0: float, spread: float, size: int) -> Likelihoods:
     """Beta weights of mean p0 and coefficient of variation `spread`, in cells of equal mass.
 
     The weight of a cell is the law's mean within it, so that the mean over cells is p0. As p0 -> 0 the law of
-    w/p0 tends to the Gamma law of shape 1/spread^2 and mean 1, which stands for it below log p0 = -32.
+    w/p0 tends to the Gamma law of shape 1/spread^2 and mean 1, which replaces it below log p0 = -32.
 
     Args:
         log_p0: Log of the success probability in nats, negative and finite.
-        spread: std(w)/p0 of the law that is discretised, positive and below sqrt((1 - p0)/p0).
+        spread: std(w)/p0 of the law before discretisation, positive and below sqrt((1 - p0)/p0).
         size: The number Z of rationales, at least 1.
 
     Returns:
-        Z rationales of equal prior in ascending order of weight; -inf where a weight underflows beside p0.
+        Z rationales of equal prior in ascending order of weight; -inf if a weight underflows relative to p0.
 
     Raises:
         TypeError: log_p0 is no number or size no integer.
@@ -181,8 +181,8 @@ def _log_gap(log_small: float, log_large: float) -> float:
 def _beta_partial_means(p0: float, a: float, size: int) -> np.ndarray:
     """(Z,) E[w; cell] of a Beta law of mean p0 and first parameter a, over Z cells of equal mass.
 
-    Below 1/2 it is p0 times steps of I_x(a+1, b). Above, where the edges x may round to 1, it is the mass less
-    1 - p0 times steps of I_(1-x)(b+1, a).
+    Below 1/2 it is p0 times increments of I_x(a+1, b). Above, as the edges x may round to 1, it is the mass less 1 - p0
+    times increments of I_(1-x)(b+1, a).
     """
     b = a * (1 - p0) / p0
     mass = np.arange(size + 1) / size

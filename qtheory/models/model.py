@@ -1,4 +1,4 @@
-"""What every model of one example offers: P, its score and gradients, and with latents a finite task."""
+"""Base classes of models of one example: P, its score and gradients, and for latent models the finite task."""
 
 from abc import ABC, abstractmethod
 
@@ -52,7 +52,7 @@ class Model(ABC):
 
 
 class LatentModel(Model):
-    """A model that draws one of Z rationales and then an answer; parameters and errors as for `Model`."""
+    """A model that draws one of Z rationales and then an answer; arguments and errors as for `Model`."""
 
     @abstractmethod
     def log_prior(self, theta: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ class LatentModel(Model):
     def score(self, theta: np.ndarray) -> np.ndarray:
         """The score s = grad log P, (..., d): the posterior mean of the rationales' joint scores."""
         log_prior, log_w = self.log_prior(theta), self.log_w(theta)
-        # A model's prior scores have mean 0 under the prior, which may therefore be taken off the posterior.
+        # A model's prior scores have mean 0 under the prior, so the prior may be subtracted from the posterior.
         on_prior = np.einsum("...z,...zd->...d", posterior_less_prior(log_prior, log_w), self.prior_score(theta))
         return on_prior + np.einsum("...z,...zd->...d", posterior(log_prior, log_w), self.answer_score(theta))
 

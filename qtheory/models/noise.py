@@ -11,9 +11,9 @@ from qtheory.models.numerics import log_complement
 
 @dataclass(frozen=True, eq=False)
 class NoisyLabels(Examples):
-    """Two labels, the right one of probability P and the wrong one of n = 1 - P, the contamination.
+    """Two labels: the right one has probability P, the wrong one the contamination n = 1 - P.
 
-    The data show the wrong label with probability e. J_q = (1-e) l_q(P) + e l_q(n).
+    The data have the wrong label with probability e. J_q = (1-e) l_q(P) + e l_q(n).
 
     Attributes:
         model: The model of the right label.
@@ -49,7 +49,7 @@ class NoisyLabels(Examples):
         """The scores s and -(P/n) s of the two labels, (..., 2, d).
 
         Raises:
-            ValueError: P rounds to 1, where the wrong label has no score.
+            ValueError: P rounds to 1, at which the wrong label has no score.
         """
         log_p, log_n = np.moveaxis(self.log_p(theta), -1, 0)
         if np.any(log_n == -np.inf):

@@ -26,7 +26,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities (..., K) of logits (..., K), to relative precision even where a probability is near 1."""
     shift = logits - logits.max(-1, keepdims=True)
     terms = np.exp(shift).reshape(-1, logits.shape[-1])
-    # The largest term of the sum is 1: log1p of the others keeps what they add to it.
+    # The largest term of the sum is 1: log1p of the others keeps their precision.
     terms[np.arange(len(terms)), terms.argmax(-1)] = 0.0
     return shift - np.log1p(terms.sum(-1)).reshape(*logits.shape[:-1], 1)
 
@@ -38,7 +38,7 @@ def softmax_score(log_probability: np.ndarray) -> np.ndarray:
         log_probability: (..., K) from `log_softmax`.
 
     Returns:
-        The rows; 1 - p_k on the diagonal is taken from log p_k and does not cancel.
+        The rows; 1 - p_k on the diagonal is computed from log p_k without cancellation.
     """
     size = log_probability.shape[-1]
     complement = -np.expm1(log_probability)
@@ -46,14 +46,14 @@ def softmax_score(log_probability: np.ndarray) -> np.ndarray:
 
 
 def log_mean(log_prior: np.ndarray, log_w: np.ndarray) -> np.ndarray:
-    """Logarithm of sum_z prior_z w_z, (...,), of (..., Z) log-probabilities; -inf where all w are 0, at most 0."""
+    """Logarithm of sum_z prior_z w_z, (...,), of (..., Z) log-probabilities; -inf if all w are 0, at most 0."""
     failure = (np.exp(log_prior) * -np.expm1(log_w)).sum(-1)
     log_terms = log_prior + log_w
     top = log_terms.max(-1, keepdims=True)
     possible = top > -np.inf
     terms = np.exp(log_terms - np.where(possible, top, 0.0)).sum(-1)
     usual = np.where(possible[..., 0], top[..., 0] + np.log(np.where(possible[..., 0], terms, 1.0)), -np.inf)
-    # Near P = 1 its complement is the well-conditioned sum.
+    # Near P = 1 the complement is the well-conditioned sum.
     return np.where(failure < 0.5, np.log1p(-np.minimum(failure, 0.5)), usual)
 
 
@@ -65,9 +65,9 @@ def posterior(log_prior: np.ndarray, log_w: np.ndarray) -> np.ndarray:
 
 
 def posterior_less_prior(log_prior: np.ndarray, log_w: np.ndarray) -> np.ndarray:
-    """`posterior` less the prior, (..., Z), without cancellation near P = 1, where all w are near each other."""
+    """`posterior` less the prior, (..., Z), without cancellation near P = 1, where all w are close."""
     log_p = log_mean(log_prior, log_w)[..., None]
     prior, sure = np.exp(log_prior), log_p > -0.5
-    # There log w - log P is at most 0.5, and as precise as the logarithms; far down both round with their size.
+    # Near 1, log w - log P is at most 0.5 and as precise as the logarithms; for small P both round with their size.
     near_one = prior * np.expm1(np.where(sure, log_w - log_p, 0.0))
     return np.where(sure, near_one, posterior(log_prior, log_w) - prior)

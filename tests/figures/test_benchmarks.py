@@ -211,7 +211,7 @@ def test_results_and_page_of_a_part_stay_out_of_the_docs(
     suite = SUITES["update"]
 
     def cases(options: Options, folder: Path) -> list[Case]:
-        return [replace(one, words=("-c", code)) for one in suite.cases(options, folder)]
+        return [replace(one, arguments=("-c", code)) for one in suite.cases(options, folder)]
 
     monkeypatch.setitem(SUITES, "update", suite._replace(cases=cases))
     status = bench_command(("update",), None, None, Path("out"), None, quick=True, device="cpu", threads=1)

@@ -29,7 +29,7 @@ def printed(table: Table) -> str:
 def test_the_quick_accuracy_is_as_promised():
     said: list[str] = []
     result = accuracy(quick=True, progress=said.append)
-    assert result.kept
+    assert result.within_bounds
     assert said == [row.form for row in result.rows]
     text = printed(accuracy_table(result))
     assert "…" not in text
@@ -42,11 +42,11 @@ def test_the_quick_accuracy_is_as_promised():
 
 def test_a_broken_promise_shows():
     good = AccuracyRow("plugin", 3, 1e-15, 1e-15, 1e-15, 1e-15)
-    assert good.kept
-    assert not replace(good, bias=2e-12).kept
-    assert not replace(good, mean=math.nan).kept
-    assert not replace(good, variance=5e-10).kept
-    assert replace(good, form="rloo", variance=5e-10).kept
+    assert good.within_bounds
+    assert not replace(good, bias=2e-12).within_bounds
+    assert not replace(good, mean=math.nan).within_bounds
+    assert not replace(good, variance=5e-10).within_bounds
+    assert replace(good, form="rloo", variance=5e-10).within_bounds
 
 
 def test_errors_are_relative_and_one_that_is_no_number_stays_one():

@@ -8,8 +8,8 @@ from qtheory import tsallis
 
 def test_numbers() -> None:
     data = compute()
-    for e, found in zip(FLIPS, data.found, strict=True):
-        np.testing.assert_allclose(found, [tsallis.escort(np.array([e, 1 - e]), q)[0] for q in Q], rtol=1e-9)
+    for e, zeros in zip(FLIPS, data.zeros, strict=True):
+        np.testing.assert_allclose(zeros, [tsallis.escort(np.array([e, 1 - e]), q)[0] for q in Q], rtol=1e-9)
     early = data.n[:, -1] < 10 * START
     np.testing.assert_allclose(data.time[early, -1], data.law[early, -1], rtol=0.01)
     assert (data.paper < 0.01 * data.time).all()

@@ -38,8 +38,8 @@ def test_amplifications_are_powers() -> None:
 
 def test_escorts_meet_the_search_and_their_gain_vanishes_at_one() -> None:
     data = escort.compute()
-    places = [int(np.argmin(np.abs(data.q - q))) for q in escort.FOUND]
-    np.testing.assert_allclose(data.escorts[places], data.found, rtol=1e-5)
+    places = [int(np.argmin(np.abs(data.q - q))) for q in escort.SEARCHED]
+    np.testing.assert_allclose(data.escorts[places], data.searched, rtol=1e-5)
     # At q = 0 the score is t_j - 1: the mode's vertex gets max a - 1, a itself sum a^2 - 1.
     assert data.gains[0] == pytest.approx(data.a.max() - np.sum(data.a**2))
     assert data.gains[-1] == pytest.approx(0, abs=1e-14)
@@ -80,7 +80,7 @@ class TestVariance:
     data = Computed(variance.compute)
 
     def test_resampling_only_adds(self) -> None:
-        for values in (self.data.one, self.data.several):
+        for values in (self.data.single, self.data.several):
             assert (values["paft"] >= values["plugin"] * (1 - 1e-9)).all()
 
     def test_the_baseline_raises_it_from_two_thirds_on(self) -> None:

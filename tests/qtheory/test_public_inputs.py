@@ -268,9 +268,9 @@ TABLE = [
     Entry(escape.family, {"name": "sigmoid"}, {"name": "name"}, says={"name": ("task",)}),
     Entry(
         escape.log_family_times,
-        {"one": escape.family("sigmoid"), "log_p0": -3.0, "delta": 0.5, "q": [0.5], "rtol": 1e-9},
+        {"model_family": escape.family("sigmoid"), "log_p0": -3.0, "delta": 0.5, "q": [0.5], "rtol": 1e-9},
         {
-            "one": "family",
+            "model_family": "family",
             "log_p0": "log probability",
             "delta": "single probability",
             "q": "orders",

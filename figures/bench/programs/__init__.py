@@ -1,1 +1,1 @@
-"""What is measured, each run by itself in a process of its own: `python -m figures.bench.programs.NAME`."""
+"""Programs that a benchmark times, each in a separate process: `python -m figures.bench.programs.NAME`."""

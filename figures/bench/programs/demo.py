@@ -1,4 +1,4 @@
-"""The training runs of `make demo`, their bases and the report, with the time of every stage."""
+"""Time the training runs of `make demo` by stage, their base models and the report."""
 
 import os
 import tempfile
@@ -25,14 +25,15 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     """Run configurations x estimators one comparison after the other, as `qtrain compare` does.
 
     Returns:
-        wall: Seconds from the first base to the report; bases, report: seconds; runs: one entry a run, with its
-            steps, its seconds and those of each stage.
+        wall: Seconds from the first base model to the report.
+        bases, report: Seconds spent on the base models and on the report.
+        runs: One entry per run, with its steps, seconds, and seconds of each stage.
     """
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = folder  # bases are made, as in a fresh clone
+        os.environ["XDG_CACHE_HOME"] = folder  # base models are pretrained anew, as in a fresh clone
         configs = [read_config(CONFIGS / f"{name}.toml", tuple(settings["overrides"])) for name in settings["configs"]]
-        choices = [EstimatorChoice.parse(word) for word in settings["estimators"]]
+        choices = [EstimatorChoice.parse(spec) for spec in settings["estimators"]]
         began = time.perf_counter()
         bases = 0.0
         for config in configs:
@@ -43,7 +44,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
             cells = cells_of(config, choices, [0], out)
             timed = [TimedRun(label=cell.label, config=cell.config, folder=cell.folder) for cell in cells]
             runs += run_all(timed, jobs=settings["jobs"])
-            compare(config, choices, [0], out)  # all are finished: writes comparison.json
+            compare(config, choices, [0], out)  # all runs are finished: this writes comparison.json
         reporting = time.perf_counter()
         report_command(tuple(Path(folder) / config.name for config in configs), Path(folder) / "report.html")
         ended = time.perf_counter()
@@ -52,7 +53,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class TimedRun(Run):
-    """A run whose result is its times."""
+    """A run that returns its times as its result."""
 
     def go(self, host: Host) -> dict[str, Any]:
         """Train, and return `config`, `estimator`, `steps`, `seconds`, and `stages`: seconds by stage."""
@@ -68,17 +69,17 @@ class TimedRun(Run):
 
 
 class StageTimes(Callback):
-    """Notes a run's seconds by stage.
+    """Records a run's seconds by stage.
 
     Attributes:
-        seconds: At the run's end.
+        seconds: Seconds by stage, set at the end of the run.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     def on_end(self, run: RunView, result: dict[str, Any]) -> None:
-        """Take them from the run's clock."""
+        """Copy the seconds from the run's clock."""
         self.seconds = dict(run.clock.seconds)
 
 

@@ -1,4 +1,4 @@
-"""Sampling rationales: this project's engines, and `model.generate()` of transformers; sampled tokens a second."""
+"""Time the sampling of rationales: this project's engines, and `model.generate()` of transformers."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from figures.bench.workload import IDS, Shape, make_model, make_work
 from qtrain.config import RolloutConfig, VllmConfig
 from qtrain.rollout import make_engine
 
-_CONSTANT = 0.3  # about the length of an embedding: half of a state's square is then the same at every position
+_CONSTANT = 0.3  # about the norm of an embedding: half of a hidden state's square is then the same at every position
 
 
 def measure(settings: dict[str, Any]) -> dict[str, Any]:
@@ -27,18 +27,18 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     clock, lengths = Clock(device), []
     for _ in range(settings["updates"]):
         clock.start()
-        found = roll_out(shape.completion)
+        counts = roll_out(shape.completion)
         clock.stop()
-        lengths.append(found)
-    return {**clock.result(), "tokens": [sum(one) for one in lengths]}
+        lengths.append(counts)
+    return {**clock.result(), "tokens": [sum(counts) for counts in lengths]}
 
 
 @torch.no_grad()
 def stop_after(model: Qwen3ForCausalLM, prompt: list[int], mean: float) -> None:
     """Make END_THINK as likely as 1/mean, on average over the prompt's last tokens.
 
-    The first coordinate of every embedding is made one constant, which shifts all logits alike; END_THINK's output is
-    that coordinate alone, times what gives it the wanted probability.
+    The first coordinate of every embedding is set to one constant, which shifts all logits alike; END_THINK's embedding
+    has that coordinate alone, scaled to give the wanted probability.
     """
     table = model.model.embed_tokens.weight
     table[:, 0] = _CONSTANT
@@ -78,7 +78,7 @@ def _generate(model: Qwen3ForCausalLM, prompt: list[int], shape: Shape, _: str) 
     def roll_out(budget: int) -> list[int]:
         config = GenerationConfig(
             do_sample=True,
-            top_k=0,  # none: its default of 50 is not the model's distribution
+            top_k=0,  # off: the default of 50 would change the model's distribution
             num_return_sequences=shape.samples,
             max_new_tokens=budget,
             eos_token_id=IDS.end_think,
@@ -88,7 +88,7 @@ def _generate(model: Qwen3ForCausalLM, prompt: list[int], shape: Shape, _: str) 
         rows = generate(tokens, attention_mask=torch.ones_like(tokens), generation_config=config)
         return (rows[:, len(prompt) :] != IDS.pad).sum(1).tolist()
 
-    generate = getattr(model, "generate")  # noqa: B009  its type asks for what only models read from a hub have
+    generate = getattr(model, "generate")  # noqa: B009  its type requires attributes that only models from a hub have
     torch.manual_seed(0)  # generate() draws from the global generator alone
     return roll_out
 

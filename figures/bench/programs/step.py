@@ -1,4 +1,4 @@
-"""Whole training steps of one configuration: seconds, tokens, memory, and the floating-point operations needed."""
+"""Time whole training steps of a configuration; report seconds, tokens, memory and the FLOPs that they need."""
 
 import tempfile
 from pathlib import Path
@@ -20,15 +20,15 @@ from qtrain.trainer import train
 def measure(settings: dict[str, Any]) -> dict[str, Any]:
     """Train for a few steps in a temporary run folder, then measure the device's own matrix product.
 
-    The first step is reported by itself: it meets cold kernels, compiles, and checks the engine on the whole batch.
+    The first step is reported separately: it warms up kernels, compiles, and checks the engine on the whole batch.
 
     Args:
-        settings: `config` (a TOML file of the task random_words), `values` (what changes in it), `estimator`,
-            `device`, `matrix` (size of the matrices whose product gives the device's peak).
+        settings: `config` (a TOML file of the task random_words), `values` (overrides by key), `estimator`, `device`,
+            `matrix` (size of the square matrices whose product measures the device's peak).
 
     Returns:
-        Of each step after the first: `seconds`, `tokens` (sampled), `trained_tokens`, `rows` (trained), `flops` (see
-        `step_flops`). Of the whole: `first_step_seconds`, `first_peak_bytes` (up to the first update), `peak_bytes`
+        For each step after the first: `seconds`, `tokens` (sampled), `trained_tokens`, `rows` (trained), `flops` (see
+        `step_flops`). In all: `first_step_seconds`, `first_peak_bytes` (up to the first update), `peak_bytes`
         (after it), `peak_flops_measured` and `peak_flops_data_sheet` in FLOP/s, and on a GPU its name.
     """
     device = torch.device(settings["device"])

@@ -1,4 +1,4 @@
-"""An update by this project, or by a plain padded forward pass over whole rows: gradient, its norm, Adam's step."""
+"""Time an update (gradient, its norm, Adam's step) by this project or by a plain padded pass over whole rows."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         use_float32_head(model)  # as the trainer does
     optimizer = make_optimizer(OptimizerConfig(name="adamw", lr=1e-6), model)
     for group in optimizer.param_groups:
-        group["lr"] = 0.0  # the same work, and every update finds the same weights
+        group["lr"] = 0.0  # the same work at unchanged weights
     warm_up = make_work(replace(shape, prompt=8, completion=shape.answer + 8))
     work = make_work(shape, settings["estimator"], settings["spread"])
     rows = 0
@@ -55,7 +55,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         clock.start()
         update(work)
         clock.stop()
-    result = {**clock.result(), "rows": rows, "parameters": sum(one.numel() for one in model.parameters())}
+    result = {**clock.result(), "rows": rows, "parameters": sum(parameter.numel() for parameter in model.parameters())}
     if settings["profile"]:
         tile = TILE if settings["contender"] == "qtrain" else None
         result["profile"] = profiled(lambda: update(work), shape.model.vocabulary, tile)
@@ -68,12 +68,12 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain_backward(model: PreTrainedModel, work: Work, rows: int, dtype: Dtype) -> int:
-    """The gradient as most scripts take it: prompt and completion of every sample in full, `rows` of them at a time.
+    """Compute the gradient as most scripts do: prompt and completion of every sample in full, `rows` at a time.
 
-    Logits are those of the completion alone (`logits_to_keep`).
+    Logits are computed for the completion alone (`logits_to_keep`).
 
     Returns:
-        How many samples were run.
+        The number of samples that were run.
     """
     tokens_MT, coefficient_MR = work.tokens_MT.to(model.device), work.coefficient_MR.to(model.device)
     samples, completion = coefficient_MR.shape

@@ -1,4 +1,4 @@
-"""The benchmarks by name: which processes each runs, and what rows it makes of their results."""
+"""The benchmarks by name: the processes of each, and the table rows made from their results."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +13,9 @@ class Suite(NamedTuple):
     """A benchmark.
 
     Attributes:
-        what: One line on what is measured.
-        cases: From the options and a folder for files that contenders share, to the processes.
-        rows: From the cases that were run and their results to the rows of the table.
+        what: One line that says what is measured.
+        cases: Maps the options, and a folder for files shared by contenders, to the processes.
+        rows: Maps the cases that were run and their results to the rows of the table.
     """
 
     what: str

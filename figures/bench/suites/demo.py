@@ -1,4 +1,4 @@
-"""Suite `demo`: where the time of a testbed's step and of the whole `make demo` goes."""
+"""Suite `demo`: time by stage of a training step on the testbed and of the whole `make demo`."""
 
 import os
 from collections import Counter
@@ -12,13 +12,13 @@ from qtrain.callbacks import STAGES
 
 CONFIGS = ("cold_start", "adam_conflict", "adam_alike")
 ESTIMATORS = ("grpo", "rb_rloo", "garl:q=.25", "garl:q=.5", "garl:q=.75", "garl:q=1")
-"""Those of the Makefile's target `demo`."""
+"""The estimators of the Makefile's target `demo`."""
 
 _TOY = ("train.steps=2", "eval.every=2", "eval.prompts=2", "pretrain.steps=2", "pretrain.p0=none")
 
 
 def cases(options: Options, _: Path) -> list[Case]:
-    """One process, which starts its workers itself."""
+    """A single process, which starts its own workers."""
     settings = {
         "configs": CONFIGS[:1] if options.quick else CONFIGS,
         "estimators": ESTIMATORS[-1:] if options.quick else ESTIMATORS,
@@ -30,7 +30,7 @@ def cases(options: Options, _: Path) -> list[Case]:
 
 
 def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
-    """One for the whole, and one a kind of run: milliseconds a step by stage, evaluation and logs shared out."""
+    """A row for the whole demo, and a row per estimator with seconds a step, evaluation and logging included."""
     (case,) = cases
     (result,) = results[case.contest][case.name]
     if "failed" in result:
@@ -62,5 +62,5 @@ def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
 
 
 def _stages(seconds: dict[str, float] | Counter[str], whole: float) -> dict[str, float]:
-    found = {name: seconds.get(name, 0.0) for name in STAGES}
-    return {**found, "rest": whole - sum(found.values())}
+    known = {name: seconds.get(name, 0.0) for name in STAGES}
+    return {**known, "rest": whole - sum(known.values())}

@@ -9,13 +9,13 @@ from figures.bench.run import Results
 
 
 def cases(options: Options, _: Path) -> list[Case]:
-    """One process, which keeps to one core and takes its own turns."""
-    words = ("-m", "figures", "speed", *(["--quick"] if options.quick else []), "--json")
-    return [Case("exact", "exact moments", words, rounds=1)]
+    """A single process, which uses one core and interleaves its own repeats."""
+    arguments = ("-m", "figures", "speed", *(["--quick"] if options.quick else []), "--json")
+    return [Case("exact", "exact moments", arguments, rounds=1)]
 
 
 def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
-    """As `python -m figures speed` has them."""
+    """The rows of `python -m figures speed`."""
     (case,) = cases
     (result,) = results[case.contest][case.name]
     return [{"failed": result["failed"]}] if "failed" in result else result["rows"]

@@ -17,7 +17,7 @@ FACTORS = (1, 2, 4)
 
 
 def larger(shape: Shape, axis: str, factor: int) -> Shape:
-    """The shape with one length multiplied; with the width go the intermediate width and the heads."""
+    """The shape with one length multiplied; the width multiplies the intermediate width and the heads too."""
     if axis in ("prompt", "completion", "samples"):
         return replace(shape, **{axis: getattr(shape, axis) * factor})
     if axis == "vocabulary":
@@ -27,7 +27,7 @@ def larger(shape: Shape, axis: str, factor: int) -> Shape:
 
 
 def cases(options: Options, _: Path) -> list[Case]:
-    """One length after the other doubled and doubled again, everything else as it was."""
+    """Each length doubled and quadrupled in turn, everything else unchanged."""
     base = Shape(512, 128, samples=8, model=ModelSize(vocabulary=16_000))
     if options.quick:
         base = Shape(24, 16, samples=4, answer=4, model=TOY)
@@ -56,28 +56,28 @@ def cases(options: Options, _: Path) -> list[Case]:
 
 
 def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
-    """One a length: seconds and bytes at each factor, and the exponents fitted to them."""
+    """A row per length: seconds and bytes at each factor, and the exponents fitted to them."""
     base = next(iter(cases))
     assert base.settings is not None
-    made = []
+    table = []
     for axis in AXES:
-        found = [summary(results[f"growth {axis}"][f"x{factor}"]) for factor in FACTORS]
-        made.append(
+        summaries = [summary(results[f"growth {axis}"][f"x{factor}"]) for factor in FACTORS]
+        table.append(
             {
                 "axis": axis,
                 "base": base.settings["shape"],
                 "factors": list(FACTORS),
-                "seconds": [one["seconds"] for one in found],
-                "bytes": [one["bytes"] for one in found],
-                "seconds_exponent": _slope([one["seconds"] for one in found]),
-                "bytes_exponent": _slope([one["bytes"] for one in found]),
+                "seconds": [result["seconds"] for result in summaries],
+                "bytes": [result["bytes"] for result in summaries],
+                "seconds_exponent": _slope([result["seconds"] for result in summaries]),
+                "bytes_exponent": _slope([result["bytes"] for result in summaries]),
             }
         )
-    return made
+    return table
 
 
 def _slope(values: list[float | None]) -> float | None:
-    """Least squares in log-log; None where a value is missing or memory did not grow at all."""
+    """Slope of a log-log least-squares fit; None if a value is missing or memory did not grow at all."""
     if not all(values):
         return None
     return float(np.polyfit(np.log(FACTORS), np.log(np.array(values, dtype=float)), 1)[0])

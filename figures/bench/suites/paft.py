@@ -1,4 +1,4 @@
-"""Suite `paft`: what training each distinct resampled rationale once saves, as the weights concentrate."""
+"""Suite `paft`: time saved by training each distinct resampled rationale once, as the weights concentrate."""
 
 import math
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ ALL = "every draw"
 
 
 def cases(options: Options, _: Path) -> list[Case]:
-    """GARL trains all M rows, as would PAFT that trains every draw; PAFT at several spreads of the weights."""
+    """GARL, which trains all M rows as PAFT with every draw trained would, and PAFT at several spreads of log w."""
     shape = Shape(24, 16, samples=8, answer=4, model=TOY) if options.quick else Shape(512, 128)
     every = [(ALL, "garl:q=0.75", 0.0), *((f"spread {spread:g}", "paft:q=0.75", spread) for spread in SPREADS)]
     return [
@@ -45,15 +45,15 @@ def cases(options: Options, _: Path) -> list[Case]:
 
 
 def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
-    """One a spread: distinct rationales, the entropy of the weights, seconds, and the saving."""
-    made = []
+    """A row per spread: distinct rationales, the entropy of the weights, seconds, and the saving."""
+    table = []
     for case in cases:
         assert case.settings is not None
         turns, shape = results[case.contest][case.name], Shape.of(case.settings["shape"])
         mine, whole = summary(turns), summary(results[case.contest][ALL])
         log_w_M = make_work(shape, spread=case.settings["spread"]).rollouts.log_w_BM[0]
         p_M = log_w_M.softmax(0)
-        made.append(
+        table.append(
             {
                 "name": case.name,
                 "spread": case.settings["spread"],
@@ -62,9 +62,9 @@ def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
                 "completion": shape.completion,
                 "vocabulary": shape.model.vocabulary,
                 "effective": math.exp(float(-(p_M * p_M.log()).sum())),
-                "trained": next((one["rows"] for one in turns if "rows" in one), None),
+                "trained": next((result["rows"] for result in turns if "rows" in result), None),
                 **mine,
                 "saving": whole["seconds"] / mine["seconds"] if whole["seconds"] and mine["seconds"] else None,
             }
         )
-    return made
+    return table

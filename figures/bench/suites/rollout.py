@@ -13,11 +13,11 @@ from figures.bench.workload import Shape
 
 NAMES = {"qtrain": "transformers engine", "generate": "generate()", "vllm": "vLLM engine"}
 LENGTHS = {"full": None, "ragged": 0.25}
-"""Rationales that all spend their budget, and some that stop, on average, after so large a part of it."""
+"""Mean length as a share of the budget: "full" rationales spend all of it, "ragged" ones stop on average earlier."""
 
 
 def cases(options: Options, _: Path) -> list[Case]:
-    """Two kinds of lengths."""
+    """Every contender at both kinds of lengths."""
     shape = Shape(24, 16, samples=4, answer=4, model=TOY) if options.quick else Shape(512, 128)
     return [
         Case(
@@ -36,18 +36,18 @@ def cases(options: Options, _: Path) -> list[Case]:
         )
         for kind, share in LENGTHS.items()
         for contender, name in NAMES.items()
-        if not (contender == "vllm" and options.quick)  # its attention has no heads as small as the toy's
+        if not (contender == "vllm" and options.quick)  # its attention does not support the toy model's head size
     ]
 
 
 def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
-    """One a contender and kind of lengths."""
-    made = []
+    """A row per contender and kind of lengths."""
+    table = []
     for case in cases:
         assert case.settings is not None
         rates = {name: _rates(turns) for name, turns in results[case.contest].items()}
         mine, generate, shape = rates[case.name], rates[NAMES["generate"]], case.settings["shape"]
-        made.append(
+        table.append(
             {
                 "contest": case.contest,
                 "kind": case.contest.split()[-1],
@@ -59,21 +59,23 @@ def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
                 "tokens_per_second": median(mine) if mine else None,
                 "mean_length": _length(results[case.contest][case.name], shape["samples"]),
                 "times_generate": median(mine) / median(generate) if mine and generate else None,
-                "failed": next((one["failed"] for one in results[case.contest][case.name] if "failed" in one), None),
+                "failed": next(
+                    (result["failed"] for result in results[case.contest][case.name] if "failed" in result), None
+                ),
             }
         )
-    return made
+    return table
 
 
 def _rates(turns: list[dict[str, Any]]) -> list[float]:
     return [
         tokens / seconds
-        for one in turns
-        if "failed" not in one
-        for tokens, seconds in zip(one["tokens"], one["seconds"], strict=True)
+        for result in turns
+        if "failed" not in result
+        for tokens, seconds in zip(result["tokens"], result["seconds"], strict=True)
     ]
 
 
 def _length(turns: list[dict[str, Any]], samples: int) -> float | None:
-    tokens = [count for one in turns if "failed" not in one for count in one["tokens"]]
+    tokens = [count for result in turns if "failed" not in result for count in result["tokens"]]
     return sum(tokens) / len(tokens) / samples if tokens else None

@@ -1,4 +1,4 @@
-"""Suite `step`: whole GARL and PAFT training steps at the shape of Qwen3-0.6B, with their share of the card's peak."""
+"""Suite `step`: whole GARL and PAFT training steps at the shape of Qwen3-0.6B, with their share of the GPU's peak."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -32,7 +32,7 @@ TOY = {
 
 
 def cases(options: Options, _: Path) -> list[Case]:
-    """One process an estimator."""
+    """One process per estimator."""
     return [
         Case(
             "step",
@@ -53,7 +53,7 @@ def cases(options: Options, _: Path) -> list[Case]:
 
 
 def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
-    """One an estimator: means over the steps after the first."""
+    """A row per estimator: means over the steps after the first."""
     return [_row(case.name, results[case.contest][case.name][-1]) for case in cases]
 
 

@@ -17,29 +17,30 @@ SHAPES = (Shape(128, 32), Shape(512, 128), Shape(1500, 200), Shape(1500, 1000))
 VOCABULARIES = (32_000, 151_936)
 TOY = ModelSize(vocabulary=500, layers=2, width=32, intermediate=96, heads=2, key_value_heads=1, head_dim=16)
 LONG = 60_000
-"""Tokens of all rows together beyond which, unless --shapes asks for it, TRL is left out for its time."""
+"""Above this number of tokens in all rows together, TRL is left out as too slow, unless --shapes asks for it."""
 
 HEAD = {"TRL, best settings": 4e9, "TRL as shipped": 2e9}
-"""Such tokens times the vocabulary beyond which, likewise, TRL is left out where its head runs over the prompt too."""
+"""The same limit on tokens times vocabulary, for the contenders whose head runs over the prompt too."""
 
 _PLAIN_ROWS = (8, 1)
-"""The fastest, and the one with the least memory, which is run at the larger vocabulary alone."""
+"""Rows per pass: 8 is fastest; 1 needs the least memory and is run at the larger vocabulary alone."""
 
 _TRL_ROWS = 8
-"""Its default per_device_train_batch_size."""
+"""TRL's default per_device_train_batch_size."""
 
 
 def trl_options(samples: int, rows: int) -> dict[str, Any]:
-    """A group of `samples` in micro-batches of `rows`: one update."""
+    """TRL's options for one update on a group of `samples` in micro-batches of `rows`."""
     rows = min(rows, samples)
     return {"per_device_train_batch_size": rows, "gradient_accumulation_steps": samples // rows}
 
 
 def contenders(shape: Shape, device: str, *, smallest: bool) -> list[tuple[str, str | None, dict[str, Any]]]:
-    """Name, whose environment, and settings of everybody who takes part at a shape.
+    """Name, peer (see `Case`) and settings of every contender at a shape.
 
-    As shipped means: TRL's defaults, but for what the shape forces (group, lengths, micro-batches that add up to the
-    group) and, on a CPU, for bfloat16, which most of them only emulate: that is measured once, at the smallest shape.
+    "As shipped" means TRL's defaults except for the sizes that the shape sets (group, lengths, micro-batches that add
+    up to the group) and, on a CPU, for bfloat16: most CPUs only emulate it, so it is measured once, at the smallest
+    shape.
     """
     cpu = device == "cpu"
     plain = _PLAIN_ROWS if shape.model.vocabulary > VOCABULARIES[0] else _PLAIN_ROWS[:1]
@@ -49,17 +50,17 @@ def contenders(shape: Shape, device: str, *, smallest: bool) -> list[tuple[str, 
         "loss_type": "dr_grpo",
     }
     exact = {"bf16": False} if cpu else {}
-    found: list[tuple[str, str | None, dict[str, Any]]] = [
+    entries: list[tuple[str, str | None, dict[str, Any]]] = [
         (OURS, None, {"contender": OURS}),
         *((f"plain, {rows} row{'s' * (rows > 1)}", None, {"contender": "plain", "rows": rows}) for rows in plain),
         ("TRL, best settings", "trl", {"contender": "trl", "options": best | exact}),
         ("TRL as shipped", "trl", {"contender": "trl", "options": shipped | exact}),
     ]
     if cpu:
-        found.insert(3, ("TRL, best settings, patched", "trl", {"contender": "trl-compact", "options": best | exact}))
+        entries.insert(3, ("TRL, best settings, patched", "trl", {"contender": "trl-compact", "options": best | exact}))
     if cpu and smallest:
-        found.append(("TRL as shipped, bfloat16", "trl", {"contender": "trl", "options": shipped}))
-    return found
+        entries.append(("TRL as shipped, bfloat16", "trl", {"contender": "trl", "options": shipped}))
+    return entries
 
 
 def shapes(options: Options) -> list[Shape]:
@@ -73,13 +74,13 @@ def shapes(options: Options) -> list[Shape]:
 
 
 def cases(options: Options, folder: Path) -> list[Case]:
-    """What to run.
+    """Every contender at every shape, except those that are too slow.
 
     Args:
-        options: Of the command line.
-        folder: Where gradients are kept until the contest is over.
+        options: Options of the command line.
+        folder: Holds the gradients until the contest is over.
     """
-    made = []
+    jobs = []
     every = shapes(options)
     for shape in every:
         contest = f"update {shape} vocabulary {shape.model.vocabulary}"
@@ -99,17 +100,17 @@ def cases(options: Options, folder: Path) -> list[Case]:
                 "gradient": str(folder / f"{contest.replace(' ', '-')}.safetensors"),
                 **settings,
             }
-            made.append(
+            jobs.append(
                 Case(contest, name, program(module), every_setting, peer, rounds=1 if name.endswith("bfloat16") else 2)
             )
-    return made
+    return jobs
 
 
 PROFILED = (Shape(512, 128), Shape(1500, 200))
-"""Where contenders are profiled; TRL at the first alone, for its time."""
+"""Shapes at which contenders are profiled; TRL is profiled at the first alone, to save time."""
 
 LARGE = 1000
-"""Prompt's length from which on one update a turn is timed."""
+"""From this prompt length on, only one update a turn is timed."""
 
 
 def _too_slow(shape: Shape, name: str, peer: str | None) -> bool:
@@ -118,16 +119,16 @@ def _too_slow(shape: Shape, name: str, peer: str | None) -> bool:
 
 
 def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
-    """One a contender and shape: medians, and ratios to this project's."""
-    made = []
+    """A row per contender and shape: medians, and ratios to this project's."""
+    table = []
     for case in cases:
         turns = results[case.contest][case.name]
         ours = summary(results[case.contest][OURS])
         mine = summary(turns)
         assert case.settings is not None
         shape = case.settings["shape"]
-        card = next((one["gpu"] for one in turns if "gpu" in one), None)
-        made.append(
+        card = next((result["gpu"] for result in turns if "gpu" in result), None)
+        table.append(
             {
                 "contest": case.contest,
                 "name": case.name,
@@ -142,19 +143,23 @@ def rows(cases: Iterable[Case], results: Results) -> list[dict[str, Any]]:
                 "plain_flops": plain_flops(Shape.of(shape)),
                 "times": _ratio(mine["seconds"], ours["seconds"]),
                 "times_memory": _ratio(mine["bytes"], ours["bytes"]),
-                "profile": next((one["profile"] for one in turns if one.get("profile")), None),
-                "gradient_error": next((one["gradient_error"] for one in turns if "gradient_error" in one), None),
-                "gradient_scale": next((one["gradient_scale"] for one in turns if "gradient_scale" in one), None),
+                "profile": next((result["profile"] for result in turns if result.get("profile")), None),
+                "gradient_error": next(
+                    (result["gradient_error"] for result in turns if "gradient_error" in result), None
+                ),
+                "gradient_scale": next(
+                    (result["gradient_scale"] for result in turns if "gradient_scale" in result), None
+                ),
             }
         )
-    return made
+    return table
 
 
 def summary(turns: list[Result]) -> dict[str, Any]:
     """Medians over all timed calls of all turns; the largest peak."""
-    failed = next((one["failed"] for one in turns if "failed" in one), None)
-    seconds = [second for one in turns if "failed" not in one for second in one["seconds"]]
-    peaks = [one["peak_bytes"] - one["base_bytes"] for one in turns if "failed" not in one]
+    failed = next((result["failed"] for result in turns if "failed" in result), None)
+    seconds = [second for result in turns if "failed" not in result for second in result["seconds"]]
+    peaks = [result["peak_bytes"] - result["base_bytes"] for result in turns if "failed" not in result]
     return {
         "seconds": median(seconds) if seconds else None,
         "fastest": min(seconds, default=None),
@@ -165,5 +170,5 @@ def summary(turns: list[Result]) -> dict[str, Any]:
     }
 
 
-def _ratio(one: float | None, other: float | None) -> float | None:
-    return one / other if one and other else None
+def _ratio(value: float | None, reference: float | None) -> float | None:
+    return value / reference if value and reference else None

@@ -1,4 +1,4 @@
-"""Claims of this project's own, one file a label."""
+"""This project's claims, one file per label."""
 
 from qtheory.claims.own.qc_1 import QC_1
 from qtheory.claims.own.qc_2 import QC_2

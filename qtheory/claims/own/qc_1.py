@@ -1,7 +1,7 @@
-"""QC-1: on 0/1 weights M draws amplify by M^q at most, and the escape is as slow as at q = 0 at every q.
+"""QC-1: on 0/1 weights M draws amplify by M^q at most, and at every q the escape is as slow as at q = 0.
 
-A pool of 0/1 weights with M P << 1 holds at most one success, whose effective reward is M^q whatever P is. Where
-every draw carries a weight of the size of P, the pool's mean tells P, and the amplification is P^-q at every M.
+A pool of 0/1 weights with M P << 1 has at most one success, whose effective reward is M^q for any P. If every draw has
+a weight of the size of P, the pool's mean measures P, and the amplification is P^-q at every M.
 """
 
 import math
@@ -30,13 +30,13 @@ def check() -> Evidence:
     """Amplification from exact moments and from the binomial sum; exponents of mean-field escape times."""
     few = np.array([1e-6, 1e-5, 1e-4]) / SAMPLES  # P with M P << 1
     hard = np.array([_amplification(bernoulli(np.log(p))) for p in few])  # (P, Q)
-    some = Q[1:-1]
+    below_one = Q[1:-1]
     gaps = 1 - hard[:, 1:] / SAMPLES ** Q[1:]
     soft = np.array([_amplification(_proportional(p)) * p**Q for p in few])
     log_p0 = np.log(STARTS)
     hard_times = np.stack([hard_time(p0, TARGET, Q, SAMPLES) for p0 in STARTS])
     soft_times = np.stack([_soft_times(p0, SAMPLES) for p0 in STARTS])
-    enough = np.stack([hard_time(p0, 1e3 * p0, some, round(100 / p0)) for p0 in STARTS])
+    enough = np.stack([hard_time(p0, 1e3 * p0, below_one, round(100 / p0)) for p0 in STARTS])
     return Evidence(
         (
             Comparison("w in {0, 1}: amplification, binomial sum", hard, _binomial_sums(few), 1e-12, "relative"),
@@ -64,14 +64,14 @@ def check() -> Evidence:
                 1e-3,
                 "absolute",
             ),
-            Comparison("M = 100/p0: escape exponent, -(1-q)", _local(log_p0, enough), some - 1, 1e-3, "absolute"),
+            Comparison("M = 100/p0: escape exponent, -(1-q)", _local(log_p0, enough), below_one - 1, 1e-3, "absolute"),
             vanishes("E[wbar^(1-q)]/P -> M^q as P -> 0, M = 3", _symbolic_gap()),
         )
     )
 
 
 def _amplification(law: Likelihoods) -> np.ndarray:
-    """(Q,) length of the plug-in's mean over that of grad l_0, for fixed answers."""
+    """(Q,) norm of the plug-in's mean over that of grad l_0, for fixed answers."""
     task = FixedAnswers(law.log_w).task(law.log_prior)
     mean, exploitation = moments(task, Q, SAMPLES).mean, task.gradient(0.0)
     return mean @ exploitation / (exploitation @ exploitation)
@@ -87,7 +87,7 @@ def _proportional(p: float) -> Likelihoods:
 
 
 def _far() -> np.ndarray:
-    """(Q,) amplification times P^q where nothing is rare."""
+    """(Q,) amplification times P^q at P = 0.1."""
     return _amplification(_proportional(0.1)) * 0.1**Q
 
 

@@ -1,7 +1,7 @@
-"""QC-2: jackknife and delta correction take the 1/M term off the plug-in's bias, where a pool shows that bias.
+"""QC-2: jackknife and delta correction remove the 1/M term of the plug-in's bias if a pool can show that bias.
 
-Both read the bias off the pool that made the estimate. A pool of 0/1 weights with M P << 1 holds one success or none:
-what it lacks it cannot show, the bias stays, and the larger coefficients on its one success only add variance.
+Both estimate the bias from the pool of the estimate. A pool of 0/1 weights with M P << 1 has at most one success and
+cannot show the bias: it remains, and the larger coefficients on the one success only add variance.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,11 +21,11 @@ from qtheory.models import FiniteTask, FixedAnswers, Likelihoods, SigmoidAnswers
 
 MODEL = LatentModel((0.2, -0.3), (1.5, -1.0))
 Q = (0.25, 0.5, 0.75, 1.0)
-BELOW_ONE = np.array(Q[:-1])  # at q = 1 the plug-in of 0/1 weights has no 1/M term to take off
+BELOW_ONE = np.array(Q[:-1])  # at q = 1 the plug-in of 0/1 weights has no 1/M term
 FEW = (1, 2, 4)
 SAMPLES = 128 * 2 ** np.arange(3)
 LONE = FixedAnswers(np.log([0.2, 0.08, 1.0])).task(np.log([0.9885, 0.0093, 0.0022]))
-"""The gradient hangs on two rationales that few pools hold."""
+"""A task whose gradient depends on two rationales that few pools contain."""
 
 
 def check() -> Evidence:
@@ -153,8 +153,8 @@ def _relative_bias(estimator: Estimator, task: FiniteTask, q: float, size: int) 
 
 
 def _orders(name: str, task: FiniteTask, orders: Sequence[float]) -> tuple[Comparison, ...]:
-    """Fitted exponents in M of biases, and of how far the corrections' variance is from the plug-in's."""
-    corrected = np.stack([_biases(one, task, SAMPLES.tolist(), orders) for one in (jackknife, delta)])
+    """Fitted exponents in M of biases, and of the distance of the corrections' variance from the plug-in's."""
+    corrected = np.stack([_biases(estimator, task, SAMPLES.tolist(), orders) for estimator in (jackknife, delta)])
     plain = _biases(garl, task, SAMPLES.tolist(), orders)
     ratios = np.array([_against_plug_in(task, size, orders)[..., 1] for size in SAMPLES.tolist()])  # (M, 2, Q)
     apart = fitted_slope(SAMPLES, np.moveaxis(abs(ratios - 1), 0, -1))
@@ -168,16 +168,19 @@ def _orders(name: str, task: FiniteTask, orders: Sequence[float]) -> tuple[Compa
 
 
 def _exact_orders(task: FiniteTask, sizes: np.ndarray) -> np.ndarray:
-    """(2, Q) fitted exponents in M of the corrections' biases, at sizes that no enumeration reaches."""
+    """(2, Q) fitted exponents in M of the corrections' biases, at sizes beyond enumeration."""
     biases = [moments(task, BELOW_ONE[:, None], sizes, form).bias for form in ("jackknife", "delta")]
     return fitted_slope(sizes, np.linalg.norm(np.array(biases), axis=-1))
 
 
 def _rare_orders() -> np.ndarray:
-    """(2, Q) fitted exponents in M where M P is small."""
+    """(2, Q) fitted exponents in M at small M P."""
     sizes = np.array([10, 30, 100])
     return np.stack(
-        [fitted_slope(sizes, _biases(one, _hard(1e-3), sizes.tolist(), BELOW_ONE)) for one in (jackknife, delta)]
+        [
+            fitted_slope(sizes, _biases(estimator, _hard(1e-3), sizes.tolist(), BELOW_ONE))
+            for estimator in (jackknife, delta)
+        ]
     )
 
 
@@ -185,16 +188,16 @@ def _against_plug_in(task: FiniteTask, size: int, orders: Iterable[float] = BELO
     """(2, Q, 3) bias, variance and mean squared error of both corrections over the plug-in's."""
 
     def values(estimator: Estimator, q: float) -> np.ndarray:
-        found = enumerated(task, estimator, size, q, baseline="none")
-        bias = np.linalg.norm(found.mean - task.gradient(q))
-        return np.array([bias, found.variance, bias**2 + found.variance])
+        enumeration = enumerated(task, estimator, size, q, baseline="none")
+        bias = np.linalg.norm(enumeration.mean - task.gradient(q))
+        return np.array([bias, enumeration.variance, bias**2 + enumeration.variance])
 
     plain = np.array([values(garl, q) for q in orders])
-    return np.array([[values(one, q) for q in orders] for one in (jackknife, delta)]) / plain
+    return np.array([[values(estimator, q) for q in orders] for estimator in (jackknife, delta)]) / plain
 
 
 def _jackknife_gap() -> sympy.Expr:
-    """What is left of a bias b/M + c/M^2 is -c/(M (M-1))."""
+    """The jackknife turns a bias b/M + c/M^2 into -c/(M (M-1))."""
     b, c, size = sympy.symbols("b c M", positive=True)
 
     def bias(at: sympy.Expr) -> sympy.Expr:

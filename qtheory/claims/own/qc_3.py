@@ -1,7 +1,7 @@
 """QC-3: the U-series is biased in length alone: its mean has the direction of grad l_q at every M.
 
-The price is the length where weights are uniformly small: the series of P^-q in 1 - P, cut off at M terms, stays near
-M^q/Gamma(q+1), as if the weights were 0 or 1 (QC-1).
+The price is the length if all weights are small: the series of P^-q in 1 - P, truncated after M terms, stays near
+M^q/Gamma(q+1), as for 0/1 weights (QC-1).
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from qtheory.models import FiniteTask, FixedAnswers, SigmoidAnswers
 Q = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 SAMPLES = (1, 2, 5, 12, 30)
 TINY, MANY = 1e-12, 1000  # P, and an M that is far below 1/P
-TURNED = 8  # M at which the plug-in looks the other way
+TURNED = 8  # M at which the plug-in points in another direction
 
 
 def check() -> Evidence:
@@ -50,7 +50,7 @@ def check() -> Evidence:
             ),
             Comparison(
                 "cosine of the plug-in there, M = 8, q >= .5, .06",
-                np.array([_cosine(one, turning_task().gradient(0.0)) for one in turned]),
+                np.array([_cosine(row, turning_task().gradient(0.0)) for row in turned]),
                 np.array(0.06),
                 0,
                 "absolute",
@@ -79,17 +79,17 @@ def check() -> Evidence:
 
 
 def turning_task() -> FiniteTask:
-    """A certain answer on a rare rationale, whose pools the plug-in at small M outvotes by a common, faint one.
+    """A task on which the plug-in at small M follows a common rationale of tiny weight instead of a rare certain one.
 
-    The rare one holds 99 % of the posterior. Scores: of the rare one e_1 - (0, 1/2, 1/2) nearly, of the faint one
-    (0, 1/2, -1/2) nearly, at right angles to it.
+    The rare rationale has 99 % of the posterior. Its score is nearly e_1 - (0, 1/2, 1/2), that of the common one nearly
+    (0, 1/2, -1/2), orthogonal to it.
     """
     rare, faint = 1e-6, 2e-8
     return FixedAnswers(np.array([0.0, np.log(faint), -np.inf])).task(np.log([rare, 0.5, 0.5 - rare]))
 
 
 def _sine_and_length(mean: np.ndarray, exploitation: np.ndarray) -> tuple[float, float]:
-    """The angle's sine, without the rounding of 1 - cos^2, and the length along grad l_0 over its own."""
+    """The sine of the angle, without the rounding of 1 - cos^2, and the length along grad l_0 relative to it."""
     length = mean @ exploitation / (exploitation @ exploitation)
     return float(np.linalg.norm(mean - length * exploitation) / np.linalg.norm(mean)), float(length)
 
@@ -131,7 +131,7 @@ def _term(q: sympy.Symbol, k: int) -> sympy.Expr:
 
 def _mean_product(values: list[sympy.Expr], k: int) -> sympy.Expr:
     subsets = [mask for mask in all_tuples(2, len(values)) if sum(mask) == k]
-    products = [sympy.Mul(*(v for v, kept in zip(values, mask, strict=True) if kept)) for mask in subsets]
+    products = [sympy.Mul(*(v for v, chosen in zip(values, mask, strict=True) if chosen)) for mask in subsets]
     return sympy.Add(*products) / len(subsets)
 
 

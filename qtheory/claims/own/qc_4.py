@@ -1,9 +1,9 @@
-"""QC-4: when the leave-one-out baseline lowers GARL's variance, its best multiple, and an estimate of that.
+"""QC-4: the condition for the leave-one-out baseline to lower GARL's variance, and its best multiple.
 
 With b the baseline's part, whose mean is 0 (Prop 6.2), Var(g + beta b) is a parabola in beta with its minimum at beta*:
-b itself lowers the variance where beta* > 1/2. The plug-in's influence function is -P^-q w (f - q s) and b is
+b itself lowers the variance if beta* > 1/2. The plug-in's influence function is -P^-q w (f - q s) and b is
 P^(1-q) h to leading order, hence beta* = E_post<f - q s, h>/E||h||^2 + O(1/M), f the joint and h the prior score. The
-norm-weighted baseline multiplies by E_post||h||^2/E||h||^2 instead: where answers have parameters of their own, by
+norm-weighted baseline multiplies b by E_post||h||^2/E||h||^2, which is, if answers have separate parameters,
 beta*/(1 - q/(1 + rho)), rho = Var_post h/||E_post h||^2.
 """
 
@@ -50,7 +50,7 @@ DEVIATIONS = 4.5  # standard errors
 
 
 def check() -> Evidence:
-    """Both sides of the condition by exact moments; the weighted baseline over all pools and from drawn ones."""
+    """Both sides of the condition by exact moments; the weighted baseline over all pools and from sampled ones."""
     few = [one_right(0.3), sigmoids(0.1), sigmoids(0.9), chain(0.1), chain(0.9), soft(0.01)]
     every = [*few, alike(0.2), alike(0.9)]
     below_one, warm = Q[:-1], [one_right(0.9), one_right(0.99), chain(0.9)]
@@ -136,9 +136,9 @@ def check() -> Evidence:
 
 
 def _weighted_evidence(tasks: list[FiniteTask]) -> tuple[Comparison, ...]:
-    """The norm-weighted baseline: its mean, its sign, its gain in a warm start, and where it fails."""
+    """The norm-weighted baseline: mean, best multiple, gain in a warm start, and a case in which it fails."""
     cells = [(task, q) for task in tasks for q in Q if weighted_multiplier(task) < 1.6 * leading_multiplier(task, q)]
-    apart = [one_right(0.3), sigmoids(0.1), chain(0.9)]  # f = h + a with a at right angles to h, or 0
+    apart = [one_right(0.3), sigmoids(0.1), chain(0.9)]  # f = h + a with a orthogonal to h, or 0
     orders = Q[1:3]
     return (
         *_weighted_by_definition(),
@@ -199,7 +199,7 @@ def _weighted_evidence(tasks: list[FiniteTask]) -> tuple[Comparison, ...]:
 
 
 def _weighted_by_definition() -> tuple[Comparison, ...]:
-    """The norm-weighted baseline against its definition, over all pools in 100 digits and in drawn ones."""
+    """The norm-weighted baseline against its definition, over all pools in 100 digits and on sampled pools."""
     rng = np.random.default_rng(4)
     fast, slow, scores = [], [], []
     for good in (0.1, 0.9):
@@ -241,7 +241,7 @@ def _extrapolated(value: Callable[[FiniteTask, float, int], float], task: Finite
 
 
 def _enumerated_multiplier(task: FiniteTask, q: float, samples: int) -> float:
-    """From the variances at the multiples 0, 1 and 2, through which the parabola is determined."""
+    """beta* from the variances at the multiples 0, 1 and 2, which determine the parabola."""
     return vertex(
         *(enumerated(task, garl, samples, q, multiplier=multiplier).variance for multiplier in (0.0, 1.0, 2.0))
     )
@@ -253,8 +253,8 @@ def _multiplier_at_zero(task: FiniteTask, samples: np.ndarray) -> np.ndarray:
     p, norms = prior @ w, prior @ np.sum(h**2, -1)
     mean = task.posterior @ h
     inner = task.posterior @ np.sum((h + task.answer_score) * h, -1)
-    rest = (norms * (prior @ (w - p) ** 2) / p**2 + mean @ mean) / (samples - 1)
-    return inner / (norms + rest)
+    noise = (norms * (prior @ (w - p) ** 2) / p**2 + mean @ mean) / (samples - 1)
+    return inner / (norms + noise)
 
 
 def _spread(task: FiniteTask) -> float:

@@ -1,13 +1,13 @@
 """QC-5: the q of the best aligned plug-in at finite M.
 
-The alignment R(q) = <E g, s>^2/(||s||^2 E||g||^2) of the plug-in g with the score s = grad log P is what a small step
-along g gains at the length that is best for this q, over the most that any step gains: each q at its own learning
-rate. For w in {0, 1} and K successes g is in proportion to K^(1-q) fbar_K, with E||fbar_K||^2 = ||s||^2 (1 + rho/K),
-rho = Var_post f/||s||^2. Of all weights a(K) the best aligned is K/(K + rho), by Cauchy-Schwarz, whatever the law of K;
-K^(1-q) has its slope in log K where 1 - q = rho/(K + rho).
+The alignment R(q) = <E g, s>^2/(||s||^2 E||g||^2) of the plug-in g with the score s = grad log P is the gain of a small
+step along g, at the best learning rate of this q, relative to the largest possible gain. For w in {0, 1} and K
+successes g is proportional to K^(1-q) fbar_K, with E||fbar_K||^2 = ||s||^2 (1 + rho/K), rho = Var_post f/||s||^2. Of
+all weights a(K) the best aligned is K/(K + rho), by Cauchy-Schwarz and for any law of K; K^(1-q) has the same slope in
+log K if 1 - q = rho/(K + rho).
 
-Soft weights have K_eff = (sum w)^2/sum w^2 in place of K, of which wbar tells only a part: with c the regression of
-log K_eff on log wbar, 1 - q = c rho/(K + rho), K = M P/E_post w. It is 1 for w in {0, 1} and 0 for Gamma weights, whose
+For soft weights K_eff = (sum w)^2/sum w^2 replaces K, and wbar determines it only in part: with c the regression of
+log K_eff on log wbar, 1 - q = c rho/(K + rho), K = M P/E_post w. c is 1 for w in {0, 1} and 0 for Gamma weights, whose
 sum is independent of their shares.
 """
 
@@ -34,9 +34,9 @@ from qtheory.montecarlo import simulate
 
 RHO = np.array([0.3, 1.0, 3.0, 10.0, 100.0])
 SUCCESSES = np.array([60, 120, 240])
-"""M P/E_post w where the order of the law's error is fitted."""
+"""M P/E_post w at which the order of the law's error is fitted."""
 HELD = np.array([10, 30, 100, 1000])
-"""M P where the rule's q is compared with the best one."""
+"""M P at which the rule's q is compared with the best one."""
 DRAWS = 32
 FEW = (1e-3, 0.3)
 MIXED = np.geomspace(1e-4, 0.9, 13)
@@ -133,7 +133,7 @@ def _hard(p: float) -> Likelihoods:
 
 
 def _size(law: Likelihoods, k: float) -> int:
-    """M for so many effective successes."""
+    """The M that gives k effective successes."""
     w, mass = np.exp(law.log_w), np.exp(law.log_prior)
     return max(1, round(float(k * (mass @ w**2) / (mass @ w) ** 2)))
 
@@ -144,9 +144,9 @@ def _gap(law: Likelihoods, rho: float, k: float) -> float:
 
 
 def _rule_gaps() -> tuple[np.ndarray, np.ndarray]:
-    """(2, 5, 4) by P, rho and M P: how far `best_q` is from the best aligned q, and the bound on it.
+    """(2, 5, 4) by P, rho and M P: distance of `best_q` from the best aligned q, and its bound.
 
-    A rho that is wrong by a share e moves the rule by e M P rho/(M P + rho)^2, so that the bound tells 1% from 0.
+    A relative error e of rho moves the rule by e M P rho/(M P + rho)^2, so that the bound detects an error of 1%.
     """
     gaps, bounds = [], []
     for p in FEW:
@@ -162,18 +162,18 @@ def _rule_gaps() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _z_scores() -> np.ndarray:
-    """Of <g, s> for the adaptive weights, and of their second moment, against sums over K."""
+    """z-scores of <g, s> for the adaptive weights, and of their second moment, against sums over K."""
     rng, rho = np.random.default_rng(5), 3.0
     values = []
     for p in (0.02, 0.3):
         task = spread_scores(_hard(p), rho)
-        found = simulate(task, adaptive, {"rho": rho}, DRAWS, POOLS, rng)
+        sampled = simulate(task, adaptive, {"rho": rho}, DRAWS, POOLS, rng)
         k, chances = successes([p], DRAWS)
         # The score is e_1, of length 1: both moments are E[K/(K + rho)].
         expected = float(chances @ (k / (k + rho)))
         values += [
-            (-found.mean[0] - expected) / found.mean_error[0],
-            (found.second_moment - expected) / found.second_moment_error,
+            (-sampled.mean[0] - expected) / sampled.mean_error[0],
+            (sampled.second_moment - expected) / sampled.second_moment_error,
         ]
     return np.array(values)
 

@@ -1,7 +1,7 @@
 """QC-6: under Adam the stall of low q is an effect of epsilon, and no common scale replaces q between examples.
 
-Adam divides the gradient by its own size plus epsilon. Below epsilon it is SGD at the rate lr/eps; above it the size of
-the gradient, and with it q, drops out on one example. Between examples that share parameters nothing drops out.
+Adam divides the gradient by its own size plus epsilon. Below epsilon it is SGD at the rate lr/eps; above epsilon the
+size of the gradient, and with it q, cancels on one example. Between examples that share parameters it does not cancel.
 """
 
 import math
@@ -29,17 +29,17 @@ PLAIN, DEFAULT = Adam(LR, 0.0, 0.0, 1.0), Adam(LR, epsilon=1.0)  # iterations ca
 
 
 def check() -> Evidence:
-    """Iterations of Adam and SGD with exact gradients, beside the law."""
+    """Iterations of Adam and SGD with exact gradients, against the law."""
     return Evidence((*quick_check().comparisons, _memory(), *_between_examples()))
 
 
 def quick_check() -> Evidence:
-    """The same on one example alone."""
+    """The comparisons on one example alone."""
     return Evidence((*_stall(), *_crossover(), *_other_norms(), *_scale_free(), _symbolic_law()))
 
 
 def _stall() -> tuple[Comparison, ...]:
-    """Epsilon far above the gradient, with the default betas: the rate lr/eps is set so that q's stalls are alike."""
+    """Epsilon far above the gradient, with the default betas: the rate lr/eps makes all stalls equally long."""
     lr_over_eps = sigmoid_time(STARTS[0], LEVEL, Q) / STALL
     adam = Adam(1e9, epsilon=1.0)
     steps = sigmoid_steps(STARTS[:, None], Q, 1e9 / lr_over_eps, adam, BUDGET)
@@ -56,7 +56,7 @@ def _crossover() -> tuple[Comparison, ...]:
     """Epsilon 1e-12 to 1e-4 and p0 1e-3 to 1e-9."""
     law = adam_time(np.log(P0), LEVEL, Q, LR, EPS)
     reached = law < BUDGET
-    plain, default = (sigmoid_steps(P0, Q, EPS, one, BUDGET)[reached] for one in (PLAIN, DEFAULT))
+    plain, default = (sigmoid_steps(P0, Q, EPS, adam, BUDGET)[reached] for adam in (PLAIN, DEFAULT))
     distance = np.log(LEVEL / P0) + 0 * law
     slow, lag = (law - distance / LR)[reached], 9 * (1 + (1 - Q) * distance)[reached]
     orders, starts = np.linspace(0, 1, 201), np.array([1e-6, 1e-9, 1e-12, 1e-18])
@@ -74,10 +74,10 @@ def _crossover() -> tuple[Comparison, ...]:
 
 
 def _other_norms() -> tuple[Comparison, ...]:
-    """Scores of other lengths than 1: the iteration beside the law, and the law and its inverse in 100 digits."""
+    """Scores of norms other than 1: iterations against the law, and the law and its inverse in 100 digits."""
     law = np.array([adam_time(np.log(P0), LEVEL, Q, LR, EPS, norm) for norm in NORMS])  # (N, P0, EPS, Q)
     steps = np.array([sigmoid_steps(P0, Q, EPS, PLAIN, BUDGET, steepness=norm) for norm in NORMS])
-    moderate = (law > 100) & (law < BUDGET / 2)  # steps are whole, and the score shrinks by 5% on the way
+    moderate = (law > 100) & (law < BUDGET / 2)  # steps are whole numbers, and the score shrinks by 5% on the way
     cells = [(p0, eps, norm) for p0 in (1e-6, 1e-12, 1e-18) for eps in (1e-10, 1e-7) for norm in (1.0, *NORMS)]
     columns = [np.array(column) for column in zip(*cells, strict=True)]
     log_p0, eps, norm = np.log(columns[0])[:, None], columns[1][:, None], columns[2][:, None]
@@ -112,7 +112,7 @@ def _law(q: Real, p0: float, eps: float, norm: float) -> Real:
 
 
 def _bisected(budget: float, p0: float, eps: float, norm: float) -> Real:
-    """The q in [0, 1] at which the law is the budget; 0 where every q is within it."""
+    """The q in [0, 1] at which the law equals the budget; 0 if every q is within it."""
     low, high = REALS.zero, REALS.one
     if _law(low, p0, eps, norm) <= budget:
         return low
@@ -142,17 +142,17 @@ def _scale_free() -> tuple[Comparison, ...]:
 
 
 def _memory() -> Comparison:
-    """The climb from 1e-300 to 1e-200, long enough for bias correction to wear off behind it."""
+    """The climb from 1e-300 to 1e-200, after bias correction has become negligible."""
     q = Q[:3]
     scale = 1e-150 ** (1 - q)  # keeps the squares of gradients within the floats
     far, near = (sigmoid_steps(p0, q, scale, Adam(LR, epsilon=0.0), 20_000) for p0 in (1e-300, 1e-200))
     climb = math.log(1e100) / LR / (far - near)
-    gains = np.array([memory_gain(one, LR) for one in q])
+    gains = np.array([memory_gain(order, LR) for order in q])
     return Comparison("eps = 0: nats a step over lr, the memory's gain", climb, gains, 2e-3, "relative")
 
 
 def _between_examples() -> tuple[Comparison, ...]:
-    """An easy and a hard example (P 1/2 and 1e-9) under both remedies, up to 8000 steps; inf is no escape in them."""
+    """An easy and a hard example (P 1/2 and 1e-9) under both remedies, up to 8000 steps; inf means no escape."""
     budget, adam = 8000, Adam(LR, epsilon=0.0)
     sgd = conflict_steps(-0.5, 0.0, Q, Sgd(0.5), budget)
     shared = conflict_steps(-0.5, 0.0, Q, adam, budget)

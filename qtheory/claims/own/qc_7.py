@@ -1,7 +1,7 @@
-"""QC-7: a floor under the noise of every estimator that learns nothing from pools without a success.
+"""QC-7: a lower bound on the noise of every estimator that is 0 on pools without a success.
 
-An estimate X that is 0 with probability 1 - p_M has E||X||^2 >= ||E X||^2/p_M, by Cauchy-Schwarz on the rest. With
-||E X|| >= (1 - b) ||G|| for the relative bias b against a gradient G, its standard deviation is at least
+An estimate X that is 0 with probability 1 - p_M has E||X||^2 >= ||E X||^2/p_M, by Cauchy-Schwarz on the other pools.
+With ||E X|| >= (1 - b) ||G|| for the relative bias b against a gradient G, its standard deviation is at least
 (1 - b) ||G|| sqrt((1 - p_M)/p_M).
 """
 
@@ -30,15 +30,15 @@ def floor(p: np.ndarray, samples: np.ndarray) -> np.ndarray:
 
 def relative_std(task: FiniteTask, q: np.ndarray, samples: np.ndarray, form: str) -> tuple[np.ndarray, np.ndarray]:
     """Std over ||grad l_q||, and 1 - b for the relative bias b (at least 0), broadcast over q and samples."""
-    found = moments(task, q, samples, form)
+    exact = moments(task, q, samples, form)
     target = np.exp((1 - q) * task.log_p) * np.linalg.norm(task.score)
-    bias = np.linalg.norm(found.bias, axis=-1) / target
-    kept = np.where(1 - bias > ROUNDING, 1 - bias, 0)  # an estimate that is always 0 has b = 1
-    return np.sqrt(found.variance) / target, kept
+    bias = np.linalg.norm(exact.bias, axis=-1) / target
+    shrink = np.where(1 - bias > ROUNDING, 1 - bias, 0)  # an estimate that is always 0 has b = 1
+    return np.sqrt(exact.variance) / target, shrink
 
 
 def check() -> Evidence:
-    """Exact moments of every form against the floor; the pools of one estimator drawn; where the floor is undercut."""
+    """Exact moments of every form against the floor; sampled pools of one estimator; cases below the floor."""
     forms = [form for form in FORMS if form != "rloo"]
     ratios = np.stack([_over_floor(_varied(p), p, Q[:, None], form) for p in P for form in forms])
     below_one = np.stack([_over_floor(_varied(p), p, Q[:-1, None], "rloo") for p in P])
@@ -76,9 +76,9 @@ def check() -> Evidence:
 
 
 def _over_floor(task: FiniteTask, p: float, q: np.ndarray, form: str) -> np.ndarray:
-    """Standard deviation over its floor, by q and M; infinite where the bias leaves no floor."""
-    std, kept = relative_std(task, q, SAMPLES, form)
-    least = kept * floor(np.array(p), SAMPLES)
+    """Standard deviation over its floor, by q and M; infinite if the bias leaves no floor."""
+    std, shrink = relative_std(task, q, SAMPLES, form)
+    least = shrink * floor(np.array(p), SAMPLES)
     return np.where(least > 0, std / np.where(least > 0, least, 1), np.inf)
 
 
@@ -106,10 +106,10 @@ def _z_scores() -> np.ndarray:
     values = []
     for p in P[2:]:
         task, size = _task(p), 8
-        found = simulate(task, "garl", {"q": 1.0, "baseline": "none"}, size, POOLS, rng)
+        sampled = simulate(task, "garl", {"q": 1.0, "baseline": "none"}, size, POOLS, rng)
         chance = -np.expm1(size * np.log1p(-p))
         least = (task.score @ task.score) * chance * (1 - chance)  # E X = -p_M s
-        values.append((found.variance - least) / found.variance_error)
+        values.append((sampled.variance - least) / sampled.variance_error)
     return np.array(values)
 
 

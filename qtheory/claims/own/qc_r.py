@@ -1,4 +1,4 @@
-"""QC-R: what GRPO, Dr. GRPO, RLOO and MaxRL estimate from M rewards of sampled answers, and the objective of each.
+"""QC-R: the means of GRPO, Dr. GRPO, RLOO and MaxRL on M rewards of sampled answers, and their objectives.
 
 Their coefficients sum to 0 in every pool. With c_k on each of k right answers the mean is grad J_0 times
 E[K c_K]/(M P (1-P)), K of M answers right, because the score of a right answer has the mean s and that of a wrong one
@@ -140,7 +140,7 @@ OBJECTIVES: Mapping[str, Callable[[Real, int], Real]] = MappingProxyType(
         "star": lambda p, _: p,
     }
 )
-"""From P and M to what the estimator's mean ascends, up to a constant; at M = 1 RLOO has no baseline."""
+"""Objectives, as functions of P and M, that the estimators' means ascend, up to a constant."""
 
 
 def _rules() -> tuple[np.ndarray, np.ndarray]:
@@ -181,7 +181,7 @@ def _biases(means: tuple[Vector, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _factor(name: str, p: float, size: int) -> float:
-    """What multiplies grad J_0 in the mean, one right and one wrong rationale."""
+    """The factor of grad J_0 in the mean, with one right and one wrong rationale."""
     law = bernoulli(float(np.log(p)))
     task = FixedAnswers(law.log_w).task(law.log_prior)
     exploitation = task.gradient(0.0)

@@ -1,4 +1,4 @@
-"""The paper's claims, one file a label, in the order of the paper."""
+"""The paper's claims, one file per label, in the order of the paper."""
 
 from qtheory.claims.paper.app_c_1 import APP_C_1
 from qtheory.claims.paper.cor_b_3 import COR_B_3

@@ -1,4 +1,4 @@
-"""App C.1: the sigmoid's escape time is one integral, and the closed form of it is as precise as it says."""
+"""App C.1: the sigmoid's escape time as an integral, and the documented precision of its closed form."""
 
 import math
 
@@ -25,28 +25,28 @@ def check() -> Evidence:
     """The closed form against quadrature in mpmath and the path solver; the integrand and its primitives by sympy."""
     grid = [(p0, delta, q) for p0 in P0 for delta in DELTA for q in Q]
     p0, delta, q = np.array(grid).T
-    below = [(log_p0, one) for log_p0 in BELOW for one in Q]
+    below = [(log_p0, order) for log_p0 in BELOW for order in Q]
     log_p0, orders = np.array(below).T
     model = Sigmoid()
     solved = [
         follow(
-            model.score, lambda at: float(model.log_p(at)), model.start(math.log(one)), np.log(DELTA), Q.tolist()
+            model.score, lambda at: float(model.log_p(at)), model.start(math.log(start)), np.log(DELTA), Q.tolist()
         ).log_time
-        for one in P0
+        for start in P0
     ]
     return Evidence(
         (
             Comparison(
                 "closed form, mpmath quadrature",
                 sigmoid_time(p0, delta, q),
-                floats([_quadrature(REALS.log(one[0]), *one[1:]) for one in grid]),
+                floats([_quadrature(REALS.log(start), end, order) for start, end, order in grid]),
                 1e-12,
                 "relative",
             ),
             Comparison(
                 "its logarithm at log p0 = -1e3 and -1e5, mpmath",
                 log_sigmoid_time(log_p0, 0.5, orders),
-                floats([REALS.log(_quadrature(REALS.mpf(start), 0.5, one)) for start, one in below]),
+                floats([REALS.log(_quadrature(REALS.mpf(start), 0.5, order)) for start, order in below]),
                 1e-12,
                 "relative",
             ),
@@ -63,7 +63,7 @@ def check() -> Evidence:
 
 
 def _quadrature(log_p0: object, delta: float, q: float) -> object:
-    """The paper's integral, in y = log u where that is small and in the odds' logarithm above."""
+    """The paper's integral, over y = log u for small u and over the log-odds above."""
     rate, edge = 1 - REALS.mpf(q), REALS.log(REALS.mpf("0.05"))
     # Below P = 0.05 the integrand is e^(-(1-q) y) sum_k (k+1) e^(k y), which has primitives.
     start, total = REALS.mpf(log_p0), REALS.mpf(0)

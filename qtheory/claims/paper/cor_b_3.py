@@ -21,7 +21,7 @@ def expected_score(t: np.ndarray, a: np.ndarray, q: float) -> np.ndarray:
 
 
 def check() -> Evidence:
-    """At q = 1 what any other report loses; below, what the escort gains on the honest report."""
+    """The loss of any other report at q = 1, and the gain of the escort over the honest report below."""
     rng = np.random.default_rng(1)
     far = rng.dirichlet(np.full(4, 0.5), size=(REPORTS, len(BELIEFS))) + 1e-12
     near = BELIEFS * np.exp(0.01 * rng.normal(size=far.shape))
@@ -66,7 +66,7 @@ def _divergence(t: np.ndarray) -> np.ndarray:
 
 
 def _gain(q: float) -> np.ndarray:
-    """(N,) what a forecaster with beliefs a gains by reporting their escort; at q = 0 a vertex at the mode."""
+    """(N,) gain of a forecaster with beliefs a who reports their escort, which is a vertex at the mode at q = 0."""
     escort = np.asarray(tsallis.escort(BELIEFS, np.full(len(BELIEFS), q)))
     # log_0 t = t - 1 is finite at t = 0; above q = 0 no entry of the escort is 0.
     return expected_score(escort, BELIEFS, q) - expected_score(BELIEFS, BELIEFS, q)

@@ -1,7 +1,7 @@
-"""Eq 6: how fast P grows under gradient flow, and what other examples on the same parameters add to it.
+"""Eq 6: the growth of P under gradient flow, and the contribution of other examples on the same parameters.
 
-The paper states it for the flow on the loss of one example, and there it holds. Examples that share parameters are
-beyond its statement; what they add is shown beside it.
+The paper states it for the flow on the loss of one example, for which it holds. Examples that share parameters are
+beyond its statement; their contribution is shown in addition.
 """
 
 import itertools
@@ -17,12 +17,12 @@ from qtheory.models import AngledSigmoids, Examples, Model
 
 Q = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 LOG_P = np.log([1e-12, 1e-3, 0.3])
-NATS = 0.02  # by which the longest Euler step moves log P, to first order
-LEVELS = 5  # of Richardson's extrapolation, which halves the step each time
+NATS = 0.02  # first-order change of log P by the longest Euler step
+LEVELS = 5  # of Richardson extrapolation, each with half the step
 
 
 def check() -> Evidence:
-    """Euler steps of the flow, extrapolated to no step, on every model family and on two examples at an angle."""
+    """Euler steps of the flow, extrapolated to step 0, on every model family and on two examples at an angle."""
     measured, predicted = [], []
     for family in FAMILIES.values():
         for log_p in LOG_P:
@@ -64,7 +64,7 @@ def check() -> Evidence:
 
 
 def _growth(model: Model | Examples, theta: np.ndarray, q: float) -> np.ndarray:
-    """Slope of log P in time, () or (N,), at the start of the flow, from Euler steps of falling size."""
+    """Slope of log P in time, () or (N,), at the start of the flow, from Euler steps of decreasing size."""
     several = isinstance(model, Examples)
     flow = velocity(
         model.score if several else lambda at: model.score(at)[..., None, :],
@@ -72,7 +72,7 @@ def _growth(model: Model | Examples, theta: np.ndarray, q: float) -> np.ndarray:
         q,
     )
     v = flow(theta, 0.0)
-    # Both ways along v, so that the error has even powers of the step alone.
+    # Central differences along v, whose error has only even powers of the step.
     scale = np.abs(model.score(theta) @ v).max()
     slopes = []
     for level in range(LEVELS):

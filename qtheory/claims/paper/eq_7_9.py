@@ -1,7 +1,7 @@
-"""Eq 7-9: what the plug-in estimates, and of what it is the gradient.
+"""Eq 7-9: the expectation of gbar, and the function whose gradient the plug-in is.
 
-It is not the gradient of an expected loss of M samples, whose sampling law moves with the parameters too; the
-law of the draws stays, and each is reweighted by p(z|x) over the probability with which it was drawn.
+The plug-in is not the gradient of the expected loss of M samples, whose sampling law changes with the parameters. It is
+that of a loss of given draws, each reweighted by p(z|x) over the probability with which it was drawn.
 """
 
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def _fast(model: LatentModel, pool: Pool, q: float) -> np.ndarray:
 
 
 def _reweighted(pool: Pool, q: float) -> Callable[[Vector], Real]:
-    """l_q of the pool's mean weight as a function of the parameters, the draws staying those of the model as it is."""
+    """l_q of the pool's mean weight as a function of the parameters, with the draws of the current model."""
 
     def value(parameters: Vector) -> Real:
         prior = softmax(parameters[: len(MODEL.prior)])
@@ -103,7 +103,7 @@ def _redrawn() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _impossible() -> np.ndarray:
-    """(Q, 2 Z)."""
+    """(Q, 2 Z) estimates from a pool of impossible answers."""
     return np.array([_fast(DEEP, (2, 2, 2), q) for q in Q])
 
 

@@ -1,7 +1,7 @@
-"""Prop 6.2: the leave-one-out baseline leaves the plug-in's expectation alone, where sampling is from the model.
+"""Prop 6.2: the leave-one-out baseline does not change the plug-in's expectation if samples are from the model.
 
-The baseline of a draw does not depend on that draw, so that its term's mean is E[h] E[wbar_(-m)^(1-q)], h =
-grad log p(z|x). E[h] = 0 holds under p(z|x) itself and under no truncated or tempered version of it.
+The baseline of a draw does not depend on that draw, so that the mean of its term is E[h] E[wbar_(-m)^(1-q)], h =
+grad log p(z|x). E[h] = 0 holds under p(z|x) itself, but not under a truncated or tempered version of it.
 """
 
 from collections.abc import Sequence
@@ -34,8 +34,8 @@ MARGIN = 0.02
 
 def check() -> Evidence:
     """Expectations over all M-tuples of rationales, on both sides of the condition."""
-    kept = MODEL.prior[0] + MODEL.prior[2]  # the two most likely rationales
-    truncated = [MODEL.prior[0] / kept, 0 * kept, MODEL.prior[2] / kept]
+    mass = MODEL.prior[0] + MODEL.prior[2]  # the two most likely rationales
+    truncated = [MODEL.prior[0] / mass, 0 * mass, MODEL.prior[2] / mass]
     tempered = softmax([2 * logit for logit in MODEL.parameters[: len(MODEL.prior)]])
     grid = [(q, size) for size in SAMPLES for q in Q]
     gaps = floats([_fast(q, FEW, truncated) - floats(_plug_in(q, FEW, truncated)) for q in Q])

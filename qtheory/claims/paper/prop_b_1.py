@@ -1,4 +1,4 @@
-"""Prop B.1: what the spread of P over the data adds to the loss of its mean."""
+"""Prop B.1: the excess of the mean loss over the loss of the mean P, due to the spread of P over the data."""
 
 import numpy as np
 import sympy
@@ -28,7 +28,7 @@ def second_order(p: np.ndarray, masses: np.ndarray, q: float) -> np.ndarray:
 
 
 def check() -> Evidence:
-    """Jensen's inequality on data of every spread, and the order of what the second-order term leaves."""
+    """Jensen's inequality on data of every spread, and the order of the remainder after the second-order term."""
     rng = np.random.default_rng(0)
     p = np.exp(-(10 ** rng.uniform(-2, 1.4, size=(40, 1))) * rng.exponential(size=(40, 6)))  # down to 1e-40
     masses = rng.dirichlet(np.ones(6))
@@ -71,7 +71,7 @@ def _exact_excess(p: np.ndarray, masses: np.ndarray, q: float) -> float:
 
 
 def _of_constants(p: np.ndarray) -> np.ndarray:
-    """(Q, N) relative to the loss, from which the excess is a difference."""
+    """(Q, N) excess for constant P, relative to the loss."""
     equal, half = np.stack([p, p], axis=-1), np.array([0.5, 0.5])
     return np.stack([excess(equal, half, q) / np.asarray(tsallis.loss(p, q)) for q in Q])
 

@@ -1,4 +1,4 @@
-"""Prop C.1: near the optimum P^-(1-q) is near 1, and with it the ratio of any two times."""
+"""Prop C.1: near the optimum P^-(1-q) is close to 1, and so is the ratio of any two times."""
 
 import math
 
@@ -65,10 +65,10 @@ def check() -> Evidence:
 
 
 def _symbolic() -> sympy.Expr:
-    """The integrand at u = 1 - e less 1/e^2 + (2-q)/e, as e -> 0: what is left is bounded."""
+    """The integrand at u = 1 - e less 1/e^2 + (2-q)/e, which is bounded as e -> 0."""
     e, q = sympy.symbols("e q", positive=True)
-    rest = sympy.series((1 - e) ** (q - 2), e, 0, 3).removeO() - (1 + (2 - q) * e)
-    return sympy.expand(rest / e**2) - (2 - q) * (3 - q) / 2
+    remainder = sympy.series((1 - e) ** (q - 2), e, 0, 3).removeO() - (1 + (2 - q) * e)
+    return sympy.expand(remainder / e**2) - (2 - q) * (3 - q) / 2
 
 
 PROP_C_1 = Claim(

@@ -1,4 +1,4 @@
-"""Prop C.2: how contamination grows on noisy labels, where it rests, and how long that takes."""
+"""Prop C.2: growth of the contamination on noisy labels, its equilibrium, and the time to reach it."""
 
 import math
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ NEAR = np.array([1e-2, 1e-4, 1e-6])
 
 @dataclass(frozen=True)
 class Linear(Model):
-    """P = 1 - theta for theta in (0, 1), the model whose score keeps its length up to P = 1: its parameter is n."""
+    """P = 1 - theta for theta in (0, 1), the model whose score does not vanish at P = 1; its parameter is n."""
 
     @property
     def dimension(self) -> int:
@@ -41,14 +41,14 @@ class Linear(Model):
 
 @dataclass(frozen=True)
 class Reached:
-    """The event for scipy's solve_ivp, which ends there, that the wrong label has some probability."""
+    """Event of scipy's solve_ivp: the wrong label reaches a probability, which ends the solution."""
 
     noisy: NoisyLabels
     contamination: float
     terminal: bool = True
 
     def __call__(self, _: float, theta: np.ndarray) -> float:
-        """0 at the event."""
+        """A function that is 0 at the event."""
         return float(self.noisy.log_p(theta)[1]) - math.log(self.contamination)
 
 
@@ -58,11 +58,11 @@ def linear_norm(n: np.ndarray) -> np.ndarray:
 
 
 def check() -> Evidence:
-    """The equation of motion, its rest and its times, with a score that keeps its length and with smooth models."""
+    """The equation of motion, its equilibrium and its times, for a score that does not vanish and smooth models."""
     measured, formula = _motion()
     rests = np.array([equilibrium(FLIP, q) for q in Q])
     odds = (FLIP / (1 - FLIP)) ** (1 / Q)
-    # Far below the rest, where (1-e) n^q is small beside e.
+    # Far below the equilibrium, where (1-e) n^q is small compared with e.
     early = np.array([contamination_time(1e-60, 1e-28, FLIP, q, linear_norm) for q in Q])
     low, high = 1e-40, 1e-28
     smooth = np.array([contamination_time(low, high, FLIP, q) for q in Q])
@@ -132,7 +132,7 @@ def _slope(model: Model, theta: np.ndarray, v: np.ndarray) -> float:
 
 
 def _rests() -> np.ndarray:
-    """(Q,) contamination where the noisy loss of the sigmoid has no slope."""
+    """(Q,) contamination at which the gradient of the sigmoid's noisy loss is 0."""
     noisy = NoisyLabels(Sigmoid(), FLIP)
     logits = [
         brentq(lambda x, q=q: float(noisy.gradient(np.array([x]), float(q))[0]), 0.1, 20.0, xtol=1e-13) for q in Q
@@ -141,7 +141,7 @@ def _rests() -> np.ndarray:
 
 
 def _flow_time(model: Model, theta: np.ndarray, end: float, q: float) -> float:
-    """When the flow of theta on the noisy loss reaches a contamination, solved in plain time."""
+    """The time at which the flow of theta on the noisy loss reaches a contamination, solved in time."""
     noisy = NoisyLabels(model, FLIP)
     passed = Reached(noisy, end)
     solution = solve_ivp(

@@ -1,7 +1,7 @@
-"""Prop D.2: what GARL and PAFT are at the two ends of the continuum.
+"""Prop D.2: GARL and PAFT at the two ends of the continuum.
 
-Every neighbour is given by the objective it is defined with, and that objective is differentiated numerically. PAFT's
-posterior is the pool's: EM's E-step where that is the model's, and the E-step of another posterior in any other pool.
+Every known method is given by the objective that defines it, which is differentiated numerically. PAFT uses the pool's
+posterior: it is EM's E-step if that is the model's posterior, and the E-step of another posterior otherwise.
 """
 
 from collections.abc import Callable
@@ -30,10 +30,10 @@ from qtheory.claims.support.symbolic import vanishes
 from qtheory.estimators import garl, iwae, paft_from_counts, rb_rloo
 
 MODEL = LatentModel(tuple(np.log([1.0, 2.0, 3.0]).tolist()), (-0.5, 1.2, -4.0))
-# Each rationale as often as its prior says: the pool's posterior is the model's, and its mean weight is P.
+# Each rationale in proportion to its prior: the pool's posterior is the model's, and its mean weight is P.
 POOL: Pool = (0, 1, 1, 2, 2, 2)
 OTHER: Pool = (0, 0, 1, 2)  # a pool with another posterior
-SMALL = 3  # M where all pools are gone through
+SMALL = 3  # M at which all pools are enumerated
 DRAWS = 2
 MARGIN = 0.1
 
@@ -189,7 +189,7 @@ def _mean_over_pools(q: float) -> np.ndarray:
 
 
 def _distance(estimate: np.ndarray, exact: Vector) -> float:
-    """Of an estimate to a gradient, over the gradient's length."""
+    """Distance of an estimate to a gradient, relative to the gradient's norm."""
     return float(np.linalg.norm(estimate - floats(exact)) / np.linalg.norm(floats(exact)))
 
 

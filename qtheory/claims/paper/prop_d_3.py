@@ -1,4 +1,4 @@
-"""Prop D.3: PAFT's expectation given the pool is the plug-in, so that both have one bias."""
+"""Prop D.3: PAFT's expectation given the pool is the plug-in, so that both have the same bias."""
 
 import numpy as np
 import sympy

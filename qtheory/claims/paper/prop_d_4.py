@@ -1,4 +1,4 @@
-"""Prop D.4: resampling only adds variance to the plug-in; a baseline may take more away than that, or less."""
+"""Prop D.4: resampling only adds variance to the plug-in; PAFT's may be above or below that of GARL with baseline."""
 
 import numpy as np
 import sympy
@@ -66,7 +66,7 @@ def check() -> Evidence:
 
 
 def _added(q: float) -> Real:
-    """E[ wbar^(2-2q) tr Cov(f) ] with f resampled from the pool by weight: K times what resampling adds."""
+    """E[ wbar^(2-2q) tr Cov(f) ] with f resampled from the pool by weight: K times the added variance."""
     pools = all_tuples(len(MODEL.prior), SAMPLES)
     values = [[_resampled_variance(pool, q)] for pool in pools]
     return expectation(values, [probability(pool, MODEL.prior) for pool in pools])[0]
@@ -81,7 +81,7 @@ def _resampled_variance(pool: Pool, q: float) -> Real:
 
 
 def _enumerated(size: int) -> np.ndarray:
-    """(Q,) the trace of PAFT's covariance over all pools of so many draws and all tuples of as many indices."""
+    """(Q,) the trace of PAFT's covariance over all pools of `size` draws and all tuples of `size` indices."""
     pools = all_tuples(len(MODEL.prior), size)
     variances = []
     for q in Q:

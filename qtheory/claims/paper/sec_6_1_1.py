@@ -1,4 +1,4 @@
-"""Sec 6.1.1: the effective reward is bounded by M^q, which the algorithms' factor 1/M^q takes to 1."""
+"""Sec 6.1.1: the effective reward is bounded by M^q, and by 1 with the algorithms' factor 1/M^q."""
 
 import numpy as np
 import sympy
@@ -10,15 +10,15 @@ from qtheory.estimators import Coefficients, garl, garl_weighted, paft_from_coun
 Q = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 SAMPLES = (1, 2, 8, 32, 1000)
 POOLS = 200
-LEAST = 1e-290  # coefficients whose ratios are not rounding
+LEAST = 1e-290  # smaller coefficients are left out, as their ratios are dominated by rounding
 
 
 def check() -> Evidence:
-    """The largest effective reward of pools of every spread, the pool that attains the bound, and both normalised."""
+    """The largest effective reward of pools of every spread, a pool that attains the bound, and both normalised."""
     rng = np.random.default_rng(0)
     largest, normalised, attained, ratios = [], [], [], []
     for size in SAMPLES:
-        # Spreads from all but equal weights to one that outweighs the others by e^1000.
+        # Spreads from nearly equal weights to one that is e^1000 times the others.
         spread = 10 ** rng.uniform(-3, 3, size=(POOLS, 1))
         log_w = -spread * rng.exponential(size=(POOLS, size))
         log_w -= log_w.max(-1, keepdims=True) * (rng.random((POOLS, 1)) < 0.5)
@@ -57,7 +57,7 @@ def check() -> Evidence:
 
 
 def _normalised_over_plain(log_w: np.ndarray, q: float, rng: np.random.Generator) -> np.ndarray:
-    """(3, 2) the smallest and the largest ratio of normalised coefficients to those without, by estimator."""
+    """(3, 2) smallest and largest ratio of normalised to plain coefficients, by estimator."""
     norms, counts = rng.exponential(size=log_w.shape), rng.poisson(1.0, size=log_w.shape).astype(float)
 
     def ends(normalised: Coefficients, plain: Coefficients) -> tuple[float, float]:

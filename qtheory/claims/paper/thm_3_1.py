@@ -11,7 +11,7 @@ from qtheory.claims.support.symbolic import vanishes
 LABELS = np.array([0.45, 0.1, 0.3, 0.15])  # a, the data's distribution over answers
 TIED = np.array([0.35, 0.2, 0.35, 0.1])
 Q = (0.15, 0.3, 0.5, 0.75, 1.0)  # falling q sharpens: at .15 the probabilities span four decades
-ACCURACY = 1e-5  # what a quasi-Newton search gets out of double precision
+ACCURACY = 1e-5  # of a quasi-Newton search in double precision
 
 
 def expected_loss(t: np.ndarray, a: np.ndarray, q: float) -> np.ndarray:
@@ -20,7 +20,7 @@ def expected_loss(t: np.ndarray, a: np.ndarray, q: float) -> np.ndarray:
 
 
 def minimiser(a: np.ndarray, q: float) -> np.ndarray:
-    """(J,) the distribution found by a search over logits, which knows of no escort."""
+    """(J,) the distribution found by a search over logits, independent of the escort's formula."""
 
     def objective(logits: np.ndarray) -> tuple[float, np.ndarray]:
         t = np.exp(logits - logits.max())
@@ -28,13 +28,13 @@ def minimiser(a: np.ndarray, q: float) -> np.ndarray:
         slope = -a * t ** (1 - q)  # t_j times the derivative by t_j
         return float(expected_loss(t, a, q)), slope - t * slope.sum()
 
-    found = minimize(objective, np.zeros(len(a)), jac=True, method="BFGS", options={"gtol": 1e-11, "maxiter": 1000})
-    t = np.exp(found.x - found.x.max())
+    optimum = minimize(objective, np.zeros(len(a)), jac=True, method="BFGS", options={"gtol": 1e-11, "maxiter": 1000})
+    t = np.exp(optimum.x - optimum.x.max())
     return t / t.sum()
 
 
 def check_minimiser() -> Evidence:
-    """Searches on the simplex, random competitors, and the linear programme that is left at q = 0."""
+    """Searches on the simplex, random competitors, and the linear programme at q = 0."""
     rng = np.random.default_rng(0)
     competitors = rng.dirichlet(np.full(len(LABELS), 0.5), size=5000) + 1e-300
     best = np.array([expected_loss(tsallis.escort(LABELS, q), LABELS, q) for q in Q])
@@ -42,8 +42,8 @@ def check_minimiser() -> Evidence:
     # l_0 is 1 - t_j, so that the expected loss at q = 0 is linear.
     programmes = [linprog(-a, A_eq=np.ones((1, len(a))), b_eq=[1]) for a in (LABELS, TIED)]
     modes = [np.flatnonzero(a == a.max()) for a in (LABELS, TIED)]
-    at_modes = np.array([1 - a[mode] for a, found in zip((LABELS, TIED), modes, strict=True) for mode in found])
-    optima = np.array([1 + one.fun for one, found in zip(programmes, modes, strict=True) for _ in found])
+    at_modes = np.array([1 - a[mode] for a, places in zip((LABELS, TIED), modes, strict=True) for mode in places])
+    optima = np.array([1 + solution.fun for solution, places in zip(programmes, modes, strict=True) for _ in places])
     limit = tsallis.escort(np.stack([LABELS, TIED]), 0.0)
     a, b, scale, q = sympy.symbols("a_j a_k Z q", positive=True)
 
@@ -69,10 +69,10 @@ def check_minimiser() -> Evidence:
 
 
 def check_limits() -> Evidence:
-    """What the found minimisers do as q runs from 1 to 0."""
-    found = np.array([minimiser(LABELS, q) for q in Q])
+    """The searched minimisers as q runs from 1 to 0."""
+    minimisers = np.array([minimiser(LABELS, q) for q in Q])
     order = np.argsort(-LABELS)
-    ratios = found[:, order[:-1]] / found[:, order[1:]]
+    ratios = minimisers[:, order[:-1]] / minimisers[:, order[1:]]
     steps = LABELS[order[:-1]] / LABELS[order[1:]]
     small_q = np.array([0.1, 0.03, 0.01, 0.003])
     off = _off_modes(tsallis.escort(np.tile(LABELS, (len(small_q), 1)), small_q))
@@ -81,7 +81,7 @@ def check_limits() -> Evidence:
     fall = sympy.diff((a / b) ** (1 / q), q) + sympy.log(a / b) / q**2 * (a / b) ** (1 / q)
     return Evidence(
         (
-            Comparison("minimiser found at q = 1, a", found[-1], LABELS, ACCURACY, "relative"),
+            Comparison("minimiser found at q = 1, a", minimisers[-1], LABELS, ACCURACY, "relative"),
             Comparison("escort() at q = 1, a", tsallis.escort(LABELS, 1.0), LABELS, 1e-14, "relative"),
             Comparison(
                 "t_j/t_k of the minimisers, (a_j/a_k)^(1/q)",
@@ -98,7 +98,7 @@ def check_limits() -> Evidence:
 
 
 def _off_modes(t: np.ndarray) -> np.ndarray:
-    """(N,) the mass that distributions t (N, J) put elsewhere than on their largest entries."""
+    """(N,) the mass of distributions t (N, J) outside their largest entries."""
     return np.where(t == t.max(-1, keepdims=True), 0, t).sum(-1)
 
 

@@ -1,4 +1,4 @@
-"""Thm 5.1: a lower bound on escape times from a bound on the score, and how another example undercuts it."""
+"""Thm 5.1: a lower bound on escape times from a bound on the score; a second, easy example can break it."""
 
 import functools
 import math
@@ -17,7 +17,7 @@ DELTA = 0.5
 Q = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 LOG_P0 = np.log(np.geomspace(1e-12, 1e-2, 6))
 # Squares of the scores' bounds: e - p of K equal wrong arms; the prior's part is at most 2, an answer's at most 1
-# for a sigmoid and 2 for a softmax, each in parameters of its own.
+# for a sigmoid and 2 for a softmax, each in separate parameters.
 LARGEST = {"sigmoid": 1.0, "arms": 10 / 9, "latent-sigmoid": 3.0, "latent-softmax": 4.0, "fixed": 2.0, "chain": 4.0}
 FEW = ("sigmoid", "fixed", "latent-sigmoid")
 IN_TIME = [0, 2, 4]  # of Q
@@ -42,7 +42,9 @@ def check_lower(names: Sequence[str] = tuple(FAMILIES)) -> Evidence:
     free = _free_times()
     cosines, q = np.array([1.0, 0.5]), Q[:-1]
     log_p0 = np.log([1e-16, 1e-14])
-    together = np.array([[[_beside_easy(cosine, one, start) for one in q] for start in log_p0] for cosine in cosines])
+    together = np.array(
+        [[[_beside_easy(cosine, order, start) for order in q] for start in log_p0] for cosine in cosines]
+    )
     alone = log_rate(log_p0)[:, :-1] + math.log(2)  # each has half the weight
     slopes = np.diff(together, axis=1)[:, 0] / np.diff(log_p0)
     return Evidence(
@@ -114,19 +116,21 @@ def log_times(name: str) -> np.ndarray:
 @functools.cache
 def score_norms(name: str) -> tuple[float, float]:
     """The smallest and the largest ||s||^2 at points of a family's paths from LOG_P0 to DELTA."""
-    one = family(name)
+    member = family(name)
     squares = []
     for start in LOG_P0:
-        theta = one.start(float(start))
+        theta = member.start(float(start))
         levels = np.linspace(float(start), math.log(DELTA), 7)[1:]
-        path = follow(one.model.score, lambda at: float(one.model.log_p(at)), theta, levels, [], rtol=1e-5, atol=1e-6)
-        scores = one.model.score(np.vstack([theta, path.theta]))
+        path = follow(
+            member.model.score, lambda at: float(member.model.log_p(at)), theta, levels, [], rtol=1e-5, atol=1e-6
+        )
+        scores = member.model.score(np.vstack([theta, path.theta]))
         squares.append((scores**2).sum(-1))
     return float(np.min(squares)), float(np.max(squares))
 
 
 def _time_in_time(name: str, q: float) -> float:
-    """T_q of a family from the last of LOG_P0 by the solver that knows no path."""
+    """T_q of a family from the last of LOG_P0, by the solver in time."""
     solved = family(name)
 
     def scores(theta: np.ndarray) -> np.ndarray:
@@ -141,7 +145,7 @@ def _time_in_time(name: str, q: float) -> float:
 
 
 def _free_times() -> np.ndarray:
-    """(6, 5) T_q from LOG_P0 where P itself is the parameter."""
+    """(6, 5) T_q from LOG_P0 for the model whose parameter is P itself."""
     times = [
         follow(lambda p: 1 / p, lambda p: math.log(p[0]), np.exp([at]), math.log(DELTA), Q.tolist(), atol=1e-30)
         for at in LOG_P0
@@ -150,7 +154,7 @@ def _free_times() -> np.ndarray:
 
 
 def _beside_easy(cosine: float, q: float, log_p0: float) -> float:
-    """Log of a hard example's time beside one of P = 0.3."""
+    """Log of a hard example's time with an easy one of P = 0.3 on the same parameters."""
     pair = AngledSigmoids(np.array([[1.0, cosine], [cosine, 1.0]]), np.array([log_p0, math.log(0.3)]))
     flow = velocity(pair.score, pair.log_p, q)
     return math.log(escape(flow, pair.score, pair.log_p, np.zeros(2), math.log(DELTA), 1e30).time[0])

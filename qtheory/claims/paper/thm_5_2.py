@@ -1,4 +1,4 @@
-"""Thm 5.2: escape times grow as p0^-(1-q) where the score has a lower bound too, and what happens where it has none."""
+"""Thm 5.2: escape times grow as p0^-(1-q) if the score has a lower bound too; counterexamples without one."""
 
 import functools
 import math
@@ -15,8 +15,8 @@ from qtheory.escape import FAMILIES, family_exponents, local_exponents, log_sigm
 from qtheory.flow import escape, follow, velocity
 from qtheory.models import AngledSigmoids, FixedAnswers
 
-FINE = np.log(np.geomspace(1e-12, 1e-7, 6))  # where O(p0) is below 1e-3
-DEEP = np.arange(-300.0, -289.0, 5.0)  # where 1/log^3(1/p0), left by rationales that compete, is as well
+FINE = np.log(np.geomspace(1e-12, 1e-7, 6))  # p0 at which O(p0) is below 1e-3
+DEEP = np.arange(-300.0, -289.0, 5.0)  # log p0 at which 1/log^3(1/p0), the error due to competing rationales, is too
 
 OPPOSED = np.array([[p0, p0 / 10] for p0 in (1e-2, 1e-3, 1e-4)])
 HORIZON = 100  # in units of 1/p0, after which the pair is at rest to 1e-10
@@ -66,7 +66,7 @@ def check_rates(names: Sequence[str] = tuple(FAMILIES)) -> Evidence:
             ),
             Comparison(
                 "opposed scores, q = 1: P of both at rest, at the geometric mean of their odds",
-                opposed.rest,
+                opposed.at_rest,
                 _balanced()[:, None],
                 1e-8,
                 "relative",
@@ -89,9 +89,9 @@ def _log_ratios(log_p0: np.ndarray) -> np.ndarray:
 
 
 def _vanishing_exponents() -> np.ndarray:
-    """(2, 5) exponents where nearly all of p0 is a rationale of low weight that cannot improve.
+    """(2, 5) exponents if nearly all of p0 comes from a rationale of low weight that cannot improve.
 
-    The other, always right, has the prior p0^2, so that the score, posterior less prior, is about p0.
+    The other rationale, always right, has the prior p0^2, so that the score, posterior less prior, is about p0.
     """
     log_p0, times = np.log(np.geomspace(1e-6, 1e-4, 3)), []
     for level in log_p0:
@@ -109,17 +109,17 @@ class _Opposed:
 
     Attributes:
         times: (3,) the easier one's T_0.
-        limits: (3,) its T_1: infinite, as it never escapes.
-        rest: (3, 2) P of both at the end at q = 1.
+        limits: (3,) the easier one's T_1: infinite, as it never escapes.
+        at_rest: (3, 2) P of both at the end at q = 1.
     """
 
     times: np.ndarray
     limits: np.ndarray
-    rest: np.ndarray
+    at_rest: np.ndarray
 
 
 def _opposed() -> _Opposed:
-    times, limits, rest = [], [], []
+    times, limits, at_rest = [], [], []
     for starts in OPPOSED:
         pair = AngledSigmoids(np.array([[1.0, -1.0], [-1.0, 1.0]]), np.log(starts))
         first, last = (
@@ -135,12 +135,12 @@ def _opposed() -> _Opposed:
         )
         times.append(first.time[0])
         limits.append(last.time[0])
-        rest.append(np.exp(last.log_p))
-    return _Opposed(np.array(times), np.array(limits), np.array(rest))
+        at_rest.append(np.exp(last.log_p))
+    return _Opposed(np.array(times), np.array(limits), np.array(at_rest))
 
 
 def _balanced() -> np.ndarray:
-    """(3,) the P at which both odds are equal; their product stays, as one logit rises as fast as the other falls."""
+    """(3,) the P at which both odds are equal; their product is constant, as the logits move at opposite rates."""
     odds = np.sqrt(np.prod(OPPOSED / (1 - OPPOSED), axis=-1))
     return odds / (1 + odds)
 

@@ -1,4 +1,4 @@
-"""Thm 6.1: the plug-in's bias at finite M, its order in P, and from which M on its leading term describes it."""
+"""Thm 6.1: the plug-in's bias at finite M, its order in P, and the range of M of its leading term."""
 
 import numpy as np
 import sympy
@@ -14,11 +14,11 @@ from qtheory.models import FiniteTask, FixedAnswers, Likelihoods, SigmoidAnswers
 Q = np.array([0.25, 0.5, 0.75, 1.0])
 SAMPLES = 1000 * 2 ** np.arange(6)
 SPARSE = np.log(1e-8)  # log P
-FINE = 10**12  # an M with which M P is large even there
+FINE = 10**12  # an M for which M P is large even at this P
 
 
 def check() -> Evidence:
-    """Exact moments against the paper's coefficient, the orders of v1 and v2, and what is left where M P is small."""
+    """Exact moments against the paper's coefficient, the orders of v1 and v2, and the bias at small M P."""
     rng = np.random.default_rng(0)
     tasks = [_random_task(rng) for _ in range(5)]
     coefficients = floats([[_coefficient(task, q) for q in Q] for task in tasks])  # (T, Q, d)
@@ -80,7 +80,7 @@ def _scores(task: FiniteTask) -> np.ndarray:
 
 
 def _coefficient(task: FiniteTask, q: float) -> Vector:
-    """(d,) q/P^(q+1) [ (q+1)/2 Var(w) grad l_1 - Cov(g, w) ], as the paper has it, in 100 digits."""
+    """(d,) q/P^(q+1) [ (q+1)/2 Var(w) grad l_1 - Cov(g, w) ], as in the paper, in 100 digits."""
     prior, w = ([REALS.exp(REALS.mpf(x)) for x in array] for array in (task.log_prior, task.log_w))
     order, p = REALS.mpf(q), dot(prior, w)
     variance = dot(prior, [x * x for x in w]) - p * p
@@ -99,8 +99,8 @@ def _from_posterior(tasks: list[FiniteTask]) -> np.ndarray:
     for task in tasks:
         w, f, post, p = np.exp(task.log_w), _scores(task), task.posterior, np.exp(task.log_p)
         covariance = post @ ((w - post @ w)[:, None] * f)
-        rest = (1 - Q[:, None]) / 2 * (post @ w - p) * (post @ f)
-        values.append(Q[:, None] * np.exp(-Q[:, None] * task.log_p) * (covariance + rest))
+        second = (1 - Q[:, None]) / 2 * (post @ w - p) * (post @ f)
+        values.append(Q[:, None] * np.exp(-Q[:, None] * task.log_p) * (covariance + second))
     return np.array(values)
 
 

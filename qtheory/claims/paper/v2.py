@@ -1,7 +1,7 @@
-"""v2: SFT followed by RLVR is the flow whose q steps from 1 to 0, and how its escape grows as the start gets colder.
+"""v2: SFT followed by RLVR is the flow whose q steps from 1 to 0; its escape time as p0 falls.
 
-That two stages are one schedule is a definition. What it says of the time of escape is not: the first stage takes
-log(1/p0) and all that is left to the second is a start at the switch.
+That two stages are one schedule is a definition. Its consequence for the escape time is not: the first stage takes
+log(1/p0), and the second one starts at the switch.
 """
 
 import math
@@ -31,7 +31,7 @@ AT = 0.1  # P at the switch
 
 
 def check() -> Evidence:
-    """Two stages solved one after the other with their own losses, against one schedule in P and one in time."""
+    """Two stages solved one after the other with separate losses, against one schedule in P and one in time."""
     start = MODEL.start(math.log(P0))
     stages = np.array([_stages(float(start[0]), float(p)) for p in SWITCH])
     schedules = [Stepwise((1.0, 0.0), (math.log(p),)) for p in SWITCH]
@@ -115,7 +115,7 @@ def _stages(logit: float, switch: float) -> tuple[float, float]:
 
 
 def _exponents(log_p0: np.ndarray, schedules: Callable[[float], list[Schedule]]) -> np.ndarray:
-    """(2, 1, S) exponents, from increments of T between three starts, under schedules in log P that know the start."""
+    """(2, 1, S) exponents, from increments of T between three starts; schedules in log P may depend on the start."""
     exponents = []
     for name in COLD:
         cold, times = family(name), []
@@ -135,7 +135,7 @@ def _exponents(log_p0: np.ndarray, schedules: Callable[[float], list[Schedule]])
 
 
 def _in_time(start: np.ndarray, switch: float) -> float:
-    """The escape time under the schedule that steps at a time."""
+    """The escape time under a schedule that steps at a given time."""
     schedule = Stepwise((1.0, 0.0), (switch,))
 
     def scores(theta: np.ndarray) -> np.ndarray:

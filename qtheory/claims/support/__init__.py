@@ -1,1 +1,1 @@
-"""What several claims check with: slow references, enumerations, fitted slopes, symbolic identities."""
+"""Helpers that several claims share: slow references, enumerations, fitted slopes, symbolic identities."""

@@ -1,4 +1,4 @@
-"""For QC-6: steps of Adam and SGD with exact gradients on one example and on an easy and a hard one."""
+"""Iterate Adam and SGD with exact gradients on one example, and on an easy and a hard one (QC-6)."""
 
 import math
 
@@ -10,7 +10,7 @@ from qtheory.flow.velocity import LogP, Scores
 from qtheory.models import AngledSigmoids, Model, Sigmoid, SoftmaxArms
 
 LEVEL = 0.05
-"""The P at which an example has escaped; the trainer's."""
+"""The P at which an example has escaped, as in the trainer."""
 PAIR = (0.5, 1e-9)
 """P of the easy and of the hard example at the start."""
 
@@ -35,13 +35,13 @@ def sigmoid_steps(
         steepness: a of P = sigma(a theta), whose score is a (1 - P); positive.
 
     Returns:
-        Broadcast shape; inf where the limit came first.
+        Broadcast shape; inf if the limit is reached first.
     """
     return _one_example(Sigmoid(), p0, q, eps, optimiser, limit, steepness)
 
 
 def softmax_steps(p0: ArrayLike, q: ArrayLike, eps: ArrayLike, optimiser: Adam | Sgd, limit: int) -> np.ndarray:
-    """`sigmoid_steps` for a softmax over 10 answers, the wrong ones alike."""
+    """`sigmoid_steps` for a softmax over 10 answers with equal wrong ones."""
     return _one_example(SoftmaxArms(10), p0, q, eps, optimiser, limit)
 
 
@@ -56,15 +56,15 @@ def conflict_steps(cosine: float, turn: float, q: np.ndarray, optimiser: Adam | 
     """Steps of the hard example of `PAIR`, with weights relative to the batch's largest.
 
     Args:
-        cosine: Of the angle between the two scores.
-        turn: Radians by which the coordinates are turned, which Adam alone sees; for orthogonal scores and no turn
-            each example has a parameter of its own.
+        cosine: Cosine of the angle between the two scores.
+        turn: Radians by which the coordinates are rotated, which affects Adam only; with orthogonal scores and no
+            rotation the examples share no parameter.
         q: (Q,) orders in [0, 1].
         optimiser: `Adam` or `Sgd`.
         limit: The largest number of steps.
 
     Returns:
-        (Q,) steps, inf where the limit came first.
+        (Q,) steps, inf if the limit is reached first.
     """
     pair = AngledSigmoids(np.array([[1.0, cosine], [cosine, 1.0]]), np.log(np.array(PAIR)))
     turned = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
@@ -92,7 +92,7 @@ def _one_example(
 
 
 def _as_batch(model: Model, steepness: float) -> tuple[Scores, LogP]:
-    """Of the model with its parameters multiplied by the steepness."""
+    """Scores and log P of the model with its parameters multiplied by the steepness."""
     return (
         lambda at: steepness * model.score(steepness * at)[..., None, :],
         lambda at: model.log_p(steepness * at)[..., None],
@@ -100,7 +100,7 @@ def _as_batch(model: Model, steepness: float) -> tuple[Scores, LogP]:
 
 
 def _relative(examples: AngledSigmoids, turned: np.ndarray, q: np.ndarray) -> Velocity:
-    """Mean over examples of P_i^(1-q)/max_j P_j^(1-q) s_i, in turned coordinates."""
+    """Mean over examples of P_i^(1-q)/max_j P_j^(1-q) s_i, in rotated coordinates."""
 
     def at(theta: np.ndarray, _: float) -> np.ndarray:
         levels = (1 - q)[:, None] * examples.log_p(theta @ turned.T)

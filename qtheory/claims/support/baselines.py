@@ -1,4 +1,4 @@
-"""What baselines do to GARL's variance on small tasks: the families of QC-4, and multiples by theory and measured."""
+"""GARL's variance with baselines on small tasks (QC-4): the tasks, and best multiples by theory and as measured."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from qtheory.exact import moments
 from qtheory.models import FiniteTask, FixedAnswers, SigmoidAnswers, TwoHopChain, bernoulli, log_normal
 
 SHARES, WEIGHTS = np.array([0.94, 0.06]), np.array([0.95, 0.4, 0.1])
-"""Of two good rationales among the good; weights of both and of the bad one."""
+"""Shares of the two good rationales in their prior mass; weights of both and of the bad one."""
 
 
 def one_right(p: float) -> FiniteTask:
@@ -22,7 +22,7 @@ def one_right(p: float) -> FiniteTask:
 
 
 def sigmoids(good: float) -> FiniteTask:
-    """Two good rationales of that prior mass and a bad one, of the weights WEIGHTS, each with an answer of its own."""
+    """Two good rationales of that prior mass and a bad one, with the weights WEIGHTS and separate answer logits."""
     model = SigmoidAnswers(3)
     return model.task(model.start(np.log(_prior(good)), np.log(WEIGHTS)))
 
@@ -33,13 +33,13 @@ def sigmoids_in_reals(good: float) -> LatentModel:
 
 
 def chain(good: float) -> FiniteTask:
-    """The same in two softmax tables of a two-hop chain with four answers."""
+    """The same prior and weights in two softmax tables of a two-hop chain with four answers."""
     model = TwoHopChain(2, 3, 4)
     return model.task(model.start(np.log(_prior(good)), np.log(WEIGHTS)))
 
 
 def alike(p: float, size: int = 20) -> FiniteTask:
-    """Many rationales of equal prior, a share p of them right: all scores have one length, as long rationales' have."""
+    """Many rationales of equal prior, a share p of them right: all scores have equal norms, as for long rationales."""
     log_w = np.where(np.arange(size) < round(p * size), 0.0, -np.inf)
     return FixedAnswers(log_w).task(np.full(size, -np.log(size)))
 
@@ -58,13 +58,13 @@ def leading_multiplier(task: FiniteTask, q: np.ndarray) -> np.ndarray:
 
 
 def weighted_multiplier(task: FiniteTask) -> float:
-    """E_post||h||^2/E||h||^2, to which the norm-weighted baseline comes down."""
+    """E_post||h||^2/E||h||^2, the limit of the norm-weighted baseline as a multiple of the leave-one-out one."""
     norms = np.sum(task.prior_score**2, -1)
     return float(task.posterior @ norms / (np.exp(task.log_prior) @ norms))
 
 
 def measured_multiple(task: FiniteTask, q: float, samples: int) -> float:
-    """E<b', b>/E||b||^2 over all pools: the multiple of the leave-one-out baseline b that the norm-weighted b' is."""
+    """E<b', b>/E||b||^2 over all pools: the norm-weighted baseline b' as a multiple of the leave-one-out b."""
 
     def part(of_weighted: float, of_plain: float) -> float:
         """E||x b' + y b||^2, both of mean 0."""
@@ -77,8 +77,8 @@ def measured_multiple(task: FiniteTask, q: float, samples: int) -> float:
 
         return enumerated(task, estimator, samples, q).variance
 
-    both, first, second = part(1, 1), part(1, 0), part(0, 1)
-    return (both - first - second) / (2 * second)
+    total, first, second = part(1, 1), part(1, 0), part(0, 1)
+    return (total - first - second) / (2 * second)
 
 
 def weighted_best(task: FiniteTask, q: float, samples: int) -> float:
@@ -87,24 +87,24 @@ def weighted_best(task: FiniteTask, q: float, samples: int) -> float:
 
 
 def vertex(none: float, once: float, twice: float) -> float:
-    """Where the parabola through the values at 0, 1 and 2 is least."""
+    """The minimum of the parabola through the values at 0, 1 and 2."""
     return (4 * once - 3 * none - twice) / (2 * (2 * once - none - twice))
 
 
 def weighted_ratio(task: FiniteTask, q: float, samples: int, **parameters: Any) -> float:
-    """Variance with the norm-weighted baseline, of further parameters, over that without any; as `weighted`."""
+    """Variance with the norm-weighted baseline (parameters as in `weighted`) over that without a baseline."""
     plain = enumerated(task, garl, samples, q, baseline="none")
     return weighted(task, q, samples, **parameters).variance / plain.variance
 
 
 def loo_ratio(task: FiniteTask, q: float, samples: int) -> float:
-    """Variance with the leave-one-out baseline over that without any, exact."""
+    """Exact variance with the leave-one-out baseline over that without a baseline."""
     loo, plain = (float(moments(task, q, samples, form).variance) for form in ("rloo", "plugin"))
     return loo / plain
 
 
 def weighted(task: FiniteTask, q: float, samples: int, **parameters: Any) -> Enumerated:
-    """Moments with the norm-weighted baseline, over all pools of rationales that their weights tell apart."""
+    """Moments with the norm-weighted baseline, over all pools; rationales must differ in weight."""
     identify = _norms(task)
 
     def estimator(log_w: np.ndarray, q: float) -> Coefficients:
@@ -114,7 +114,7 @@ def weighted(task: FiniteTask, q: float, samples: int, **parameters: Any) -> Enu
 
 
 def _norms(task: FiniteTask) -> Callable[[np.ndarray], np.ndarray]:
-    """||prior_score||^2 as a function of the log-weights, by which rationales are known."""
+    """||prior_score||^2 as a function of the log-weights, which identify the rationales."""
     order = np.argsort(task.log_w)
     norms, known = np.sum(task.prior_score**2, -1)[order], task.log_w[order]
     return lambda log_w: norms[np.searchsorted(known, log_w)]

@@ -1,4 +1,4 @@
-"""Estimators by their definitions, in 100 digits and plain loops: the slow side of QC-2, QC-4 and QC-R."""
+"""Estimators from their definitions, in 100 digits and plain loops: the slow references of QC-2, QC-4 and QC-R."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -13,7 +13,9 @@ def jackknife(model: LatentModel, pool: Pool, q: float) -> Vector:
     if size == 1:
         return whole
     without = [model.plug_in(pool[:n] + pool[n + 1 :], q) for n in range(size)]
-    return [size * full - (size - 1) * mean(rest) for full, rest in zip(whole, zip(*without, strict=True), strict=True)]
+    return [
+        size * full - (size - 1) * mean(parts) for full, parts in zip(whole, zip(*without, strict=True), strict=True)
+    ]
 
 
 def delta(model: LatentModel, pool: Pool, q: float) -> Vector:
@@ -41,7 +43,7 @@ def norm_weighted(model: LatentModel, pool: Pool, q: float) -> Vector:
     for m in range(len(pool)):
         others = [n for n in range(len(pool)) if n != m]
         plain = mean([w[n] for n in others])
-        # Others that are all impossible have GARL's baseline, 0^(1-q).
+        # If all others are impossible, the baseline is GARL's, 0^(1-q).
         share = dot([norms[n] for n in others], [w[n] for n in others]) / sum(norms[n] for n in others)
         baseline = share / plain * power(plain, 1 - q) if plain else power(plain, 1 - q)
         estimate = [x + baseline * h / len(pool) for x, h in zip(estimate, model.prior_scores[pool[m]], strict=True)]
@@ -49,7 +51,7 @@ def norm_weighted(model: LatentModel, pool: Pool, q: float) -> Vector:
 
 
 def less_the_others(reward: Sequence[Real]) -> Vector:
-    """RLOO: r_m less the mean of the other rewards; r itself where there are none."""
+    """RLOO: r_m less the mean of the other rewards; r itself if there are none."""
     if len(reward) == 1:
         return list(reward)
     return [r - mean([*reward[:m], *reward[m + 1 :]]) for m, r in enumerate(reward)]
@@ -61,13 +63,13 @@ def centred(reward: Sequence[Real]) -> Vector:
 
 
 def standardised(reward: Sequence[Real]) -> Vector:
-    """GRPO: that over the population's standard deviation; 0 where all rewards are equal."""
+    """GRPO: centred rewards over the population's standard deviation; 0 if all rewards are equal."""
     deviation = REALS.sqrt(mean([x * x for x in centred(reward)]))
     return [x / deviation if deviation else REALS.zero for x in centred(reward)]
 
 
 def relative(reward: Sequence[Real]) -> Vector:
-    """MaxRL: that over the mean; 0 where all rewards are 0."""
+    """MaxRL: centred rewards over their mean; 0 if all rewards are 0."""
     average = mean(reward)
     return [x / average if average else REALS.zero for x in centred(reward)]
 
@@ -81,7 +83,7 @@ REWARD_RULES: Mapping[str, Callable[[Sequence[Real]], Vector]] = MappingProxyTyp
 def on_sampled_answers(
     model: LatentModel, pool: Sequence[tuple[int, bool]], rule: Callable[[Sequence[Real]], Vector]
 ) -> Vector:
-    """-(1/M) sum_m c_m grad log p(z_m, y_m|x), (d,), of a pool of rationales and of whether each answer is right."""
+    """-(1/M) sum_m c_m grad log p(z_m, y_m|x), (d,), of a pool of (rationale, whether its answer is right)."""
     coefficients = rule([REALS.mpf(right) for _, right in pool])
     scores = [answer_score(model, z, right) for z, right in pool]
     return [-dot(coefficients, column) / len(pool) for column in zip(*scores, strict=True)]

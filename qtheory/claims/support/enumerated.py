@@ -1,4 +1,4 @@
-"""Moments of an estimator on a task of few rationales, over every pool that M draws can give."""
+"""Moments of an estimator on a task with few rationales, by enumerating all pools of M draws."""
 
 import itertools
 from collections.abc import Callable
@@ -17,8 +17,8 @@ class Enumerated(NamedTuple):
     """Moments of a gradient estimate.
 
     Attributes:
-        mean: (d,) its expectation.
-        variance: Trace of its covariance.
+        mean: (d,) expectation.
+        variance: Trace of the covariance.
     """
 
     mean: np.ndarray
@@ -33,14 +33,15 @@ def enumerated(
     Compositions of probability below 1e-34 are left out.
 
     Args:
-        task: Of few rationales Z: there are C(M + Z - 1, Z - 1) compositions.
-        estimator: From log-weights (N, M), q and `parameters` to coefficients.
+        task: Task with few rationales Z: there are C(M + Z - 1, Z - 1) compositions.
+        estimator: Maps log-weights (N, M), q and `parameters` to coefficients.
         samples: M.
         q: In [0, 1].
         **parameters: Further keywords of the estimator.
 
     Returns:
-        The moments, to a few units of rounding of the second moment's root and of the second moment.
+        The moments. The mean is accurate to rounding of the root of the second moment, the variance to that of the
+        second moment.
     """
     counts = compositions(samples, len(task.log_prior))
     log_mass = gammaln(samples + 1) - gammaln(counts + 1).sum(-1) + counts @ task.log_prior
@@ -58,7 +59,7 @@ def enumerated(
 
 
 def compositions(total: int, parts: int) -> np.ndarray:
-    """(N, Z) every way to write a total as an ordered sum of so many non-negative integers."""
+    """(N, Z) all ways to write a total as an ordered sum of Z = `parts` non-negative integers."""
     bars = np.array(list(itertools.combinations(range(total + parts - 1), parts - 1)), dtype=int)
     ends = np.concatenate(
         [np.full((len(bars), 1), -1), bars.reshape(len(bars), parts - 1), np.full((len(bars), 1), total + parts - 1)],

@@ -1,4 +1,4 @@
-"""For Thm 6.1: the plug-in's expected update at finite M is not the gradient of any loss."""
+"""Show that the plug-in's expected update at finite M is not the gradient of any loss (Thm 6.1)."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ _OFFSETS, _WEIGHTS = np.array([-2, -1, 1, 2]), np.array([1, -8, 8, -1]) / 12  # 
 
 
 def curl_comparisons() -> tuple[Comparison, ...]:
-    """The antisymmetric part of the expected update's Jacobian: 0 for a gradient, and here it is not."""
+    """The antisymmetric part of the expected update's Jacobian, which is 0 for a gradient and not 0 here."""
     turns = np.stack([curl(q, FEW) for q in Q])
     exact = np.stack([_enumerated_curl(q) for q in Q])
     fading = np.stack([[np.linalg.norm(curl(q, int(size))) for size in SAMPLES] for q in Q])

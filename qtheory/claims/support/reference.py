@@ -1,6 +1,6 @@
-"""The slow side of the estimators' claims: a small latent model in 100-digit arithmetic and plain Python loops.
+"""Slow reference of the estimators' claims: a small latent model in 100-digit arithmetic and plain Python loops.
 
-Written from the definitions (Eq 7-9), without the fast code. `estimates` alone takes the fast code's
+It is written from the definitions (Eq 7-9), without the fast code. Only `estimates` takes the fast code's
 coefficients, so that the two can be compared.
 """
 
@@ -16,13 +16,13 @@ from mpmath import MPContext
 
 from qtheory.estimators import Coefficients
 
-Real = Any  # an mpf of REALS; mpmath makes the class at run time, out of a type checker's sight
+Real = Any  # an mpf of REALS; mpmath creates the class at run time, where a type checker cannot see it
 Vector = list[Real]
 Pool = tuple[int, ...]
 
-REALS = MPContext()  # a context of its own: mpmath's precision elsewhere stays as it is
+REALS = MPContext()  # a separate context, so that mpmath's global precision is unchanged
 REALS.dps = 100
-_STEP = REALS.mpf(10) ** -25  # a central difference errs by its square, far below what a float shows
+_STEP = REALS.mpf(10) ** -25  # the error of a central difference is its square, far below a float's precision
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class LatentModel:
 
     @functools.cached_property
     def answer_scores(self) -> list[Vector]:
-        """(Z, 2 Z) grad log p(y*|x, z); its finite limit where the answer is impossible."""
+        """(Z, 2 Z) grad log p(y*|x, z); its finite limit if the answer is impossible."""
         rows = range(len(self.prior))
         return [[REALS.zero for _ in rows] + [(z == j) * (1 - self.weights[j]) for j in rows] for z in rows]
 
@@ -88,7 +88,7 @@ class LatentModel:
         weights = [self.weights[z] for z in pool]
         if not sum(weights):
             return [REALS.zero for _ in self.parameters]
-        # g_m = -w_m grad log p(z_m, y*|x); 1/M over the pool and its mean weight's power over all.
+        # g_m = -w_m grad log p(z_m, y*|x); the estimate is sum_m g_m/(M wbar^q).
         scale = -1 / (len(pool) * power(mean(weights), q))
         return [scale * dot(weights, scores) for scores in zip(*(self.joint_scores[z] for z in pool), strict=True)]
 
@@ -102,12 +102,12 @@ class LatentModel:
 
 
 def all_tuples(size: int, length: int) -> list[Pool]:
-    """Every tuple of so many indices below size, in lexicographic order."""
+    """All tuples of `length` indices below `size`, in lexicographic order."""
     return list(itertools.product(range(size), repeat=length))
 
 
 def probability(indices: Pool, distribution: Sequence[Real]) -> Real:
-    """Of drawing a tuple independently from a distribution (Z,)."""
+    """Probability of drawing a tuple independently from a distribution (Z,)."""
     return math.prod((distribution[i] for i in indices), start=REALS.one)
 
 
@@ -120,9 +120,9 @@ def gradient(function: Callable[[Vector], Real], point: Vector) -> Vector:
     """(d,) central differences of a function at a point (d,)."""
 
     def slope(i: int) -> Real:
-        ahead, behind = list(point), list(point)
-        ahead[i], behind[i] = point[i] + _STEP, point[i] - _STEP
-        return (function(ahead) - function(behind)) / (2 * _STEP)
+        upper, lower = list(point), list(point)
+        upper[i], lower[i] = point[i] + _STEP, point[i] - _STEP
+        return (function(upper) - function(lower)) / (2 * _STEP)
 
     return [slope(i) for i in range(len(point))]
 

@@ -1,4 +1,4 @@
-"""Orders of convergence as fitted exponents."""
+"""Fit orders of convergence as exponents of a power law."""
 
 import numpy as np
 

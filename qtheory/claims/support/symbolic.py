@@ -1,4 +1,4 @@
-"""Identities shown by sympy, as comparisons."""
+"""Show identities with sympy, as comparisons."""
 
 import numpy as np
 import sympy
@@ -14,8 +14,8 @@ def vanishes(what: str, *differences: sympy.Expr) -> Comparison:
         differences: Left less right side of each identity.
 
     Returns:
-        Operations that are left of each after simplification (at least 1 unless it is 0) against 0.
+        The number of operations left of each after simplification (at least 1 unless it is 0), compared with 0.
     """
     simplified = [sympy.simplify(difference) for difference in differences]
-    left = np.array([0 if rest == 0 else 1 + int(sympy.count_ops(rest)) for rest in simplified])
-    return Comparison(f"sympy: {what}", left, np.array(0), tolerance=0, kind="absolute")
+    remaining = np.array([0 if difference == 0 else 1 + int(sympy.count_ops(difference)) for difference in simplified])
+    return Comparison(f"sympy: {what}", remaining, np.array(0), tolerance=0, kind="absolute")
