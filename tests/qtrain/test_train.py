@@ -107,7 +107,7 @@ def test_small_batches_recomputation_and_bfloat16_leave_a_run_as_it_is(
     plain, small, rough = moves
     assert float((small - plain).norm() / plain.norm()) < 1e-4
     # bfloat16 samples other rationales where two are nearly as likely: the direction is what remains.
-    assert float(torch.cosine_similarity(rough, plain, dim=0)) > 0.8
+    assert float(torch.cosine_similarity(rough, plain, dim=0)) > 0.85  # on the same rationales: test_update
 
 
 def test_training_stops_at_the_wanted_p(config: Config, task: Task, base: Base, tmp_path: Path) -> None:

@@ -200,4 +200,4 @@ def test_bfloat16_is_rough_in_the_layers_alone(
     backward(model, ids, rollouts, Coefficients(ones, ones), on_sampled_answers=False, dtype="bfloat16")
     assert all(p.grad is not None and p.grad.dtype == torch.float32 and p.grad.any() for p in model.parameters())
     error = float((gradient(model) - wanted).norm() / wanted.norm())
-    assert 1e-5 < error < 0.1
+    assert 0.01 < error < 0.06
