@@ -16,7 +16,6 @@ from transformers import DynamicCache, Qwen3ForCausalLM
 
 from figures.bench.case import Case, Options, missing
 from figures.bench.command import bench_command
-from figures.bench.flops import plain_flops, update_flops
 from figures.bench.gradient import compare_gradient, save_gradient
 from figures.bench.page import PAGE, render, step_table
 from figures.bench.programs import rollout, step, update
@@ -26,7 +25,7 @@ from figures.bench.run import run_cases
 from figures.bench.store import LOG, Store
 from figures.bench.suites import SUITES
 from figures.bench.suites.update import TOY, contenders
-from figures.bench.utilisation import known_peak, measured_peak, step_flops, text_flops
+from figures.bench.utilisation import known_peak, measured_peak, plain_flops, step_flops, text_flops, update_flops
 from figures.bench.workload import ModelSize, Shape, make_model, make_work
 from figures.cli import main
 from qtrain.callbacks import STAGES

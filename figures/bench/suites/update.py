@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any
 
 from figures.bench.case import Case, Options, Result, program
-from figures.bench.flops import plain_flops, update_flops, utilisation
 from figures.bench.run import Results
+from figures.bench.utilisation import plain_flops, update_flops, utilisation
 from figures.bench.workload import QWEN3_0_6B, ModelSize, Shape
 
 OURS = "qtrain"
