@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tiny models: one thread a process is several times faster than two threads that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-slow test-report test-vllm coverage bench reliability lint figures docs clean
+.PHONY: setup demo test test-slow test-report test-gpu test-vllm coverage bench reliability lint figures docs clean
 
 setup: .venv/.installed
 
@@ -38,6 +38,10 @@ test: lint
 # What documented commands do at small sizes, and the like: minutes.
 test-slow: setup
 	$(BIN)/pytest -n 2 -m slow
+
+# Apart from `test`, as it needs a CUDA device; set TORCH to a build for its driver.
+test-gpu: setup
+	$(BIN)/pytest tests/qtrain/test_gpu.py --gpu
 
 # Apart from `test`, as it needs Chromium and its driver, which pip does not install.
 test-report: setup

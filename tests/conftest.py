@@ -26,18 +26,18 @@ def shared_data() -> Path:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The tests that drive a browser run where they are asked for: `make test` needs no Chromium."""
+    """Add the options of the groups that `make test` leaves out, as it needs neither Chromium nor a GPU."""
     parser.addoption("--browser", action="store_true", help="run the tests marked `browser`, and no others")
+    parser.addoption("--gpu", action="store_true", help="run the tests marked `gpu`, and no others")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that read the folder where it is not; with it they must run. Likewise those in a browser."""
-    browser = config.getoption("browser")
+    """Leave out tests of real records without their folder, and those on a GPU or in a browser unless asked for."""
     left_out = [
         item
         for item in items
         if (SHARED_DATA is None and item.get_closest_marker("shared"))
-        or bool(item.get_closest_marker("browser")) != browser
+        or any(bool(item.get_closest_marker(group)) != config.getoption(group) for group in ("browser", "gpu"))
     ]
     for item in items:
         if item.get_closest_marker("slow"):
@@ -52,3 +52,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line("shared/data is not here: the tests marked `shared` were left out")
     if not config.getoption("browser"):
         terminalreporter.write_line("the tests marked `browser` were left out: `make test-report` runs them")
+    if not config.getoption("gpu"):
+        terminalreporter.write_line("the tests marked `gpu` were left out: `make test-gpu` runs them")
