@@ -10,8 +10,17 @@ from qtrain.report.labels import PAFT_FAMILY, split
 
 LIGHTEST = 0.82
 """Upper end of the part of viridis in use: lighter colours are too pale on white."""
-GREYS = {"grpo": "#222222", "dr_grpo": "#5a5a5a", "rloo": "#7d7d7d", "maxrl": "#9a9a9a", "star": "#b4b4b4"}
-"""Colours of the estimators on sampled rewards, which have no q."""
+GREYS = {
+    "grpo": "#222222",
+    "pkpo": "#3e3e3e",
+    "dr_grpo": "#5a5a5a",
+    "rb_pkpo": "#6c6c6c",
+    "rloo": "#7d7d7d",
+    "maxrl": "#9a9a9a",
+    "star": "#b4b4b4",
+    "sign": "#c6c6c6",
+}
+"""Colours of the estimators that have no q."""
 MARKERS = ("o", "s", "^", "D", "v")
 """One per quarter of q, so that curves differ in more than colour: for print and for colour-blind readers."""
 

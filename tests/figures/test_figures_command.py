@@ -53,10 +53,10 @@ def test_costs_are_measured_and_listed(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "name figures or pass --all; there are cold_start"),
+        ([], "name figures or pass --all; there are headline, cold_start"),
         (["cold_start", "--all"], "name figures or pass --all"),
         (["cold_strat"], "unknown figure 'cold_strat'; did you mean 'cold_start'?"),
-        (["zzz"], "unknown figure 'zzz'; valid are: cold_start, learning_rates, "),
+        (["zzz"], "unknown figure 'zzz'; valid are: headline, cold_start, learning_rates, "),
         (["--costs", "--all"], "--costs measures all figures"),
         (["--al"], "--al"),
         (["--all", "--data", "nowhere"], "nowhere/cold_start.json: missing; `python -m figures run cold_start`"),

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from test_forward import IDS, batch, tiny
+from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients
 from qtrain.config.tables import OptimizerConfig
 from qtrain.forward import attention
+from qtrain.policy.device import Dtype
 from qtrain.update import backward, make_optimizer
 
 pytestmark = pytest.mark.gpu
@@ -22,13 +24,15 @@ def gradients(model: torch.nn.Module) -> torch.Tensor:
 
 @pytest.mark.parametrize("micro_batch_tokens", [None, 40])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_an_update_on_the_gpu_is_that_of_the_cpu(micro_batch_tokens: int | None, dtype: str) -> None:
+def test_an_update_on_the_gpu_is_that_of_the_cpu(micro_batch_tokens: int | None, dtype: Dtype) -> None:
     rng = np.random.default_rng(0)
     rollouts, model = batch(rng, [9, 1, 30], [[4, 0, 7], [3, 3, 3], [12, 5, 20]], [2, 1, 3]), tiny()
-    on_gpu = deepcopy(model).cuda()
+    on_gpu = deepcopy(model)
+    on_gpu.cuda()  # pyright: ignore[reportCallIssue] - transformers wraps it
     assert attention.kernel(on_gpu.device) == "flex"
     weights = torch.from_numpy(rng.normal(size=(3, 3)))
-    for each, precision in ((model, "float32"), (on_gpu, dtype)):
+    runs: list[tuple[PreTrainedModel, Dtype]] = [(model, "float32"), (on_gpu, dtype)]
+    for each, precision in runs:
         backward(
             each, IDS, rollouts, Coefficients(weights, weights), on_sampled_answers=False,
             micro_batch_tokens=micro_batch_tokens, dtype=precision,
@@ -41,7 +45,8 @@ def test_an_update_on_the_gpu_is_that_of_the_cpu(micro_batch_tokens: int | None,
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_fused_optimizers_take_the_steps_of_the_cpu(name: str) -> None:
     model = tiny()
-    on_gpu = deepcopy(model).cuda()
+    on_gpu = deepcopy(model)
+    on_gpu.cuda()  # pyright: ignore[reportCallIssue] - transformers wraps it
     for each in (model, on_gpu):
         optimizer = make_optimizer(OptimizerConfig.model_validate({"name": name, "lr": 1e-2}), each)
         generator = torch.Generator().manual_seed(0)
