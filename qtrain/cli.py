@@ -44,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "train" in arguments[:1] and {"--help", "-h"} & set(arguments):
         with importing(PROGRAM):
             from qtrain.config.listing import settings_text
-        help_page = app["train"]
-        help_page.help_format = "plaintext"
-        help_page.help_epilogue = f"Settings with their defaults and types (TOML, or key=value):\n\n{settings_text()}"
+        settings = f"```text\n{settings_text()}\n```"
+        app[
+            "train"
+        ].help_epilogue = f"Settings with their defaults and types, in the TOML file or as key=value:\n\n{settings}"
     # qtrain reports an unreachable hub in one line; this silences the library's retries.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     status = run_app(

@@ -25,11 +25,11 @@ TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items() 
 SMALL = [
     "train.steps=1",
     "rollout.prompts=2",
-    "rollout.samples=2",
+    "rollout.samples=4",
     "rollout.rationale_budget=3",
     "rollout.answer_budget=12",
     "eval.prompts=1",
-    "eval.samples=2",
+    "eval.samples=4",
     "eval.every=1",
 ]
 """What makes a documented run quick."""
