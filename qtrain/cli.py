@@ -106,6 +106,32 @@ def train(
 
 
 @app.command
+def measure(
+    config: Path,
+    /,
+    *overrides: str,
+    prompts: MaybeMany = None,
+    samples: MaybeMany = None,
+    training: Annotated[bool, Parameter(negative=())] = False,
+    json_path: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Measure where training would start, without training, and print what it advises.
+
+    Args:
+        config: A TOML configuration.
+        overrides: key=value, dotted keys, for example rollout.rationale_budget=128.
+        prompts: Prompts to measure per group; by default eval.prompts.
+        samples: Samples per prompt; by default eval.samples.
+        training: Measure on training prompts instead of held-out ones.
+        json_path: Also write the numbers to this file.
+    """
+    with importing(PROGRAM):
+        from qtrain.commands import measure_command
+
+    measure_command(config, overrides, prompts, samples, json_path, training=training)
+
+
+@app.command
 def evaluate(
     run: Path,
     /,
