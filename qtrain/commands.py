@@ -1,5 +1,6 @@
 """Implement the commands of `qtrain`: read the input, check all of it, then run."""
 
+import json
 import math
 import re
 import time
@@ -21,11 +22,14 @@ from qtrain.load_run import CheckpointName, check_base, evaluate_run, export_pol
 from qtrain.measure_table import measure_table
 from qtrain.measurement import measure, with_counts
 from qtrain.policy.device import find_device
-from qtrain.prepare import get_base, prepare
+from qtrain.prepare import get_base, prepare, row_limits
 from qtrain.progress import ProgressDisplay, ProgressUpdate, console
 from qtrain.rollout import check_engine
 from qtrain.runs.folder import COMPARISON, check_free, read_result, write_json
 from qtrain.runs.sinks import check_sinks
+from qtrain.tasks.data_sets import data_set
+from qtrain.tasks.inspection import check_sources, finding_lines, printable
+from qtrain.tasks.qa import record_sources
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.tasks.splits import Half
 from qtrain.trainer import train
@@ -100,6 +104,30 @@ def train_command(
     out_console.print(f"diverged at step {result['diverged_step']}: lower optimizer.lr={config.optimizer.lr:g}")
     out_console.print(result["diagnosis"], markup=False, highlight=False, soft_wrap=True)
     return 1
+
+
+def check_data_command(path: Path, overrides: tuple[str, ...], *, as_json: bool) -> None:
+    """See `qtrain.cli.check`: check the records of a configuration, with its model's tokenizer and budgets."""
+    config = read_config(path, overrides)
+    if not isinstance(config.task, QAConfig):
+        raise UserError(f"{path}: task {config.task.name!r} makes its own examples; there are no records to check")
+    findings, limits = check_sources(config.task, record_sources(config.task, config.data), row_limits(config))
+    budgets = {"rationale_budget": limits.rationale_budget, "answer_budget": limits.answer_budget}
+    if as_json:
+        tables = {name: of_source.as_table() for name, of_source in findings.items()}
+        table = {"config": str(path), "settings": config.task.model_dump(mode="json"), **budgets, "sources": tables}
+        out_console.out(json.dumps(table), highlight=False)
+        return
+    room = limits.prompt_room(limits.answer_budget)
+    fits = "" if room is None else f"; the model's positions leave {room} tokens for a prompt"
+    chosen = ", ".join(f"rollout.{name}={value}" for name, value in budgets.items())
+    out_console.print(f"lengths in tokens of {config.task.tokenizer or 'bytes'}; {chosen}{fits}", soft_wrap=True)
+    for name, of_source in findings.items():
+        out_console.print(printable(f"\n{data_set(config.task.name).title}: {name}"), soft_wrap=True)
+        for line in finding_lines(of_source, config.task):
+            out_console.print(printable(line), soft_wrap=True)
+        if of_source.stats.unreachable:
+            out_console.print(f"{'answers too long':<16} {of_source.stats.unreachable}   (see rollout.answer_budget)")
 
 
 def measure_command(
