@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         export,
         load_config,
         load_policy,
+        measure,
         roll_out,
         train,
     )
@@ -47,6 +48,7 @@ __all__ = [
     "export",
     "load_config",
     "load_policy",
+    "measure",
     "roll_out",
     "train",
 ]

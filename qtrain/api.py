@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from qtrain import comparison, load_run
+from qtrain import comparison, load_run, measurement
 from qtrain.callbacks import Callback
 from qtrain.config import Config, check_estimator, read_config
 from qtrain.config.tables import check_config
@@ -130,6 +130,33 @@ def compare(
     """
     choices = [check_estimator(text) for text in estimators]
     return comparison.compare(config, choices, range(seeds), Path(out), jobs=jobs)
+
+
+def measure(
+    config: Config, *, prompts: int | None = None, samples: int | None = None, training: bool = False
+) -> dict[str, Any]:
+    """Measure where training would start, without training; see `qtrain measure`.
+
+    Args:
+        config: The settings.
+        prompts: Measured prompts per group; by default `eval.prompts`.
+        samples: Samples per prompt (k); by default `eval.samples`.
+        training: Measure on training prompts instead of held-out ones.
+
+    Returns:
+        Plain JSON values. `p`: over prompts, the mean and median of P, the mean of log P (nats), the shares of prompts
+        with P > .05 (`easy`) and with P < 1/(B M) (`unseen`), and the share of groups of M samples that hold a reward
+        of 1 and one of 0. `log_w`: quantiles (nats). `log_w_spread`: mean standard deviation within a prompt (nats).
+        `ess`: mean effective sample size, of k. `scores`: those of an evaluation. `p_at_1`, `exact_match`, `constant`,
+        `frequent`, `distinct`, `forced`: over all samples. `tokens`: lengths. `long_answers`: share of gold answers
+        beyond the answer budget. `records`: kept, cut, dropped and malformed. `step`: seconds of a rollout and of an
+        update, gradient norm. `notes`: lines about records and memory. `start`: easy, rare or cold. `advice`: lines.
+
+    Raises:
+        UserError: A setting, record or model is invalid, or logits are not finite.
+    """
+    prepared = prepare(measurement.with_counts(config, prompts, samples))
+    return measurement.measure(prepared, get_base(prepared.config, prepared.task), training=training)
 
 
 def export(run: str | Path, out: str | Path, *, checkpoint: load_run.CheckpointName = "last") -> None:

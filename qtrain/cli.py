@@ -107,6 +107,32 @@ def train(
 
 
 @app.command
+def measure(
+    config: Path,
+    /,
+    *overrides: str,
+    prompts: MaybeMany = None,
+    samples: MaybeMany = None,
+    training: Annotated[bool, Parameter(negative=())] = False,
+    json_path: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Measure where training would start, without training, and print what it advises.
+
+    Args:
+        config: A TOML configuration.
+        overrides: key=value, dotted keys, for example rollout.rationale_budget=128.
+        prompts: Prompts to measure per group; by default eval.prompts.
+        samples: Samples per prompt; by default eval.samples.
+        training: Measure on training prompts instead of held-out ones.
+        json_path: Also write the numbers to this file.
+    """
+    with importing(PROGRAM):
+        from qtrain.commands import measure_command
+
+    measure_command(config, overrides, prompts, samples, json_path, training=training)
+
+
+@app.command
 def evaluate(
     run: Path,
     /,
@@ -225,38 +251,65 @@ def report(*runs: Path, output: Annotated[Path, Parameter(name=["--output", "-o"
 def check(
     name: str,
     /,
-    *,
-    path: Path,
-    variant: Literal["cold", "warm"] = "cold",
+    *overrides: str,
+    path: Path | None = None,
+    variant: Literal["cold", "warm"] | None = None,
     tokenizer: Path | None = None,
     max_prompt_tokens: Annotated[int | None, whole_number(2)] = None,
     max_answer_tokens: MaybeCount = None,
-    on_bad_record: Literal["skip", "fail"] = "skip",
+    on_bad_record: Literal["skip", "fail"] | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
-    """Count a file's records: kept, dropped and malformed by reason, answer types, lengths in tokens.
+    """Count records: kept, dropped and malformed by reason, answer types, lengths in tokens.
 
     Args:
-        name: finqa, hotpotqa or musique.
-        path: A file in the official layout or in the hub's.
-        variant: The prompt format, which determines prompt lengths.
-        tokenizer: Folder of a pretrained tokenizer; by default one token per byte.
-        max_prompt_tokens: Longest prompt; by default the task's limit.
-        max_answer_tokens: Longest answer; by default no limit.
-        on_bad_record: skip drops and counts malformed records, fail stops at the first.
+        name: A TOML configuration, whose records are checked with its model's tokenizer and budgets; or a data set
+            (finqa, hotpotqa, musique, pairs), of which one file is checked.
+        overrides: For a configuration: key=value, dotted keys, for example task.max_prompt_tokens=2048.
+        path: For a data set: a file in the official layout or in the hub's.
+        variant: For a data set: the prompt format, which determines prompt lengths; by default cold.
+        tokenizer: For a data set: folder of a pretrained tokenizer; by default one token per byte.
+        max_prompt_tokens: For a data set: longest prompt; by default the task's limit.
+        max_answer_tokens: For a data set: longest answer; by default no limit.
+        on_bad_record: For a data set: skip (the default) drops and counts malformed records, fail stops at the first.
         as_json: Print one JSON object.
     """
+    options = {
+        "path": path,
+        "variant": variant,
+        "tokenizer": tokenizer,
+        "max_prompt_tokens": max_prompt_tokens,
+        "max_answer_tokens": max_answer_tokens,
+        "on_bad_record": on_bad_record,
+    }
+    if name.lower().endswith((".toml", ".json")):
+        for key, value in options.items():
+            if value is not None:
+                setting = "data" if key == "path" else f"task.{key}"
+                option = f"--{key.replace('_', '-')}"
+                raise UserError(f"{option} {value}: a configuration names it; write {setting}={value} instead")
+        with importing(PROGRAM):
+            from qtrain.commands import check_data_command
+
+        check_data_command(Path(name), overrides, as_json=as_json)
+        return
+    if overrides:
+        raise UserError(f"override {overrides[0]!r}: only a configuration (mine.toml) takes key=value")
     with importing(PROGRAM):
+        from qtrain.tasks.data_sets import data_set
         from qtrain.tasks.inspection import check_command
 
+    data_set(name)
+    if path is None:
+        raise UserError(f"data check {name}: add --path FILE, or give a configuration (mine.toml)")
     check_command(
         name,
         path,
-        variant=variant,
+        variant=variant or "cold",
         tokenizer=tokenizer,
         max_prompt_tokens=max_prompt_tokens,
         max_answer_tokens=max_answer_tokens,
-        on_bad_record=on_bad_record,
+        on_bad_record=on_bad_record or "skip",
         as_json=as_json,
     )
 

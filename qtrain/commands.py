@@ -1,5 +1,6 @@
 """Implement the commands of `qtrain`: read the input, check all of it, then run."""
 
+import json
 import math
 import re
 import time
@@ -15,14 +16,20 @@ from qtrain.callbacks import Callback, StepFunction, own_callbacks
 from qtrain.comparison import compare, folder_name, row
 from qtrain.config import Config, PretrainedConfig, check_estimator, read_config
 from qtrain.errors import UserError
+from qtrain.files import writing
 from qtrain.jobs.placement import on_one_thread
 from qtrain.load_run import CheckpointName, check_base, evaluate_run, export_policy, finished_config, weights_folder
+from qtrain.measure_table import measure_table
+from qtrain.measurement import measure, with_counts
 from qtrain.policy.device import find_device
-from qtrain.prepare import get_base, prepare
+from qtrain.prepare import get_base, prepare, row_limits
 from qtrain.progress import ProgressDisplay, ProgressUpdate, console
 from qtrain.rollout import check_engine
-from qtrain.runs.folder import COMPARISON, check_free, read_result
+from qtrain.runs.folder import COMPARISON, check_free, read_result, write_json
 from qtrain.runs.sinks import check_sinks
+from qtrain.tasks.data_sets import data_set
+from qtrain.tasks.inspection import check_sources, finding_lines, printable
+from qtrain.tasks.qa import record_sources
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.tasks.splits import Half
 from qtrain.trainer import train
@@ -97,6 +104,70 @@ def train_command(
     out_console.print(f"diverged at step {result['diverged_step']}: lower optimizer.lr={config.optimizer.lr:g}")
     out_console.print(result["diagnosis"], markup=False, highlight=False, soft_wrap=True)
     return 1
+
+
+def check_data_command(path: Path, overrides: tuple[str, ...], *, as_json: bool) -> None:
+    """See `qtrain.cli.check`: check the records of a configuration, with its model's tokenizer and budgets."""
+    config = read_config(path, overrides)
+    if not isinstance(config.task, QAConfig):
+        raise UserError(f"{path}: task {config.task.name!r} makes its own examples; there are no records to check")
+    findings, limits = check_sources(config.task, record_sources(config.task, config.data), row_limits(config))
+    budgets = {"rationale_budget": limits.rationale_budget, "answer_budget": limits.answer_budget}
+    if as_json:
+        tables = {name: of_source.as_table() for name, of_source in findings.items()}
+        table = {"config": str(path), "settings": config.task.model_dump(mode="json"), **budgets, "sources": tables}
+        out_console.out(json.dumps(table), highlight=False)
+        return
+    room = limits.prompt_room(limits.answer_budget)
+    fits = "" if room is None else f"; the model's positions leave {room} tokens for a prompt"
+    chosen = ", ".join(f"rollout.{name}={value}" for name, value in budgets.items())
+    out_console.print(f"lengths in tokens of {config.task.tokenizer or 'bytes'}; {chosen}{fits}", soft_wrap=True)
+    for name, of_source in findings.items():
+        out_console.print(printable(f"\n{data_set(config.task.name).title}: {name}"), soft_wrap=True)
+        for line in finding_lines(of_source, config.task):
+            out_console.print(printable(line), soft_wrap=True)
+        if of_source.stats.unreachable:
+            out_console.print(f"{'answers too long':<16} {of_source.stats.unreachable}   (see rollout.answer_budget)")
+
+
+def measure_command(
+    path: Path,
+    overrides: tuple[str, ...],
+    prompts: int | None,
+    samples: int | None,
+    json_path: Path | None,
+    *,
+    training: bool,
+) -> None:
+    """See `qtrain.cli.measure`."""
+    config = with_counts(read_config(path, overrides), prompts, samples)
+    check_engine(config.rollout)
+    find_device(config.train.device)
+    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
+        reason = "is a folder; name a file in it" if json_path.is_dir() else f"no folder {json_path.parent}"
+        raise UserError(f"--json {json_path}: {reason}")
+    if on_one_thread(config):
+        torch.set_num_threads(1)
+    prepared = prepare(config)
+    with ProgressDisplay(config.name, total=1) as display:
+        base = get_base(
+            prepared.config,
+            prepared.task,
+            progress=lambda step, steps, loss: display.show(ProgressUpdate("base", step, steps, f"loss {loss:.3f}")),
+        )
+        result = measure(
+            prepared,
+            base,
+            training=training,
+            progress=lambda stage, step, steps: display.show(ProgressUpdate("measure", step, steps, stage)),
+        )
+        display.run_done()
+    out_console.print(measure_table(result))
+    for line in [*result["notes"], "", "Advice (docs/choosing.md):", *(f"- {line}" for line in result["advice"])]:
+        out_console.print(line, soft_wrap=True)
+    if json_path is not None:
+        with writing(json_path):
+            write_json(json_path, result)
 
 
 def evaluate_command(

@@ -1,8 +1,9 @@
-"""Evaluate a policy on held-out prompts: p@1, p@k, maj@k, mean log P and P, and sampled texts."""
+"""Evaluate a policy on held-out prompts: p@1, p@k, maj@k, mean log P, P, signs of collapse, and sampled texts."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from qtrain.policy.model import encode_examples
 from qtrain.rollout.engine import Engine
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.scoring.groups import majority, pass_at_k
+from qtrain.scoring.text import canonical, exact
 from qtrain.tasks import Example, Task
 
 PROMPTS_AT_ONCE = 64
@@ -19,6 +21,9 @@ PROMPTS_AT_ONCE = 64
 
 TEXT_PROMPTS, TEXT_SAMPLES = 6, 4
 """Number of prompts, and samples of each, whose texts are kept."""
+
+CONSTANTS = 16
+"""Number of gold answers, the most frequent ones, that are tried as a constant answer."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,11 @@ class Evaluation:
     Attributes:
         scores: `p_at_1`, `p_at_<k>`, `maj_at_<k>` (k = samples per prompt), `mean_log_p` (mean over prompts of the log
             of the mean w, in nats; its bias is about -Var(w)/(2 k P^2)), `p` (mean w, unbiased), and the means of the
-            task's own metrics under their names. Scores of the examples of a group (`Example.group`) end in `_<group>`.
+            task's own metrics under their names. Five scores show a collapsed policy: `exact_match` (share of sampled
+            answers whose text is y*), `distinct_answers` (number of different texts among all sampled answers),
+            `constant_answer` (p@1 of the best answer that is the same for every prompt, see `best_constant`), `forced`
+            (share of truncated rationales) and `rationale_tokens` (their mean length; a metric of the task with one of
+            these names replaces it). Scores of the examples of a group (`Example.group`) end in `_<group>`.
             `p` and `mean_log_p` always refer to the model's own distribution; all other scores refer to samples drawn
             with the settings of `config.rollout`.
         texts: Prompt, gold, rationale, answer, log w, success, official scores, and the estimator's coefficients if
@@ -39,48 +48,105 @@ class Evaluation:
     texts: list[dict[str, Any]]
 
 
-def evaluate(engine: Engine, task: Task, config: Config, *, seed: int) -> Evaluation:
-    """Evaluate a policy on the first `config.eval.prompts` held-out prompts of each group.
+class Constant(NamedTuple):
+    """A constant answer and its p@1."""
+
+    answer: str
+    score: float
+
+
+class SampledPrompts(NamedTuple):
+    """Some evaluated examples, their rollouts, and a description of each sample, in a list for each example."""
+
+    examples: list[Example]
+    rollouts: Rollouts
+    texts: list[list[dict[str, Any]]]
+
+
+def evaluate(
+    engine: Engine,
+    task: Task,
+    config: Config,
+    *,
+    seed: int,
+    examples: Sequence[Example] | None = None,
+    on_batch: Callable[[SampledPrompts], None] | None = None,
+) -> Evaluation:
+    """Evaluate a policy.
 
     Args:
         engine: Runs the policy.
         task: Source of held-out examples.
         config: Its tables `eval` and `rollout` and its estimator are used.
         seed: Seed of the sampling.
+        examples: The examples; by default the first `config.eval.prompts` held-out examples of each group.
+        on_batch: Called with the samples of each batch of prompts.
     """
-    scores, texts = _evaluate_sampled(engine, task, config, seed)
+    examples = task.held_out(config.eval.prompts) if examples is None else examples
+    scores, texts = _evaluate_sampled(engine, task, config, examples, seed, on_batch)
     if config.rollout.off_policy_setting():
         # P is the mean of w over rationales from the model's own distribution.
         on_policy = config.model_copy(update={"rollout": config.rollout.on_policy(config.rollout.samples)})
-        own_scores, _ = _evaluate_sampled(engine, task, on_policy, seed)
-        endings = {f"_{example.group}" if example.group else "" for example in task.held_out(config.eval.prompts)}
+        own_scores, _ = _evaluate_sampled(engine, task, on_policy, examples, seed)
+        endings = {f"_{example.group}" if example.group else "" for example in examples}
         names = [f"{name}{ending}" for ending in endings for name in ("p", "mean_log_p")]
         scores |= {name: own_scores[name] for name in names}
     return Evaluation(scores, texts)
 
 
+def best_constant(task: Task, examples: Sequence[Example]) -> Constant:
+    """Find the answer that scores best if it is given to every prompt: the p@1 that needs no understanding.
+
+    Only the CONSTANTS most frequent gold answers are tried; of equal scores the more frequent answer's counts.
+
+    Args:
+        task: Decides which answers are correct.
+        examples: At least one.
+    """
+    spellings: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for example in examples:
+        spellings.setdefault(canonical(example.answer), example.answer)
+        counts[canonical(example.answer)] += 1
+    candidates = [spellings[answer] for answer, _ in counts.most_common(CONSTANTS)]
+    successes = [sum(task.success(example, answer) for example in examples) for answer in candidates]
+    best = max(successes)
+    return Constant(candidates[successes.index(best)], best / len(examples))
+
+
 def _evaluate_sampled(
-    engine: Engine, task: Task, config: Config, seed: int
+    engine: Engine,
+    task: Task,
+    config: Config,
+    examples: Sequence[Example],
+    seed: int,
+    on_batch: Callable[[SampledPrompts], None] | None = None,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Return scores and texts of samples drawn with the settings of `config.rollout`."""
     generator = torch.Generator(engine.device).manual_seed(seed)
-    examples = task.held_out(config.eval.prompts)
     scores: dict[str, float] = {}
     texts: list[dict[str, Any]] = []
     # Examples without a group come first, since their group is the empty string.
     for group in sorted({example.group for example in examples}):
         members = [example for example in examples if example.group == group]
-        group_scores, group_texts = _evaluate_group(engine, task, config, members, generator)
+        group_scores, group_texts = _evaluate_group(engine, task, config, members, generator, on_batch)
         scores |= {f"{name}_{group}" if group else name: value for name, value in group_scores.items()}
         texts += group_texts
     return scores, texts
 
 
 def _evaluate_group(
-    engine: Engine, task: Task, config: Config, examples: list[Example], generator: torch.Generator
+    engine: Engine,
+    task: Task,
+    config: Config,
+    examples: list[Example],
+    generator: torch.Generator,
+    on_batch: Callable[[SampledPrompts], None] | None,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     samples = config.eval.samples
     at_1 = at_k = maj = log_p = p = 0.0
+    exact_matches = forced = rationale_tokens = 0
+    answers: set[str] = set()
     official: Counter[str] = Counter()
     texts: list[dict[str, Any]] = []
     for first in range(0, len(examples), PROMPTS_AT_ONCE):
@@ -100,6 +166,12 @@ def _evaluate_group(
             maj += majority([text["answer"] for text in samples_texts], correct)
             for text in samples_texts:
                 official.update(text["official"])
+                answers.add(canonical(text["answer"]))
+                exact_matches += exact(text["answer"], text["gold"])
+        forced += int(rollouts.truncated_BM.sum())
+        rationale_tokens += sum(map(len, rollouts.rationales))
+        if on_batch is not None:
+            on_batch(SampledPrompts(chunk, rollouts, texts_by_prompt))
         log_mean_w_B = rollouts.log_w_BM.logsumexp(1) - torch.tensor(float(samples)).log()
         log_p += float(log_mean_w_B.sum())
         p += float(log_mean_w_B.exp().sum())
@@ -108,6 +180,13 @@ def _evaluate_group(
     n = len(examples)
     names = ("p_at_1", f"p_at_{samples}", f"maj_at_{samples}", "mean_log_p", "p")
     scores = dict(zip(names, (at_1 / n, at_k / n, maj / n, log_p / n, p / n), strict=True))
+    scores |= {
+        "exact_match": exact_matches / (n * samples),
+        "distinct_answers": float(len(answers)),
+        "constant_answer": best_constant(task, examples).score,
+        "forced": forced / (n * samples),
+        "rationale_tokens": rationale_tokens / (n * samples),
+    }
     return scores | {name: total / (n * samples) for name, total in official.items()}, texts
 
 

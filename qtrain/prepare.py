@@ -56,13 +56,7 @@ def prepare(config: Config) -> Prepared:
         UserError: The task cannot be built, or its sequences do not fit into the model's positions.
     """
     config = config.with_values(_absolute_paths(config))
-    rollout, pretrained = config.rollout, isinstance(config.model, PretrainedConfig)
-    limits = RowLimits(
-        max_positions(config),
-        rollout.rationale_budget,
-        rollout.answer_budget,
-        PRETRAINED_RATIONALE if pretrained else RANDOM_RATIONALE,
-    )
+    rollout, limits = config.rollout, row_limits(config)
     task = make_task(config.task, config.data, limits)
     if isinstance(task, QATask):
         budgets = {"rationale_budget": task.limits.rationale_budget, "answer_budget": task.limits.answer_budget}
@@ -73,9 +67,23 @@ def prepare(config: Config) -> Prepared:
         config = config.with_values({f"rollout.{name}": value for name, value in budgets.items()})
     else:
         notes = _check_lengths(task, limits, config.eval.prompts)
-    if pretrained:
+    if isinstance(config.model, PretrainedConfig):
         notes += memory_lines(config, task)
     return Prepared(config, task, notes)
+
+
+def row_limits(config: Config) -> RowLimits:
+    """The limits on a row before budgets that are left open (0) are chosen.
+
+    Raises:
+        UserError: The pretrained model's configuration cannot be read.
+    """
+    return RowLimits(
+        max_positions(config),
+        config.rollout.rationale_budget,
+        config.rollout.answer_budget,
+        PRETRAINED_RATIONALE if isinstance(config.model, PretrainedConfig) else RANDOM_RATIONALE,
+    )
 
 
 def memory_lines(config: Config, task: Task) -> list[str]:

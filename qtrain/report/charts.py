@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from qtrain.report.aggregation import MAX_POINTS, extremes, mean_curve
 from qtrain.report.labels import short_name, visible
-from qtrain.report.measures import BATCH_P, SUCCESS, Measure, measures
+from qtrain.report.measures import BATCH_P, CONSTANT, SUCCESS, Measure, measures
 from qtrain.report.palette import LineStyle, line_style, on_dark
 from qtrain.report.records import Run, Section
 from qtrain.runs.folder import ESCAPED
@@ -64,6 +64,7 @@ def chart_data(section: Section) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     logged = [
         measure for measure in measures(section.runs) if any(len(measure.points(run).steps) for run in section.runs)
     ]
+    levels = {BATCH_P: ESCAPED, SUCCESS: constant_answer(section)}
     common = {
         "lines": [line.__dict__ for line in lines(section)],
         "measures": [
@@ -71,7 +72,8 @@ def chart_data(section: Section) -> tuple[dict[str, Any], list[dict[str, Any]]]:
                 "label": visible(measure.label),
                 "source": measure.source,
                 "log": measure.logarithmic,
-                "level": ESCAPED if measure == BATCH_P else None,
+                "level": levels.get(measure),
+                "levelName": "escape" if measure == BATCH_P else "best constant answer",
             }
             for measure in logged
         ],
@@ -79,6 +81,12 @@ def chart_data(section: Section) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         "diverged": [run.result.diverged_step for run in section.runs],
     }
     return common, [_series(section, measure) for measure in logged]
+
+
+def constant_answer(section: Section) -> float | None:
+    """p@1 of the best constant answer; None if the runs do not log it, or have other held-out prompts."""
+    scores = {float(value) for run in section.runs for value in CONSTANT.points(run).values}
+    return scores.pop() if len(scores) == 1 else None
 
 
 def is_thinned(section: Section) -> bool:

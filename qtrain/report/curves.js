@@ -111,7 +111,7 @@ class Chart {
       hoverlabel: { bgcolor: paper, bordercolor: quiet, font: { color: ink, size: 12 } },
       showlegend: false,
       uirevision: [this.select.value, this.logX.checked, this.logY.checked].join(),
-      shapes: level === null ? [] : [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: level, y1: level, line: { color: quiet, width: 1, dash: "dot" }, label: { text: "escape", textposition: "start", yanchor: "top", font: { color: quiet, size: 11 } } }],
+      shapes: level === null ? [] : [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: level, y1: level, line: { color: quiet, width: 1, dash: "dot" }, label: { text: this.measure.levelName, textposition: "start", yanchor: "top", font: { color: quiet, size: 11 } } }],
     };
     const settings = { displaylogo: false, showSendToCloud: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg" } };
     return Plotly.react(this.plot, traces, layout, settings);

@@ -21,6 +21,9 @@ LABELS = {
     "max_answer_coefficient": "largest answer coefficient",
     "rationale_tokens": "tokens a rationale",
     "forced": "share of rationales cut",
+    "exact_match": "exact match",
+    "distinct_answers": "distinct answers",
+    "constant_answer": "best constant answer, p@1",
     "lr": "learning rate",
     "kl": "KL to the base, nats",
     "score_norm_sq": "squared norm of the score",
@@ -36,7 +39,7 @@ SOURCES = {"evals": "held-out prompts", "metrics": "training batches"}
 LOGARITHMIC = {"p", "gradient_norm", "max_rationale_coefficient", "max_answer_coefficient", "score_norm_sq"}
 """Numbers of training batches that span orders of magnitude."""
 PERCENT = re.compile(r"(p|maj)_at_(\d+)(?:_(\w+))?")
-OF_A_GROUP = re.compile(r"(p|mean_log_p)_(\w+)")
+OF_A_GROUP = re.compile(r"(p|mean_log_p|exact_match|distinct_answers|constant_answer|forced|rationale_tokens)_(\w+)")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Measure:
 
 
 SUCCESS, BATCH_P = Measure("evals", "p_at_1"), Measure("metrics", "p")
+CONSTANT = Measure("evals", "constant_answer")
 EMPTY = Points(np.empty(0), np.empty(0))
 
 

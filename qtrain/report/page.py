@@ -18,7 +18,16 @@ from qtrain.report.labels import shortened, visible
 from qtrain.report.measures import SOURCES
 from qtrain.report.records import Environment, Section
 from qtrain.report.samples import sample_data
-from qtrain.report.summary import Notice, ResultTable, differences, intro, notices, result_table, unlogged
+from qtrain.report.summary import (
+    Notice,
+    ResultTable,
+    collapse_table,
+    differences,
+    intro,
+    notices,
+    result_table,
+    unlogged,
+)
 from qtrain.runs.folder import ESCAPED
 
 TEMPLATE = "template.html.j2"
@@ -34,6 +43,7 @@ class SectionView:
     intro: str
     seeds: int
     table: ResultTable
+    collapse: ResultTable | None
     lines: list[Line]
     measures: list[tuple[str, list[tuple[int, str]]]]
     shown: list[int]
@@ -94,6 +104,7 @@ def _view(section: Section, name: str) -> SectionView:
         intro=intro(section),
         seeds=len({run.result.seed for run in section.runs}),
         table=result_table(section),
+        collapse=collapse_table(section),
         lines=lines(section),
         measures=[group for group in measures if group[1]],
         shown=common["first"],

@@ -108,6 +108,53 @@ def result_table(section: Section) -> ResultTable:
     )
 
 
+COLLAPSE = {
+    "exact_match": "exact match",
+    "p_at_1": "p@1",
+    "constant_answer": "best constant answer",
+    "distinct_answers": "distinct answers",
+    "forced": "rationales cut",
+    "rationale_tokens": "tokens a rationale",
+}
+"""Scores that show a collapsed policy, with their headings."""
+
+
+def collapse_table(section: Section) -> ResultTable | None:
+    """The scores that show a collapsed policy, before and after training; None if no run logs them.
+
+    Scores are means over the seeds that did not diverge. A row has a note if p@1 is not above the best constant answer.
+    """
+    if not any("exact_match" in run.evals for run in section.runs):
+        return None
+    return ResultTable(
+        list(COLLAPSE.values()), [_collapse_row(name, runs) for name, runs in section.by_estimator.items()]
+    )
+
+
+def _collapse_row(estimator: str, runs: list[Run]) -> TableRow:
+    finished = [run.evals for run in runs if run.result.diverged_step is None]
+    means = {
+        key: (statistics.fmean(values[0] for values in series), statistics.fmean(values[-1] for values in series))
+        for key in COLLAPSE
+        if (series := [evals[key].values for evals in finished if key in evals and len(evals[key].values)])
+    }
+    is_constant = {"p_at_1", "constant_answer"} <= means.keys() and means["p_at_1"][1] <= means["constant_answer"][1]
+    return TableRow(
+        estimator_name(estimator),
+        "not above a constant answer" if is_constant else "",
+        [_collapse_cell(key, *means[key]) if key in means else Cell(number(None, "")) for key in COLLAPSE],
+    )
+
+
+def _collapse_cell(key: str, before: float, after: float) -> Cell:
+    """The mean after training, and the one before it if it reads differently."""
+    if key in ("distinct_answers", "rationale_tokens"):
+        first, last = number(before, ".1f"), number(after, ".1f")
+    else:
+        first, last = f"{number(100 * before, '.1f')}%", f"{number(100 * after, '.1f')}%"
+    return Cell(last, f"before\N{NO-BREAK SPACE}{first}" if first != last else "")
+
+
 def _scores(result: Result) -> list[tuple[str, str]]:
     """(key, heading) of the scores in the table; those of prompts without a group come first."""
     scores = [(key, match) for key in result.model_dump() if (match := PERCENT.fullmatch(key))]

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from qtrain.scoring.number import parse_number
 from qtrain.scoring.spans import normalised
 from qtrain.tasks import task_config
 from qtrain.tasks.data_sets import data_set
-from qtrain.tasks.examples import ExampleBuilder
-from qtrain.tasks.limits import NO_LIMITS
-from qtrain.tasks.load import OnBadRecord, file_source, is_folder, load
+from qtrain.tasks.examples import Draft, ExampleBuilder
+from qtrain.tasks.limits import NO_LIMITS, RowLimits
+from qtrain.tasks.load import OnBadRecord, Source, file_source, is_folder, load
 from qtrain.tasks.prompts import Variant
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.tasks.records import SHOWN, LoadStats, Split
@@ -44,6 +45,16 @@ class Findings:
     prompt_tokens: list[int] = field(default_factory=list)
     answer_tokens: list[int] = field(default_factory=list)
 
+    def note(self, builder: ExampleBuilder, draft: Draft, limits: RowLimits) -> None:
+        """Build a record's example and count what became of it."""
+        built, record = builder.build(draft, limits), draft.record
+        self.stats.note(built.reason, cut=built.cut, unreachable=built.unreachable)
+        self.answer_types[answer_type(record.answer)] += 1
+        if record.kind:
+            self.question_types[record.kind] += 1
+        self.prompt_tokens.append(built.prompt_tokens)
+        self.answer_tokens.append(built.answer_tokens)
+
     def as_table(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
@@ -65,17 +76,44 @@ def check_file(path: Path, config: QAConfig) -> Findings:
     Raises:
         UserError: The file cannot be read, or is not in the data set's layout.
     """
-    findings = Findings()
-    builder = ExampleBuilder(config, load_tokenizer(config.tokenizer))
-    for record in load(file_source(path), data_set(config.name), findings.stats, config.on_bad_record):
-        built = builder.build(builder.draft(record), NO_LIMITS)
-        findings.stats.note(built.reason, cut=built.cut)
-        findings.answer_types[answer_type(record.answer)] += 1
-        if record.kind:
-            findings.question_types[record.kind] += 1
-        findings.prompt_tokens.append(built.prompt_tokens)
-        findings.answer_tokens.append(built.answer_tokens)
+    source, findings = file_source(path), Findings()
+    builder = ExampleBuilder(config, load_tokenizer(config.tokenizer, config.tokenizer_revision))
+    for record in load(source, data_set(config.name), findings.stats, config.on_bad_record):
+        findings.note(builder, builder.draft(record), NO_LIMITS)
     return findings
+
+
+def check_sources(
+    config: QAConfig, sources: Sequence[Source], limits: RowLimits
+) -> tuple[dict[str, Findings], RowLimits]:
+    """Read all records of a run as training would, with its token budgets, and collect statistics.
+
+    Args:
+        config: The table `[task]`, whose tokenizer counts the tokens.
+        sources: From `qtrain.tasks.qa.record_sources`.
+        limits: Limits on a row, with budgets of 0 where they are to be chosen.
+
+    Returns:
+        The findings by source, and the limits with chosen budgets.
+
+    Raises:
+        UserError: A source cannot be read, or is not in the data set's layout.
+    """
+    builder = ExampleBuilder(config, load_tokenizer(config.tokenizer, config.tokenizer_revision))
+    findings = {source.name: Findings() for source in sources}
+    drafts = {
+        source.name: [
+            builder.draft(record)
+            for record in load(source, data_set(config.name), findings[source.name].stats, config.on_bad_record)
+        ]
+        for source in sources
+    }
+    usable = [draft.answer_tokens for of_source in drafts.values() for draft in of_source if not draft.reason]
+    limits = limits.resolved(max(usable, default=1))
+    for name, of_source in drafts.items():
+        for draft in of_source:
+            findings[name].note(builder, draft, limits)
+    return findings, limits
 
 
 def answer_type(answer: str) -> str:
@@ -146,7 +184,7 @@ def check_command(
         out_console.out(json.dumps(table), highlight=False)
         return
     out_console.print(printable(f"{data_set(name).title}: {path}"))
-    for line in _lines(findings, config):
+    for line in finding_lines(findings, config):
         out_console.print(printable(line))
 
 
@@ -232,7 +270,7 @@ def _file(name: str, path: Path, split: Split) -> Path:
     return path / files[split]
 
 
-def _lines(findings: Findings, config: QAConfig) -> list[str]:
+def finding_lines(findings: Findings, config: QAConfig) -> list[str]:
     """Format the findings as lines of two columns."""
     table, stats = findings.as_table(), findings.stats
     lines = [f"{'records':<16} {stats.records}", f"{'kept':<16} {stats.kept}"]

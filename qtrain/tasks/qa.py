@@ -21,6 +21,33 @@ from qtrain.tasks.splits import half_of, is_held_out, sub_sample
 from qtrain.tasks.tokenizer import load_tokenizer
 
 
+def record_sources(config: QAConfig, data: Path | None) -> list[Source]:
+    """Find the records of a configuration: the training and the held-out split, or a single file with both.
+
+    Args:
+        config: The table `[task]`.
+        data: A folder with the official files or a single file; None names the hub.
+
+    Raises:
+        UserError: The data set publishes no such split, or no source is named.
+    """
+    if data is None or is_folder(data):
+        return [_split_source(config, "train", data), _split_source(config, config.held_out_split, data)]
+    return [file_source(data)]
+
+
+def _split_source(config: QAConfig, split: Split, folder: Path | None) -> Source:
+    if folder is not None:
+        description = data_set(config.name)
+        if split not in description.files:
+            valid = ", ".join(description.files)
+            raise UserError(f"task.held_out_split={split!r}: {description.title} publishes answers for {valid}")
+        return file_source(folder / description.files[split])
+    if config.hub is None:
+        raise UserError(f"task {config.name!r} reads records: add data=PATH (a file or its folder)")
+    return hub_source(HubSource(config.hub, config.hub_subset, config.hub_revision), split)
+
+
 class QATask(Task):
     """Questions with a context, read from the official files, from a single file or from the hub.
 
@@ -48,10 +75,7 @@ class QATask(Task):
         self.tokenizer = load_tokenizer(config.tokenizer, config.tokenizer_revision)
         self.load_stats: dict[str, LoadStats] = {}
         builder = ExampleBuilder(config, self.tokenizer)
-        if data is None or is_folder(data):
-            sources = [self._split("train", data), self._split(config.held_out_split, data)]
-        else:
-            sources = [file_source(data)]
+        sources = record_sources(config, data)
         drafts = [self._drafts(builder, source) for source in sources]
         usable = [draft.answer_tokens for source_drafts in drafts for draft in source_drafts if not draft.reason]
         self.longest_answer = max(usable, default=1)
@@ -132,16 +156,6 @@ class QATask(Task):
 
     def _sides(self) -> dict[str, list[Example]]:
         return {"train": self._train, "held_out": self._held_out}
-
-    def _split(self, split: Split, folder: Path | None) -> Source:
-        if folder is not None:
-            if split not in self.data_set.files:
-                valid = ", ".join(self.data_set.files)
-                raise UserError(f"task.held_out_split={split!r}: {self.data_set.title} publishes answers for {valid}")
-            return file_source(folder / self.data_set.files[split])
-        if self.config.hub is None:
-            raise UserError(f"task {self.config.name!r} reads records: add data=PATH (a file or its folder)")
-        return hub_source(HubSource(self.config.hub, self.config.hub_subset, self.config.hub_revision), split)
 
     def _drafts(self, builder: ExampleBuilder, source: Source) -> list[Draft]:
         """Load a source's records and measure their answers."""

@@ -20,6 +20,7 @@ SIGNATURES = {
     "export": "(run: str | Path, out: str | Path, *, checkpoint: Literal = 'last')",
     "load_config": "(source: str | Path | Mapping, *overrides: str, allow_code: bool = False)",
     "load_policy": "(source: Config | str | Path, *, checkpoint: Literal = 'last', allow_code: bool = False)",
+    "measure": "(config: Config, *, prompts: int | None = None, samples: int | None = None, training: bool = False)",
     "roll_out": "(policy: Policy, examples: Sequence, *, samples: int | None = None, answers: bool = False, "
     "seed: int = 0)",
     "train": "(config: Config, out: str | Path, *, callbacks: Sequence = (), resume: bool = False, "

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qa_cases import build, finqa, hotpotqa, musique, write_array, write_lines, write_split
+from qa_cases import build, finqa, hotpotqa, musique, pair, tiny_model, write_array, write_lines, write_split
 
 from qtrain.cli import main
 from qtrain.config import ModelConfig, read_config
 from qtrain.policy.model import encode_examples
+from qtrain.prepare import prepare
 from qtrain.tasks import make_task
 from qtrain.tasks.base import THINK
 from qtrain.tasks.inspection import answer_type, percentiles
@@ -97,7 +98,11 @@ def test_check_in_a_warm_prompt_is_longer(mixed: Path, capsys: pytest.CaptureFix
         ("check hotpotqa --path {mixed}", "is not HotPotQA: none of its 6 rows is a record of it"),
         ("check finqa --path {mixed} --on-bad-record fail", "record 4 (counted from 0) is not in FinQA's layout"),
         ("check finqq --path {mixed}", "unknown data set 'finqq'; did you mean 'finqa'?"),
-        ("check finqa", "--path"),
+        ("check finqa", "data check finqa: add --path FILE, or give a configuration (mine.toml)"),
+        ("check finqa task.variant=warm --path {mixed}", "only a configuration (mine.toml) takes key=value"),
+        ("check nowhere.toml", "nowhere.toml: no such configuration"),
+        ("check mine.toml --path {mixed}", "a configuration names it; write data={mixed} instead"),
+        ("check mine.toml --max-prompt-tokens 9", "--max-prompt-tokens 9: a configuration names it; write task.max_"),
         ("check finqa --path {mixed} --max-prompt-tokens 1", "--max-prompt-tokens 1: at least 2 is needed"),
         ("check finqa --path {mixed} --variant hot", "hot"),
         ("check finqa --path {mixed} --tokenizer {folder}", "the folder has no tokenizer.json"),
@@ -123,8 +128,41 @@ def test_mistakes_are_one_line_and_status_2(
     captured = capsys.readouterr()
     assert captured.err.startswith("qtrain: ")
     assert captured.err.count("\n") == 1
-    assert line in captured.err
+    assert line.format(mixed=mixed) in captured.err
     assert captured.out == ""
+
+
+def test_a_configuration_is_checked_with_its_model_s_tokenizer_and_budgets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counts and lengths are those of the task that training builds."""
+    monkeypatch.chdir(tmp_path)
+    train = [pair(n, context="long " * 50 * (n == 1)) for n in range(1, 6)]
+    write_split(tmp_path / "data", "pairs", [*train, pair(9, answer="123456789")], [pair(n) for n in range(21, 25)])
+    tiny_model(tmp_path / "model", chat_template="{{ 'user: ' + messages[0]['content'] + ' assistant: ' }}")
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\ndata = "data"\nmodel.pretrained = "model"\nrollout.answer_budget = 5\n'
+        'task = {name = "pairs", variant = "warm", max_prompt_tokens = 300}\n'
+    )
+    assert run("data", "check", "mine.toml", "--json") == 0
+    table = json.loads(capsys.readouterr().out)
+    config, task, _ = prepare(read_config(tmp_path / "mine.toml"))
+    assert (table["rationale_budget"], table["answer_budget"]) == (config.rollout.rationale_budget, 5)
+    sources = task.dataset_report()["sources"]
+    for path, stats in zip(sorted(table["sources"]), sorted(sources), strict=True):
+        assert {key: table["sources"][path][key] for key in sources[stats]} == sources[stats]
+    counts = table["sources"]["data/train.jsonl"]
+    assert (counts["kept"], counts["cut"], counts["unreachable"]) == (5, 1, 1)
+    prompts, _ = encode_examples(task.tokenizer, task.held_out(9))
+    assert table["sources"]["data/dev.jsonl"]["prompt_tokens"]["max"] == max(map(len, prompts))
+    assert run("data", "check", "mine.toml", "task.max_prompt_tokens=999", "task.variant=cold") == 0
+    out = capsys.readouterr().out
+    assert f"rollout.rationale_budget={config.rollout.rationale_budget}, rollout.answer_budget=5" in out
+    assert "answers too long 1   (see rollout.answer_budget)" in out
+    assert "longer than 999 tokens" in out
+    (tmp_path / "sums.toml").write_text('name = "sums"\ntask.name = "digit_sum"\n')
+    assert run("data", "check", "sums.toml") == 2
+    assert "task 'digit_sum' makes its own examples; there are no records to check" in capsys.readouterr().err
 
 
 def test_show_puts_cold_beside_warm(

@@ -82,9 +82,12 @@ def test_lines_of_data_are_records(page: str) -> None:
             assert isinstance(parse(JsonRow("line", json.loads(line)), data_set("pairs")), Record)
 
 
+TRAINS = ("train", "compare", "pretrain", "measure", "evaluate", "report", "export")
+
+
 def runnable(words: list[str]) -> bool:
     """Whether a command is run here: those that train, and those that read what such runs wrote, or data."""
-    trains = words[:1] == ["qtrain"] and words[1] in ("train", "compare", "pretrain", "evaluate", "report", "export")
+    trains = words[:1] == ["qtrain"] and words[1] in TRAINS
     return (trains and "rollout.engine=vllm" not in words) or words[:2] == ["qtrain", "data"]
 
 
@@ -119,7 +122,9 @@ def small(words: list[str], folder: Path) -> list[str]:
         data = write_split(folder / ("data" if name == "pairs" else f"{name}-data"), name, *records(name))
         words = [word.replace("PATH", str(data)).replace("dev.json", str(data / "dev.json")) for word in words]
         words += ["--path", str(data)] * (words[:2] == ["data", "show"] and "--path" not in words)
-    if config is None or words[0] not in ("train", "compare", "pretrain"):
+    if words[:2] == ["data", "check"] and config == "mine.toml":
+        return [*words, f"model.pretrained={tiny_model(folder / 'model')}"]
+    if config is None or words[0] not in ("train", "compare", "pretrain", "measure"):
         return words
     if config == "mine.toml" and (folder / "mine.py").exists():
         return [*words, *SMALL]

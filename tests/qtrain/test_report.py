@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -45,6 +46,47 @@ def test_table_holds_hand_computed_numbers(comparison: Path) -> None:
         "GARL, q = 0.75", "2", "5.9e−7|[7.0e−8, 5.0e−6]", "40", "6.5|3 to 10", "60.0%|[0.0, 100.0]", "75.0%",
         "75.0%|[0.0, 100.0]", "−1.00|[−7.35, 0.00]", "36|30 to 41",
     ]  # fmt: skip
+
+
+def answers(**changes: float) -> dict[str, float]:
+    """The scores of a policy's answers, as an evaluation logs them."""
+    scores = {"exact_match": 0.25, "distinct_answers": 40.0, "constant_answer": 0.125, "forced": 0.5}
+    return scores | {"rationale_tokens": 7.25} | changes
+
+
+def test_a_collapsed_policy_is_seen_at_a_glance(tmp_path: Path) -> None:
+    """GRPO gives one answer at the end; the first evaluation of each seed has other numbers."""
+    out = tmp_path / "cold"
+    last = {"grpo": answers(distinct_answers=1.0, exact_match=0.125), "garl:q=1": answers(distinct_answers=60.0)}
+    rows = []
+    for seed, (estimator, scores) in itertools.product((0, 1), last.items()):
+        q, p_at_1 = (None, (0.0, 0.125)) if estimator == "grpo" else (1.0, (0.0, 0.5))
+        folder = out / f"{estimator[:4]}{seed}"
+        rows.append(write_run(folder, estimator, q=q, seed=seed, p_at_1=p_at_1, scores=scores))
+        lines = [json.loads(line) for line in (folder / "evals.jsonl").read_text().splitlines()]
+        lines[0] |= answers(distinct_answers=50.0 + 10 * seed, forced=1.0)
+        (folder / "evals.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = Page(report(write_comparison(out, rows)))
+    columns = [*("estimator", "exact match", "p@1", "best constant answer"), "distinct answers", "rationales cut"]
+    start = page.rows.index([*columns, "tokens a rationale"])
+    assert page.rows[start + 1 : start + 3] == [
+        ["GRPO|not above a constant answer", "12.5%|before 25.0%", "12.5%|before 0.0%", "12.5%", "1.0|before 55.0",
+         "50.0%|before 100.0%", "7.2"],
+        ["GARL, q = 1", "25.0%", "50.0%|before 0.0%", "12.5%", "60.0|before 55.0", "50.0%|before 100.0%", "7.2"],
+    ]  # fmt: skip
+    levels = {
+        measure["label"]: (measure["level"], measure["levelName"]) for measure in page.data["s1-curves"]["measures"]
+    }
+    assert levels["p@1, held-out prompts"] == (0.125, "best constant answer")
+    assert levels["P, training batches"] == (0.05, "escape")
+    assert levels["exact match, held-out prompts"][0] is None
+
+
+def test_folders_without_these_scores_have_no_such_table(comparison: Path) -> None:
+    page = Page(report(comparison))
+    assert "distinct answers" not in [cell for row in page.rows for cell in row]
+    levels = {measure["label"]: measure["level"] for measure in page.data["s1-curves"]["measures"]}
+    assert levels["p@1, held-out prompts"] is None
 
 
 def test_one_seed_has_no_interval_and_the_page_says_so(tmp_path: Path) -> None:

@@ -244,6 +244,16 @@ def test_evaluation_agrees_with_its_own_texts(config: Config, task: Task, base: 
         assert evaluation.scores[f"p_at_4{ending}"] == pytest.approx(pools.any(1).mean())
         assert evaluation.scores[f"p{ending}"] == pytest.approx(w.mean())
         assert evaluation.scores[f"mean_log_p{ending}"] == pytest.approx(np.log(w.mean(1)).mean())
+        answered, golds = [text["answer"] for text in texts], [text["gold"] for text in texts]
+        scores = {
+            "exact_match": np.mean([answer == gold for answer, gold in zip(answered, golds, strict=True)]),
+            "distinct_answers": len(set(answered)),
+            "constant_answer": max(golds.count(answer) for answer in golds) / len(golds),
+            "forced": np.mean([text["forced"] for text in texts]),
+        }
+        assert {name: evaluation.scores[f"{name}{ending}"] for name in scores} == pytest.approx(scores)
+        lengths = [len(task.tokenizer.encode(text["rationale"], add_special_tokens=False)) for text in texts]
+        assert evaluation.scores[f"rationale_tokens{ending}"] == pytest.approx(np.mean(lengths))
         # GARL at q = 1: w/wbar on answers, one less its baseline's wbar^0 on rationales.
         answers = np.array([text["answer_coefficient"] for text in texts]).reshape(3, 4)
         assert answers == pytest.approx(w / w.mean(1, keepdims=True))
