@@ -104,6 +104,7 @@ def evaluate_command(
     prompts: int | None,
     samples: int | None,
     seed: int,
+    rewards: list[str] | None,
     checkpoint: CheckpointName,
     half: Half | None,
     data: Path | None,
@@ -119,6 +120,7 @@ def evaluate_command(
     changes = {
         "eval.prompts": prompts,
         "eval.samples": samples,
+        "eval.rewards": rewards,
         "task.held_out_half": half,
         "data": None if data is None else str(data),
     }

@@ -1,7 +1,8 @@
 """Evaluate a policy on held-out prompts: p@1, p@k, maj@k, mean log P and P, and sampled texts."""
 
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from qtrain.config import Config
 from qtrain.policy.model import encode_examples
+from qtrain.rewards.score import Rewards, RewardScores, decode_answers, open_rewards, reward_samples
 from qtrain.rollout.engine import Engine
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.scoring.groups import majority, pass_at_k
@@ -28,31 +30,39 @@ class Evaluation:
     Attributes:
         scores: `p_at_1`, `p_at_<k>`, `maj_at_<k>` (k = samples per prompt), `mean_log_p` (mean over prompts of the log
             of the mean w, in nats; its bias is about -Var(w)/(2 k P^2)), `p` (mean w, unbiased), and the means of the
-            task's own metrics under their names. Scores of the examples of a group (`Example.group`) end in `_<group>`.
+            task's own metrics under their names. If the configuration names rewards: `reward` (mean of the weighted
+            sum), `reward_<name>` (means of several rewards, those of `eval.rewards` included) and `reward_errors`
+            (failed calls); with the key `reward`, an answer is correct if every reward with a positive weight is at
+            least 1. Scores of the examples of a group (`Example.group`) end in `_<group>`.
             `p` and `mean_log_p` always refer to the model's own distribution; all other scores refer to samples drawn
             with the settings of `config.rollout`.
-        texts: Prompt, gold, rationale, answer, log w, success, official scores, and the estimator's coefficients if
-            evaluation measures all that the estimator needs.
+        texts: Prompt, gold, rationale, answer, log w, success, official scores, the reward if the configuration
+            has one, and the estimator's coefficients if evaluation measures all that the estimator needs.
     """
 
     scores: dict[str, float]
     texts: list[dict[str, Any]]
 
 
-def evaluate(engine: Engine, task: Task, config: Config, *, seed: int) -> Evaluation:
+def evaluate(engine: Engine, task: Task, config: Config, *, seed: int, rewards: Rewards | None = None) -> Evaluation:
     """Evaluate a policy on the first `config.eval.prompts` held-out prompts of each group.
 
     Args:
         engine: Runs the policy.
         task: Source of held-out examples.
-        config: Its tables `eval` and `rollout` and its estimator are used.
+        config: Its tables `eval` and `rollout`, its estimator and its rewards are used.
         seed: Seed of the sampling.
+        rewards: The rewards of `config`, if they are open already.
+
+    Raises:
+        UserError: A reward cannot be loaded.
     """
-    scores, texts = _evaluate_sampled(engine, task, config, seed)
+    with open_rewards(config) if rewards is None else nullcontext(rewards) as active_rewards:
+        scores, texts = _evaluate_sampled(engine, task, config, seed, active_rewards)
     if config.rollout.off_policy_setting():
         # P is the mean of w over rationales from the model's own distribution.
         on_policy = config.model_copy(update={"rollout": config.rollout.on_policy(config.rollout.samples)})
-        own_scores, _ = _evaluate_sampled(engine, task, on_policy, seed)
+        own_scores, _ = _evaluate_sampled(engine, task, on_policy, seed, None)
         endings = {f"_{example.group}" if example.group else "" for example in task.held_out(config.eval.prompts)}
         names = [f"{name}{ending}" for ending in endings for name in ("p", "mean_log_p")]
         scores |= {name: own_scores[name] for name in names}
@@ -60,7 +70,7 @@ def evaluate(engine: Engine, task: Task, config: Config, *, seed: int) -> Evalua
 
 
 def _evaluate_sampled(
-    engine: Engine, task: Task, config: Config, seed: int
+    engine: Engine, task: Task, config: Config, seed: int, rewards: Rewards | None
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Return scores and texts of samples drawn with the settings of `config.rollout`."""
     generator = torch.Generator(engine.device).manual_seed(seed)
@@ -70,18 +80,24 @@ def _evaluate_sampled(
     # Examples without a group come first, since their group is the empty string.
     for group in sorted({example.group for example in examples}):
         members = [example for example in examples if example.group == group]
-        group_scores, group_texts = _evaluate_group(engine, task, config, members, generator)
+        group_scores, group_texts = _evaluate_group(engine, task, config, members, generator, rewards)
         scores |= {f"{name}_{group}" if group else name: value for name, value in group_scores.items()}
         texts += group_texts
     return scores, texts
 
 
 def _evaluate_group(
-    engine: Engine, task: Task, config: Config, examples: list[Example], generator: torch.Generator
+    engine: Engine,
+    task: Task,
+    config: Config,
+    examples: list[Example],
+    generator: torch.Generator,
+    rewards: Rewards | None,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     samples = config.eval.samples
     at_1 = at_k = maj = log_p = p = 0.0
     official: Counter[str] = Counter()
+    reward_errors = 0
     texts: list[dict[str, Any]] = []
     for first in range(0, len(examples), PROMPTS_AT_ONCE):
         chunk = examples[first : first + PROMPTS_AT_ONCE]
@@ -92,7 +108,14 @@ def _evaluate_group(
             generator,
             sample_answers=True,
         )
-        texts_by_prompt = _texts(task, chunk, rollouts, _coefficients(config, rollouts))
+        scored = None
+        if rewards is not None:
+            scored = rewards.score(reward_samples(task, chunk, rollouts), evaluation=True)
+            official.update(scored.sums())
+            reward_errors += scored.errors
+            if scored.total is not None:
+                rollouts = replace(rollouts, reward_BM=scored.total_BM(rollouts.truncated_BM.shape))
+        texts_by_prompt = _texts(task, chunk, rollouts, _coefficients(config, rollouts), scored)
         for samples_texts in texts_by_prompt:
             correct = [text["success"] for text in samples_texts]
             at_1 += sum(correct) / samples
@@ -108,7 +131,8 @@ def _evaluate_group(
     n = len(examples)
     names = ("p_at_1", f"p_at_{samples}", f"maj_at_{samples}", "mean_log_p", "p")
     scores = dict(zip(names, (at_1 / n, at_k / n, maj / n, log_p / n, p / n), strict=True))
-    return scores | {name: total / (n * samples) for name, total in official.items()}, texts
+    scores |= {name: total / (n * samples) for name, total in official.items()}
+    return scores if rewards is None else scores | {"reward_errors": float(reward_errors)}, texts
 
 
 def _coefficients(config: Config, rollouts: Rollouts) -> dict[str, list[float]]:
@@ -127,17 +151,17 @@ def _coefficients(config: Config, rollouts: Rollouts) -> dict[str, list[float]]:
 
 
 def _texts(
-    task: Task, examples: list[Example], rollouts: Rollouts, coefficients: dict[str, list[float]]
+    task: Task,
+    examples: list[Example],
+    rollouts: Rollouts,
+    coefficients: dict[str, list[float]],
+    scored: RewardScores | None,
 ) -> list[list[dict[str, Any]]]:
     """Describe each sample, in a list for each prompt."""
-    assert rollouts.answers is not None
     samples = rollouts.log_w_BM.shape[1]
     rationales = task.tokenizer.batch_decode(rollouts.rationales)
-    answers = task.tokenizer.batch_decode(rollouts.answers, skip_special_tokens=True)
-    for row, sampled in enumerate(rollouts.answers):
-        # Decoding need not return the text that was encoded; the tokens of y* are y* whatever they decode to.
-        if sampled == rollouts.gold[row // samples]:
-            answers[row] = examples[row // samples].answer
+    answers = decode_answers(task, examples, rollouts)
+    correct, reward = (None, None) if scored is None else (scored.correct, scored.total)
     log_w_N = rollouts.log_w_BM.flatten().tolist()
     return [
         [
@@ -149,8 +173,9 @@ def _texts(
                 "forced": bool(rollouts.truncated_BM.flatten()[row]),
                 "answer": answers[row],
                 "log_w": log_w_N[row],
-                "success": task.success(example, answers[row]),
+                "success": task.success(example, answers[row]) if correct is None else correct[row],
                 "official": task.dataset_metrics(example, answers[row]),
+                **({} if reward is None else {"reward": reward[row]}),
                 **{name: values[row] for name, values in coefficients.items()},
             }
             for row in range(index * samples, (index + 1) * samples)
