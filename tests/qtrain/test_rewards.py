@@ -399,7 +399,7 @@ def test_the_gradient_is_that_of_the_reward(config: Config, task: Task, base: Ba
     config = config.with_values({"estimator": "grpo", "reward": "scorers:length", "rollout.samples": 6})
     rewards = Rewards({"scorers:length": 1.0}, (), timeout=30.0)
     try:
-        metrics, found = gradient(config, task, base, rewards)
+        metrics, actual = gradient(config, task, base, rewards)
     finally:
         rewards.close()
     model = base.load(config, task)
@@ -417,7 +417,7 @@ def test_the_gradient_is_that_of_the_reward(config: Config, task: Task, base: Ba
     backward(model, ids, replace(rollouts, reward_BM=reward_BM), coefficients_BM, on_sampled_answers=True)
     expected = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
     assert expected.norm() > 0
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-7)
     assert metrics["reward"] == pytest.approx(float(reward_BM.mean()))
     assert metrics["reward_errors"] == 0
     assert metrics["loss"] == pytest.approx(1 - float(reward_BM.mean()))
