@@ -79,6 +79,7 @@ def evaluate(
     prompts: int | None = None,
     samples: int | None = None,
     seed: int = 1,
+    rewards: Sequence[str] | None = None,
     allow_code: bool = False,
     allow_changes: bool = False,
 ) -> dict[str, float]:
@@ -90,17 +91,19 @@ def evaluate(
         prompts: Held-out prompts per group; by default the number in the run's configuration.
         samples: Samples per prompt (k); by default the number in the run's configuration.
         seed: Seeds the sampling; training evaluates with 0.
+        rewards: Names of rewards to report, such as "em" or "mine:score"; by default those in the run's configuration.
         allow_code: Whether to import and run code that the run folder names as module:object.
         allow_changes: Evaluate even if records, tokenizer or base weights have changed.
 
     Returns:
-        Scores by name: `p_at_1`, `p_at_<k>`, `maj_at_<k>`, `mean_log_p` (nats), `p` and the task's metrics.
+        Scores by name: `p_at_1`, `p_at_<k>`, `maj_at_<k>`, `mean_log_p` (nats), `p`, the task's metrics and those of
+        rewards.
 
     Raises:
         UserError: The folder holds no finished run, or its records, tokenizer or base have changed.
     """
     config = load_run.finished_config(Path(run), allow_code=allow_code)
-    values = {"eval.prompts": prompts, "eval.samples": samples}
+    values = {"eval.prompts": prompts, "eval.samples": samples, "eval.rewards": rewards and list(rewards)}
     config = config.with_values({key: value for key, value in values.items() if value is not None})
     return load_run.evaluate_run(Path(run), checkpoint, config, seed=seed, allow_changes=allow_changes).scores
 

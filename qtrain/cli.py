@@ -140,6 +140,7 @@ def evaluate(
     prompts: MaybeMany = None,
     samples: MaybeMany = None,
     seed: Annotated[int, whole_number(0)] = 1,
+    rewards: Annotated[list[str] | None, Several] = None,
     checkpoint: Literal["last", "best"] = "last",
     half: Literal["validation", "test"] | None = None,
     data: Path | None = None,
@@ -154,6 +155,7 @@ def evaluate(
         prompts: Held-out prompts per group; by default as in the run.
         samples: Samples per prompt; by default as in the run.
         seed: Seed of the sampling; evaluations during training use 0.
+        rewards: Rewards to report, such as em f1 math mine:score (see docs/scores.md); by default as in the run.
         checkpoint: The weights at the end of training, or at the best evaluation by maj@k.
         half: Half of the held-out records (see task.held_out_half); by default as in the run.
         data: New path of the records, if they have moved.
@@ -169,6 +171,7 @@ def evaluate(
         prompts,
         samples,
         seed,
+        rewards,
         checkpoint,
         half,
         data,

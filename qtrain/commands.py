@@ -175,6 +175,7 @@ def evaluate_command(
     prompts: int | None,
     samples: int | None,
     seed: int,
+    rewards: list[str] | None,
     checkpoint: CheckpointName,
     half: Half | None,
     data: Path | None,
@@ -190,6 +191,7 @@ def evaluate_command(
     changes = {
         "eval.prompts": prompts,
         "eval.samples": samples,
+        "eval.rewards": rewards,
         "task.held_out_half": half,
         "data": None if data is None else str(data),
     }

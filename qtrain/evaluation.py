@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from qtrain.config import Config
 from qtrain.policy.model import encode_examples
+from qtrain.rewards.score import Rewards, RewardScores, decode_answers, open_rewards, reward_samples
 from qtrain.rollout.engine import Engine
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.scoring.groups import majority, pass_at_k
@@ -37,11 +39,14 @@ class Evaluation:
             answers whose text is y*), `distinct_answers` (number of different texts among all sampled answers),
             `constant_answer` (p@1 of the best answer that is the same for every prompt, see `best_constant`), `forced`
             (share of truncated rationales) and `rationale_tokens` (their mean length; a metric of the task with one of
-            these names replaces it). Scores of the examples of a group (`Example.group`) end in `_<group>`.
+            these names replaces it). If the configuration names rewards: `reward` (mean of the weighted sum),
+            `reward_<name>` (means of several rewards, those of `eval.rewards` included) and `reward_errors` (failed
+            calls); with the key `reward`, an answer is correct if every reward with a positive weight is at least 1.
+            Scores of the examples of a group (`Example.group`) end in `_<group>`.
             `p` and `mean_log_p` always refer to the model's own distribution; all other scores refer to samples drawn
             with the settings of `config.rollout`.
-        texts: Prompt, gold, rationale, answer, log w, success, official scores, and the estimator's coefficients if
-            evaluation measures all that the estimator needs.
+        texts: Prompt, gold, rationale, answer, log w, success, official scores, the reward if the configuration
+            has one, and the estimator's coefficients if evaluation measures all that the estimator needs.
     """
 
     scores: dict[str, float]
@@ -71,23 +76,29 @@ def evaluate(
     seed: int,
     examples: Sequence[Example] | None = None,
     on_batch: Callable[[SampledPrompts], None] | None = None,
+    rewards: Rewards | None = None,
 ) -> Evaluation:
     """Evaluate a policy.
 
     Args:
         engine: Runs the policy.
         task: Source of held-out examples.
-        config: Its tables `eval` and `rollout` and its estimator are used.
+        config: Its tables `eval` and `rollout`, its estimator and its rewards are used.
         seed: Seed of the sampling.
         examples: The examples; by default the first `config.eval.prompts` held-out examples of each group.
         on_batch: Called with the samples of each batch of prompts.
+        rewards: The rewards of `config`, if they are open already.
+
+    Raises:
+        UserError: A reward cannot be loaded.
     """
     examples = task.held_out(config.eval.prompts) if examples is None else examples
-    scores, texts = _evaluate_sampled(engine, task, config, examples, seed, on_batch)
+    with open_rewards(config) if rewards is None else nullcontext(rewards) as active_rewards:
+        scores, texts = _evaluate_sampled(engine, task, config, examples, seed, active_rewards, on_batch)
     if config.rollout.off_policy_setting():
         # P is the mean of w over rationales from the model's own distribution.
         on_policy = config.model_copy(update={"rollout": config.rollout.on_policy(config.rollout.samples)})
-        own_scores, _ = _evaluate_sampled(engine, task, on_policy, examples, seed)
+        own_scores, _ = _evaluate_sampled(engine, task, on_policy, examples, seed, None)
         endings = {f"_{example.group}" if example.group else "" for example in examples}
         names = [f"{name}{ending}" for ending in endings for name in ("p", "mean_log_p")]
         scores |= {name: own_scores[name] for name in names}
@@ -120,6 +131,7 @@ def _evaluate_sampled(
     config: Config,
     examples: Sequence[Example],
     seed: int,
+    rewards: Rewards | None,
     on_batch: Callable[[SampledPrompts], None] | None = None,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Return scores and texts of samples drawn with the settings of `config.rollout`."""
@@ -129,7 +141,7 @@ def _evaluate_sampled(
     # Examples without a group come first, since their group is the empty string.
     for group in sorted({example.group for example in examples}):
         members = [example for example in examples if example.group == group]
-        group_scores, group_texts = _evaluate_group(engine, task, config, members, generator, on_batch)
+        group_scores, group_texts = _evaluate_group(engine, task, config, members, generator, rewards, on_batch)
         scores |= {f"{name}_{group}" if group else name: value for name, value in group_scores.items()}
         texts += group_texts
     return scores, texts
@@ -141,6 +153,7 @@ def _evaluate_group(
     config: Config,
     examples: list[Example],
     generator: torch.Generator,
+    rewards: Rewards | None,
     on_batch: Callable[[SampledPrompts], None] | None,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     samples = config.eval.samples
@@ -148,6 +161,7 @@ def _evaluate_group(
     exact_matches = forced = rationale_tokens = 0
     answers: set[str] = set()
     official: Counter[str] = Counter()
+    reward_errors = 0
     texts: list[dict[str, Any]] = []
     for first in range(0, len(examples), PROMPTS_AT_ONCE):
         chunk = examples[first : first + PROMPTS_AT_ONCE]
@@ -158,7 +172,14 @@ def _evaluate_group(
             generator,
             sample_answers=True,
         )
-        texts_by_prompt = _texts(task, chunk, rollouts, _coefficients(config, rollouts))
+        scored = None
+        if rewards is not None:
+            scored = rewards.score(reward_samples(task, chunk, rollouts), evaluation=True)
+            official.update(scored.sums())
+            reward_errors += scored.errors
+            if scored.total is not None:
+                rollouts = replace(rollouts, reward_BM=scored.total_BM(rollouts.truncated_BM.shape))
+        texts_by_prompt = _texts(task, chunk, rollouts, _coefficients(config, rollouts), scored)
         for samples_texts in texts_by_prompt:
             correct = [text["success"] for text in samples_texts]
             at_1 += sum(correct) / samples
@@ -187,7 +208,8 @@ def _evaluate_group(
         "forced": forced / (n * samples),
         "rationale_tokens": rationale_tokens / (n * samples),
     }
-    return scores | {name: total / (n * samples) for name, total in official.items()}, texts
+    scores |= {name: total / (n * samples) for name, total in official.items()}
+    return scores if rewards is None else scores | {"reward_errors": float(reward_errors)}, texts
 
 
 def _coefficients(config: Config, rollouts: Rollouts) -> dict[str, list[float]]:
@@ -206,17 +228,17 @@ def _coefficients(config: Config, rollouts: Rollouts) -> dict[str, list[float]]:
 
 
 def _texts(
-    task: Task, examples: list[Example], rollouts: Rollouts, coefficients: dict[str, list[float]]
+    task: Task,
+    examples: list[Example],
+    rollouts: Rollouts,
+    coefficients: dict[str, list[float]],
+    scored: RewardScores | None,
 ) -> list[list[dict[str, Any]]]:
     """Describe each sample, in a list for each prompt."""
-    assert rollouts.answers is not None
     samples = rollouts.log_w_BM.shape[1]
     rationales = task.tokenizer.batch_decode(rollouts.rationales)
-    answers = task.tokenizer.batch_decode(rollouts.answers, skip_special_tokens=True)
-    for row, sampled in enumerate(rollouts.answers):
-        # Decoding need not return the text that was encoded; the tokens of y* are y* whatever they decode to.
-        if sampled == rollouts.gold[row // samples]:
-            answers[row] = examples[row // samples].answer
+    answers = decode_answers(task, examples, rollouts)
+    correct, reward = (None, None) if scored is None else (scored.correct, scored.total)
     log_w_N = rollouts.log_w_BM.flatten().tolist()
     return [
         [
@@ -228,8 +250,9 @@ def _texts(
                 "forced": bool(rollouts.truncated_BM.flatten()[row]),
                 "answer": answers[row],
                 "log_w": log_w_N[row],
-                "success": task.success(example, answers[row]),
+                "success": task.success(example, answers[row]) if correct is None else correct[row],
                 "official": task.dataset_metrics(example, answers[row]),
+                **({} if reward is None else {"reward": reward[row]}),
                 **{name: values[row] for name, values in coefficients.items()},
             }
             for row in range(index * samples, (index + 1) * samples)

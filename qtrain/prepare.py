@@ -53,8 +53,10 @@ def prepare(config: Config) -> Prepared:
     """Build the task of a configuration and choose the token budgets that it leaves open.
 
     Raises:
-        UserError: The task cannot be built, or its sequences do not fit into the model's positions.
+        UserError: The task cannot be built, its sequences do not fit into the model's positions, or a reward cannot be
+            computed here.
     """
+    config.check_rewards()
     config = config.with_values(_absolute_paths(config))
     rollout, limits = config.rollout, row_limits(config)
     task = make_task(config.task, config.data, limits)

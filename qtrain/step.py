@@ -16,6 +16,7 @@ from qtrain.metrics import family_loss, relative_log_weights, step_metrics
 from qtrain.nonfinite import NonFiniteError, find_bad_prompt, find_nonfinite_logits
 from qtrain.policy.device import Dtype, autocast
 from qtrain.policy.model import TokenIds, encode_examples, token_ids
+from qtrain.rewards.score import Rewards, reward_samples
 from qtrain.rollout.engine import Diverged, Engine
 from qtrain.rollout.mismatch import self_check
 from qtrain.rollout.rollouts import Rollouts, batch_rows, roll_out
@@ -26,7 +27,10 @@ from qtrain.update import backward, forward, gradient_norm
 
 @dataclass(frozen=True)
 class TrainerComponents:
-    """Objects shared by all steps of a run. `reference` is the base if `train.kl` is set, otherwise None."""
+    """Objects shared by all steps of a run.
+
+    `reference` is the base if `train.kl` is set, otherwise None. `rewards` is None if the configuration names none.
+    """
 
     config: Config
     task: Task
@@ -36,6 +40,7 @@ class TrainerComponents:
     random_states: RandomStates
     reference: PreTrainedModel | None
     clock: StageClock
+    rewards: Rewards | None = None
 
 
 def in_one_pass(
@@ -88,6 +93,12 @@ def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, 
             )
     except Diverged as error:
         raise NonFiniteError(str(error), **find_nonfinite_logits(model, prompts, examples)) from None
+    reward_metrics: dict[str, float] = {}
+    if components.rewards is not None and config.reward is not None and estimator.needs_reward:
+        with clock("answers"):
+            scored = components.rewards.score(reward_samples(components.task, examples, sampled), evaluation=False)
+        sampled = replace(sampled, reward_BM=scored.total_BM(sampled.truncated_BM.shape))
+        reward_metrics = scored.metrics()
     rollouts, forward_result = sampled, None
     if one_pass:
         with clock("forward"):
@@ -143,6 +154,7 @@ def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, 
         "loss": family_loss(estimator.q, rollouts),
         "surrogate": result.surrogate,
         **metrics,
+        **reward_metrics,
         "gradient_norm": norm,
         "rows": result.rows,
         **mismatch,

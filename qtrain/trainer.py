@@ -18,6 +18,7 @@ from qtrain.policy.base import Base, initial_policy
 from qtrain.policy.device import autocast, use_float32_head
 from qtrain.policy.model import token_ids, write_model_files
 from qtrain.policy.weights import save_model_weights
+from qtrain.rewards.score import Rewards, open_rewards
 from qtrain.rollout import make_engine
 from qtrain.rollout.engine import Diverged
 from qtrain.rollout.memory import ModelSize, cache_limit
@@ -80,11 +81,12 @@ def train(
     try:
         if run.result is not None:
             return run.result
-        try:
-            training = _Training(config, task, base, run, all_callbacks, allow_changes=allow_changes)
-        except KeyboardInterrupt:
-            raise Interrupted(f"stopped before the first step: {folder} has no checkpoint to resume from") from None
-        return training.run_to_end()
+        with open_rewards(config) as rewards:
+            try:
+                training = _Training(config, task, base, run, all_callbacks, rewards, allow_changes=allow_changes)
+            except KeyboardInterrupt:
+                raise Interrupted(f"stopped before the first step: {folder} has no checkpoint to resume from") from None
+            return training.run_to_end()
     finally:
         run.close()
 
@@ -99,6 +101,7 @@ class _Training:
         base: Base,
         run: RunFolder,
         callbacks: Callbacks,
+        rewards: Rewards | None,
         *,
         allow_changes: bool,
     ) -> None:
@@ -131,7 +134,7 @@ class _Training:
         engine = make_engine(config.rollout, model, token_ids(task.tokenizer), cache_bytes=cache_bytes)
         self.clock = StageClock()
         self.components = TrainerComponents(
-            config, task, model, engine, optimizer, random_states, reference, self.clock
+            config, task, model, engine, optimizer, random_states, reference, self.clock, rewards
         )
         lengths = checkpoint.logs if checkpoint else None
         run.open_logs(lengths, attention=kernel(model.device), cache_bytes=cache_bytes)
@@ -327,7 +330,8 @@ class _Training:
         """
         dtype, device = self.config.train.dtype, self.components.model.device
         with self.interrupts.at_once(), self.clock("evaluation"), autocast(dtype, device):
-            evaluation = evaluate(self.components.engine, self.components.task, self.config, seed=0)
+            components = self.components
+            evaluation = evaluate(components.engine, components.task, self.config, seed=0, rewards=components.rewards)
         self.run.log(EVALS, step=step, **evaluation.scores)
         self.sinks.log(step, evaluation.scores, "eval")
         for text in evaluation.texts:

@@ -31,6 +31,7 @@ SPEC = Estimator(
     name="maxrl",
     function=maxrl,
     inputs="reward",
+    binary_reward=True,
     target="J_1 truncated at order M - 1, sum over j < M of (1-P)^j / j, exactly, for 0/1 rewards",
     paper="Tajwar et al. 2026, arXiv 2602.02710",
     limits="Silent on a pool without success, so that its amplification of J_0 is below M.",

@@ -39,6 +39,7 @@ SPEC = Estimator(
     name="pkpo",
     function=pkpo,
     inputs="reward",
+    binary_reward=True,
     target="1 - pass@k = (1-P)^k, exactly at every M >= k",
     paper="Walder & Karkhanis 2025, arXiv 2505.15201, eq. 33",
     limits=(

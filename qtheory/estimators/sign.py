@@ -28,6 +28,7 @@ SPEC = Estimator(
     name="sign",
     function=sign,
     inputs="reward",
+    binary_reward=True,
     target="J_0 times 2, exactly at every M",
     paper="arXiv 2605.07689",
     limits=(

@@ -43,6 +43,7 @@ class Estimator:
         limits: Its known limits, one or two sentences.
         fixed_q: The q of the continuum that it stands for, None for none or for a parameter q.
         least_m: The parameter that M must reach, such as the k of pass@k; None for none.
+        binary_reward: Whether it is defined for rewards of 0 or 1 alone, not for graded ones.
         parameters: Keyword parameters by name, q first, read off the function's signature; rng, score_norm_sq,
             answer_length and log_ratio are not among them.
         stochastic: Whether it needs `rng`, a numpy.random.Generator.
@@ -59,6 +60,7 @@ class Estimator:
     limits: str
     fixed_q: float | None = None
     least_m: str | None = None
+    binary_reward: bool = False
     parameters: Mapping[str, Parameter] = field(init=False)
     stochastic: bool = field(init=False)
     needs_score_norm: bool = field(init=False)

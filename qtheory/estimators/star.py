@@ -31,6 +31,7 @@ SPEC = Estimator(
     name="star",
     function=star,
     inputs="reward",
+    binary_reward=True,
     target="J_0, exactly at every M",
     paper="Zelikman et al. 2022",
     limits="No baseline: a pool that is all right still moves the parameters.",

@@ -8,7 +8,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from qtrain.config.estimator import EstimatorChoice
 from qtrain.config.model import ModelConfig, PretrainedConfig
+from qtrain.config.reward import RewardChoice
 from qtrain.config.tables import Config
 from qtrain.tasks import TASKS
 from qtrain.tasks.qa_config import QAConfig
@@ -87,4 +89,5 @@ def _type(annotation: Any) -> str:
     if origin is tuple:
         return f"list of {_type(members[0])}"
     names = {str: "text", int: "whole number", float: "number", bool: "true | false", Path: "path"}
-    return names.get(annotation, "NAME:PARAMETER=VALUE")
+    own = {EstimatorChoice: "NAME:PARAMETER=VALUE", RewardChoice: "NAME | module:function | table of weights"}
+    return (names | own)[annotation]

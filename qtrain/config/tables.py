@@ -19,6 +19,7 @@ from pydantic import (
 from qtheory.command.names import did_you_mean
 from qtrain.config.estimator import EstimatorChoice
 from qtrain.config.model import AnyModelConfig, LoraConfig, ModelConfig, PretrainedConfig, model_class, model_config
+from qtrain.config.reward import RewardChoice, check_name, check_usable
 from qtrain.config.schedules import QSchedule, RateSchedule
 from qtrain.errors import UserError
 from qtrain.plugins import is_code
@@ -178,11 +179,20 @@ class EvalConfig(StrictModel):
         every: Steps between evaluations.
         prompts: Held-out prompts, for each group of examples.
         samples: Sampled answers per prompt, the k of maj@k.
+        rewards: Rewards whose means are reported besides that of `reward`, by the same names.
     """
 
     every: int = Field(default=25, ge=1)
     prompts: int = Field(default=64, ge=1, le=MAX_BATCH)
     samples: int = Field(default=16, ge=1, le=MAX_BATCH)
+    rewards: tuple[str, ...] = ()
+
+    @field_validator("rewards")
+    @classmethod
+    def _check_rewards(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for name in names:
+            check_name(name, code_allowed=_allows_code(info))
+        return names
 
 
 class Config(StrictModel):
@@ -193,6 +203,10 @@ class Config(StrictModel):
         title: Heading of the run's section in a report; by default `name`.
         data: File or folder of the records, for tasks that read records.
         estimator: The gradient estimator and its parameters, for example "garl:q=.75".
+        reward: How sampled answers are scored, in training by estimators that read rewards and in evaluation: exact,
+            contains, em, f1, numeric, math, module:function, or a table of weights by name. None is 1 for the tokens of
+            y* in training, and the task's own rule in evaluation (see docs/scores.md).
+        reward_timeout: Most seconds of one call of a reward that runs in a process (math, module:function).
         task: The task and its settings.
         model: Sizes of a model with random weights, or a pretrained model.
         lora: Train low-rank adapters instead of all weights.
@@ -210,6 +224,8 @@ class Config(StrictModel):
     title: str | None = None
     data: Path | None = None
     estimator: EstimatorChoice = EstimatorChoice.parse("garl:q=1")
+    reward: RewardChoice | None = None
+    reward_timeout: float = Field(default=10.0, gt=0)
     task: SerializeAsAny[TaskConfig]
     model: AnyModelConfig = ModelConfig()
     lora: LoraConfig | None = None
@@ -309,6 +325,26 @@ class Config(StrictModel):
                 f"moves the model; at least 2 are needed"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_reward(self) -> "Config":
+        if self.reward is None or not self.estimator.may_run or not self.estimator.spec.binary_reward:
+            return self
+        if reason := self.reward.graded():
+            raise ValueError(
+                f"reward={str(self.reward)!r}: {self.estimator} is defined for rewards of 0 or 1, and {reason}; take "
+                f"another reward, or an estimator on graded ones (grpo, dr_grpo, rloo)"
+            )
+        return self
+
+    def check_rewards(self) -> None:
+        """Check that the rewards of `reward` and `eval.rewards` can be computed here.
+
+        Raises:
+            UserError: A reward needs a package that is not installed, or is code that may not run.
+        """
+        for name in [*dict(self.reward.weights if self.reward else ()), *self.eval.rewards]:
+            check_usable(name, code_allowed=self.code_allowed)
 
     @model_validator(mode="after")
     def _check_relative_weights(self) -> "Config":

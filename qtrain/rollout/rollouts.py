@@ -27,7 +27,8 @@ class Rollouts:
         truncated_BM: Whether the rationale was truncated, so that END_THINK was forced.
         log_w_BM: log p(y*|x, z) in nats, float64; NaN everywhere if y* was not scored.
         answers: B * M sampled answers as token ids, including END if it was sampled; None if not requested.
-        reward_BM: 1 if the sampled answer equals y* token by token, else 0, float64; None without sampled answers.
+        reward_BM: 1 if the sampled answer equals y* token by token, else 0, float64; None without sampled answers. With
+            the key `reward`, training and evaluation replace it (`qtrain.rewards.score`).
         score_norm_sq_BM: Squared norm of the gradient of log p(z|x) with respect to the logits, the sum over the
             sampled tokens of ||e_token - p||^2, float64; None if not requested.
         rationale_log_p: log p of each token of the rationales, in nats, as computed by the engine.

@@ -98,6 +98,14 @@ class Task:
         """True if a sampled answer counts as correct in evaluation; by default if it equals the gold answer."""
         return exact(answer, example.answer)
 
+    def gold_answers(self, example: Example) -> tuple[str, ...]:
+        """The texts that rewards compare a sampled answer with: the gold answer first, then the others accepted."""
+        return (example.answer, *example.aliases)
+
+    def answer_text(self, answer: str) -> str:
+        """The part of a sampled answer that rewards read; by default all of it."""
+        return answer
+
     def dataset_metrics(self, example: Example, answer: str) -> dict[str, float]:
         """Further metrics of a sampled answer, each in [0, 1]; evaluation reports their means by name."""
         return {}

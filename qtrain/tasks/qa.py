@@ -119,6 +119,15 @@ class QATask(Task):
         scores = [self.data_set.scores(answer, golds) for golds in spellings]
         return {name: max(score[name] for score in scores) for name in scores[0]}
 
+    def gold_answers(self, example: Example) -> tuple[str, ...]:
+        """The gold answer without `task.answer_prefix`, its aliases, and their spellings by the tokenizer."""
+        golds = (self._gold(example), *example.aliases)
+        return tuple(dict.fromkeys([*golds, *map(self._as_decoded, golds)]))
+
+    def answer_text(self, answer: str) -> str:
+        """A sampled answer without `task.answer_prefix`."""
+        return answer.removeprefix(self.config.answer_prefix)
+
     def _gold(self, example: Example) -> str:
         return example.answer.removeprefix(self.config.answer_prefix)
 

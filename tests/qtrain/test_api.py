@@ -16,7 +16,8 @@ from qtrain.config import Config
 SIGNATURES = {
     "compare": "(config: Config, estimators: Iterable, out: str | Path, *, seeds: int = 1, jobs: int | None = None)",
     "evaluate": "(run: str | Path, *, checkpoint: Literal = 'last', prompts: int | None = None, "
-    "samples: int | None = None, seed: int = 1, allow_code: bool = False, allow_changes: bool = False)",
+    "samples: int | None = None, seed: int = 1, rewards: Sequence | None = None, allow_code: bool = False, "
+    "allow_changes: bool = False)",
     "export": "(run: str | Path, out: str | Path, *, checkpoint: Literal = 'last')",
     "load_config": "(source: str | Path | Mapping, *overrides: str, allow_code: bool = False)",
     "load_policy": "(source: Config | str | Path, *, checkpoint: Literal = 'last', allow_code: bool = False)",
@@ -38,6 +39,8 @@ METHODS = {
         "held_out": "(self, n: int)",
         "demonstrations": "(self, n: int, rng: Generator)",
         "success": "(self, example: Example, answer: str)",
+        "gold_answers": "(self, example: Example)",
+        "answer_text": "(self, answer: str)",
         "dataset_metrics": "(self, example: Example, answer: str)",
         "dataset_report": "(self)",
         "dataset_lines": "(self)",
