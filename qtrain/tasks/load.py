@@ -191,6 +191,6 @@ def _hint(source: Source, data_set: DataSet) -> str:
     names = [
         other.title
         for other in DATA_SETS.values()
-        if row is not None and other is not data_set and isinstance(parse(row, other), Record)
+        if row is not None and other.name != data_set.name and isinstance(parse(row, other), Record)
     ]
     return f" (it looks like {names[0]})" if names else ""
