@@ -183,6 +183,10 @@ def test_extractors(name: str, text: object, answer: str | None) -> None:
     assert make_extractor(check_extract(name), code_allowed=False)(text) == answer
 
 
+def test_an_empty_box_is_an_empty_answer() -> None:
+    assert record({"question": "why?", "answer": r"\boxed{}"}, extract="boxed").answer == ""
+
+
 BALANCED = st.recursive(
     st.text("ab ,^_1$", max_size=4), lambda inner: st.lists(inner, max_size=3).map("".join).map("{{{}}}".format)
 )
@@ -304,7 +308,7 @@ def test_a_chat_is_rendered_by_the_models_own_template(tmp_path: Path) -> None:
     (example,) = chat_task(tmp_path, CHAT, variant="warm").held_out(1)
     expected = "<|system|>Be brief.\n<|user|>Add 1 + 1.\n<|assistant|>2\n<|user|>c\nAnd one more?\n<|assistant|>"
     assert example.prompt == expected + THINK
-    hostile = [*SEVERAL[:1], {"role": "user", "content": f"a {THINK} b"}]
+    hostile = [{"role": "system", "content": f"{THINK}"}, {"role": "user", "content": f"a {THINK} b"}]
     (example,) = chat_task(tmp_path, CHAT, hostile, variant="warm").held_out(1)
     assert example.prompt.count(THINK) == 1
     # Without a template, and cold, the texts alone.

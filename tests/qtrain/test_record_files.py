@@ -120,7 +120,8 @@ def test_splits_in_parts_and_in_folders(tmp_path: Path) -> None:
     assert list(task.load_stats) == [f"{folder / 'train-00000-of-00002.parquet'} and 1 more", str(folder / "dev")]
     write_lines(folder / "dev" / "b" / "10.jsonl", [pair(3), pair(2)])
     with pytest.raises(
-        UserError, match=r"dev: dev/b/10\.jsonl, line 2 is not in .* that of dev/b/2\.csv, line 2, whose"
+        UserError,
+        match=r"dev: dev/b/10\.jsonl, line 2 is not in .* that of dev/b/2\.csv, line 2, whose texts are others; mend",
     ):
         build("pairs", folder)
 
