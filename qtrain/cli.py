@@ -26,7 +26,7 @@ app = App(
     default_parameter=AS_TYPED,
 )
 
-data_app = App(name="data", help="Inspect the records of FinQA, HotPotQA and MuSiQue before training on them.")
+data_app = App(name="data", help="Inspect the records of a data set, or your own, before training on them.")
 app.command(data_app)
 
 Several = Parameter(consume_multiple=True, negative=())
@@ -261,6 +261,9 @@ def check(
     max_prompt_tokens: Annotated[int | None, whole_number(2)] = None,
     max_answer_tokens: MaybeCount = None,
     on_bad_record: Literal["skip", "fail"] | None = None,
+    prompt: str | None = None,
+    answer: str | None = None,
+    extract: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
     """Count records: kept, dropped and malformed by reason, answer types, lengths in tokens.
@@ -269,12 +272,15 @@ def check(
         name: A TOML configuration, whose records are checked with its model's tokenizer and budgets; or a data set
             (finqa, hotpotqa, musique, pairs), of which one file is checked.
         overrides: For a configuration: key=value, dotted keys, for example task.max_prompt_tokens=2048.
-        path: For a data set: a file in the official layout or in the hub's.
+        path: For a data set: a file in the official layout or in the hub's; for pairs also a folder.
         variant: For a data set: the prompt format, which determines prompt lengths; by default cold.
         tokenizer: For a data set: folder of a pretrained tokenizer; by default one token per byte.
         max_prompt_tokens: For a data set: longest prompt; by default the task's limit.
         max_answer_tokens: For a data set: longest answer; by default no limit.
         on_bad_record: For a data set: skip (the default) drops and counts malformed records, fail stops at the first.
+        prompt: For pairs: column of the question or the chat (task.prompt).
+        answer: For pairs: column of the gold answer (task.answer).
+        extract: For pairs: boxed, after_hashes, regex:PATTERN or module:function (task.extract).
         as_json: Print one JSON object.
     """
     options = {
@@ -284,6 +290,9 @@ def check(
         "max_prompt_tokens": max_prompt_tokens,
         "max_answer_tokens": max_answer_tokens,
         "on_bad_record": on_bad_record,
+        "prompt": prompt,
+        "answer": answer,
+        "extract": extract,
     }
     if name.lower().endswith((".toml", ".json")):
         for key, value in options.items():
@@ -313,6 +322,7 @@ def check(
         max_prompt_tokens=max_prompt_tokens,
         max_answer_tokens=max_answer_tokens,
         on_bad_record=on_bad_record or "skip",
+        columns={"prompt": prompt, "answer": answer, "extract": extract},
         as_json=as_json,
     )
 
@@ -328,18 +338,24 @@ def show(
     variant: Literal["cold", "warm"] | None = None,
     tokenizer: Path | None = None,
     max_prompt_tokens: Annotated[int | None, whole_number(2)] = None,
+    prompt: str | None = None,
+    answer: str | None = None,
+    extract: str | None = None,
     full: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Print the first examples of a split as the model sees them.
 
     Args:
-        name: finqa, hotpotqa or musique.
+        name: finqa, hotpotqa, musique or pairs.
         path: A file, or the folder of the official files; by default data/NAME.
         split: The official file to read, if PATH is a folder.
         n: Number of examples.
         variant: cold or warm; by default both.
         tokenizer: Folder of a pretrained tokenizer, whose chat template formats warm prompts.
         max_prompt_tokens: Cut prompts to this number of tokens; by default they are not cut.
+        prompt: Column of the question or the chat, for pairs (task.prompt).
+        answer: Column of the gold answer, for pairs (task.answer).
+        extract: boxed, after_hashes, regex:PATTERN or module:function, for pairs (task.extract).
         full: Print long prompts in full, not only their ends.
     """
     with importing(PROGRAM):
@@ -353,5 +369,6 @@ def show(
         variant=variant,
         tokenizer=tokenizer,
         max_prompt_tokens=max_prompt_tokens,
+        columns={"prompt": prompt, "answer": answer, "extract": extract},
         full=full,
     )

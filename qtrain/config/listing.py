@@ -1,5 +1,6 @@
 """List every setting with its type and default, for `qtrain train --help`."""
 
+from collections.abc import Collection
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -13,11 +14,11 @@ from qtrain.config.model import ModelConfig, PretrainedConfig
 from qtrain.config.reward import RewardChoice
 from qtrain.config.tables import Config
 from qtrain.tasks import TASKS
-from qtrain.tasks.qa_config import QAConfig
+from qtrain.tasks.qa_config import PairsConfig, QAConfig
 
 TABLES = {
     "model": ((PretrainedConfig, "a pretrained model"), (ModelConfig, "or a new Qwen3 of this shape")),
-    "task": ((QAConfig, "finqa, hotpotqa, musique, pairs"),),
+    "task": ((QAConfig, "finqa, hotpotqa, musique, pairs"), (PairsConfig, "pairs alone")),
 }
 """Tables whose keys depend on a choice: each alternative and what it is for."""
 DERIVED = {"rollout.rationale_budget", "rollout.answer_budget"}
@@ -30,7 +31,9 @@ def settings_text() -> str:
     for name, field in Config.model_fields.items():
         if name in TABLES:
             for model, note in TABLES[name]:
-                lines += [f"[{name}]  {note}", *_lines(model, f"{name}.")]
+                bases = [base for base, _ in TABLES[name] if base is not model and issubclass(model, base)]
+                inherited = {key for base in bases for key in base.model_fields}
+                lines += [f"[{name}]  {note}", *_lines(model, f"{name}.", inherited)]
             if name == "task":
                 lines.append(f"  name is one of {', '.join(TASKS)}, or module:object")
         elif model := _table(field.annotation):
@@ -41,9 +44,11 @@ def settings_text() -> str:
     return "\n".join(lines)
 
 
-def _lines(model: type[BaseModel], prefix: str) -> list[str]:
+def _lines(model: type[BaseModel], prefix: str, left_out: Collection[str] = ()) -> list[str]:
     lines = []
     for name, field in model.model_fields.items():
+        if name in left_out:
+            continue
         if table := _table(field.annotation):
             lines += _lines(table, f"{prefix}{name}.")
         else:

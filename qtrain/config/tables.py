@@ -408,6 +408,8 @@ class Config(StrictModel):
             UserError: The result is not a valid configuration.
         """
         table = self.as_table()
+        if "task.name" in values:  # another task may lack keys of this one, so that only those that are set are kept
+            table["task"] = self.task.model_dump(mode="json", exclude_defaults=True)
         for key, value in values.items():
             set_dotted(table, key, value)
         return check_config(table, where, code_allowed=self.code_allowed)

@@ -1,7 +1,8 @@
 """Tasks: prompts and gold answers, looked up by name or imported from a user's code.
 
 `base` defines the interface. `qa` is the task on records of questions: `rows` reads files, `finqa`, `hotpotqa`,
-`musique` and `pairs` describe the data sets, `load` reads records from files or the hub, `examples` and `prompts` turn
+`musique` and `pairs` describe the data sets (`tabular` and `split_files` read CSV, Parquet and folders, `extract` finds
+answers inside longer texts), `load` reads records from files or the hub, `examples` and `prompts` turn
 them into examples, `splits` divides them, and `inspection` prints them. The testbed's tasks are in `qtrain.testbed`.
 """
 
@@ -9,8 +10,6 @@ import importlib
 import inspect
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from pydantic import PrivateAttr, ValidationInfo, model_validator
 
 from qtheory.command.names import did_you_mean
 from qtrain import plugins
@@ -66,18 +65,6 @@ class OwnTaskConfig(TaskConfig, frozen=True, extra="allow"):  # pyright: ignore[
 
     tokenizer: Path | None = None
     tokenizer_revision: str | None = None
-    _code_allowed: bool = PrivateAttr(default=True)
-
-    @model_validator(mode="after")
-    def _remember_whether_code_may_run(self, info: ValidationInfo) -> "OwnTaskConfig":
-        allowed = (info.context or {}).get("code_allowed", True)
-        self._code_allowed = allowed  # pyright: ignore[reportAttributeAccessIssue] - private ones may be set
-        return self
-
-    @property
-    def code_allowed(self) -> bool:
-        """True if the module that the table names may be imported."""
-        return self._code_allowed
 
 
 def make_task(config: TaskConfig, data: Path | None, limits: RowLimits = NO_LIMITS) -> Task:
@@ -150,7 +137,7 @@ def task_config(table: object, *, code_allowed: bool = True) -> TaskConfig:
 
     Args:
         table: The table.
-        code_allowed: Whether a task that is named as `module:object` may be imported later.
+        code_allowed: Whether a task or an extractor that is named as `module:object` may be imported later.
 
     Raises:
         UserError: The value is not a table, or does not name a task.
@@ -163,7 +150,7 @@ def task_config(table: object, *, code_allowed: bool = True) -> TaskConfig:
         raise UserError(f"task: a table with a `name` is needed; tasks are {', '.join(known)}")
     name = table["name"]
     if name in TASKS:
-        return _import_object(TASKS[name].config).model_validate(table)
+        return _import_object(TASKS[name].config).model_validate(table, context={"code_allowed": code_allowed})
     if name in registered or plugins.is_code(name):
         return OwnTaskConfig.model_validate(table, context={"code_allowed": code_allowed})
     raise UserError(f"task.name: unknown task {name!r}; {did_you_mean(name, known)}, or module:Class of your own")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import PrivateAttr, ValidationInfo, model_validator
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -22,6 +23,18 @@ class TaskConfig(StrictModel, frozen=True):  # pyright: ignore[reportGeneralType
     """Base of every task's table `[task]`; `name` selects the task."""
 
     name: str
+    _code_allowed: bool = PrivateAttr(default=True)
+
+    @model_validator(mode="after")
+    def _remember_whether_code_may_run(self, info: ValidationInfo) -> "TaskConfig":
+        allowed = (info.context or {}).get("code_allowed", True)
+        self._code_allowed = allowed  # pyright: ignore[reportAttributeAccessIssue] - private ones may be set
+        return self
+
+    @property
+    def code_allowed(self) -> bool:
+        """True if modules that the table names may be imported."""
+        return self._code_allowed
 
     def budgets(self) -> tuple[int, int] | None:
         """Rationale and answer budgets (tokens) that hold every correct text; None if they depend on the records."""

@@ -5,12 +5,14 @@ from typing import NamedTuple
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.tasks.base import Example
-from qtrain.tasks.data_sets import data_set
 from qtrain.tasks.limits import RowLimits
 from qtrain.tasks.prompts import fit, render
 from qtrain.tasks.qa_config import QAConfig
-from qtrain.tasks.records import Record
+from qtrain.tasks.records import Record, Turn
 from qtrain.tasks.tokenizer import reserved_tokens, token_count, without_special_tokens
+
+CHAT_TEMPLATE = "{context}{question}"
+"""Template of the last turn of a record that is a chat."""
 
 TOO_LONG = ("longer than rollout.answer_budget", "longer than max_prompt_tokens", "longer than the model's positions")
 """Endings of the reasons that `task.long_answers` and `task.long_prompts` govern."""
@@ -62,7 +64,7 @@ class ExampleBuilder:
 
     def __init__(self, config: QAConfig, tokenizer: PreTrainedTokenizerFast) -> None:
         self.config, self.tokenizer = config, tokenizer
-        self.template = data_set(config.name).warm
+        self.template = config.data_set().warm
         self.reserved = reserved_tokens(tokenizer)
 
     def draft(self, record: Record) -> Draft:
@@ -92,9 +94,12 @@ class ExampleBuilder:
         limit_name = TOO_LONG[2] if by_positions else TOO_LONG[1]
         question = self._clean(record.question)
         context = self._clean(f"{record.context}\n") if record.context else ""
+        # A chat is shown as it is, since its own turns hold the instructions.
+        template = CHAT_TEMPLATE if record.chat else self.template
+        earlier = [Turn(turn.role, self._clean(turn.content)) for turn in record.chat[:-1]]
         prompt, tokens = fit(
             self.tokenizer,
-            lambda shortened: render(config.variant, self.tokenizer, self.template, shortened, question),
+            lambda shortened: render(config.variant, self.tokenizer, template, shortened, question, earlier),
             context,
             limit,
         )

@@ -18,10 +18,10 @@ from qtrain.tasks import task_config
 from qtrain.tasks.data_sets import data_set
 from qtrain.tasks.examples import Draft, ExampleBuilder
 from qtrain.tasks.limits import NO_LIMITS, RowLimits
-from qtrain.tasks.load import OnBadRecord, Source, file_source, is_folder, load
+from qtrain.tasks.load import OnBadRecord, Source, is_folder, load, path_source, split_source
 from qtrain.tasks.prompts import Variant
 from qtrain.tasks.qa_config import QAConfig
-from qtrain.tasks.records import SHOWN, LoadStats, Split
+from qtrain.tasks.records import SHOWN, DataSet, LoadStats, Split
 from qtrain.tasks.tokenizer import load_tokenizer
 
 PERCENTILES = {"min": 0, "median": 50, "p95": 95, "max": 100}
@@ -70,15 +70,15 @@ def check_file(path: Path, config: QAConfig) -> Findings:
     """Read a whole file as training would, and collect statistics.
 
     Args:
-        path: A file in the official or the hub's layout.
+        path: A file in the official or the hub's layout; for pairs also a folder.
         config: The data set, the form of its prompts, the filters, and the treatment of malformed records.
 
     Raises:
         UserError: The file cannot be read, or is not in the data set's layout.
     """
-    source, findings = file_source(path), Findings()
+    records, findings = config.data_set(), Findings()
     builder = ExampleBuilder(config, load_tokenizer(config.tokenizer, config.tokenizer_revision))
-    for record in load(source, data_set(config.name), findings.stats, config.on_bad_record):
+    for record in load(path_source(path, records), records, findings.stats, config.on_bad_record):
         findings.note(builder, builder.draft(record), NO_LIMITS)
     return findings
 
@@ -104,7 +104,7 @@ def check_sources(
     drafts = {
         source.name: [
             builder.draft(record)
-            for record in load(source, data_set(config.name), findings[source.name].stats, config.on_bad_record)
+            for record in load(source, config.data_set(), findings[source.name].stats, config.on_bad_record)
         ]
         for source in sources
     }
@@ -153,6 +153,7 @@ def check_command(
     max_prompt_tokens: int | None = None,
     max_answer_tokens: int | None = None,
     on_bad_record: OnBadRecord = "skip",
+    columns: dict[str, str | None] | None = None,
     as_json: bool = False,
 ) -> None:
     """Check a file and print its statistics.
@@ -165,6 +166,7 @@ def check_command(
         max_prompt_tokens: The task's setting; None takes its default.
         max_answer_tokens: The task's setting; None takes its default.
         on_bad_record: skip counts malformed records; fail stops at the first.
+        columns: The settings `prompt`, `answer` and `extract` of pairs; None takes their defaults.
         as_json: Print one JSON object.
 
     Raises:
@@ -177,6 +179,7 @@ def check_command(
         max_prompt_tokens=max_prompt_tokens,
         max_answer_tokens=max_answer_tokens,
         on_bad_record=on_bad_record,
+        **(columns or {}),
     )
     findings = check_file(path, config)
     if as_json:
@@ -197,6 +200,7 @@ def show_command(
     variant: Variant | None = None,
     tokenizer: Path | None = None,
     max_prompt_tokens: int | None = None,
+    columns: dict[str, str | None] | None = None,
     full: bool = False,
 ) -> None:
     """Print the first examples of a split as a model sees them.
@@ -209,6 +213,7 @@ def show_command(
         variant: cold or warm; None shows both.
         tokenizer: Folder of a pretrained tokenizer, whose chat template the warm prompt then uses.
         max_prompt_tokens: The task's setting; None does not cut prompts.
+        columns: The settings `prompt`, `answer` and `extract` of pairs; None takes their defaults.
         full: Show long prompts whole, instead of their beginnings and ends.
 
     Raises:
@@ -219,16 +224,19 @@ def show_command(
     folder = path or Path("data") / data_set(name).name
     if path is None and not is_folder(folder):
         raise UserError(f"{folder}: no such folder; give --path FILE, or the folder of the official files")
-    source = file_source(_file(name, folder, split))
     variants: tuple[Variant, ...] = ("cold", "warm") if variant is None else (variant,)
     loaded = load_tokenizer(tokenizer)
     limit = UNLIMITED if max_prompt_tokens is None else max_prompt_tokens
     builders = [
-        ExampleBuilder(_config(name, variant=kind, tokenizer=tokenizer, max_prompt_tokens=limit), loaded)
+        ExampleBuilder(
+            _config(name, variant=kind, tokenizer=tokenizer, max_prompt_tokens=limit, **(columns or {})), loaded
+        )
         for kind in variants
     ]
+    records = builders[0].config.data_set()
+    source = _source(records, folder, split)
     shown = 0
-    for record in load(source, data_set(name), LoadStats(), "skip"):
+    for record in load(source, records, LoadStats(), "skip"):
         results = [builder.build(builder.draft(record), NO_LIMITS) for builder in builders]
         for builder, built in zip(builders, results, strict=True):
             if built.example is not None:
@@ -255,19 +263,20 @@ def _config(name: str, **settings: object) -> QAConfig:
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + "-".join(map(str, first["loc"])).replace("_", "-")
-        raise UserError(f"{option} {first['input']}: {first['msg']}") from None
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"{option} {first['input']}: is for pairs; {name} has a fixed layout") from None
+        raise UserError(f"{option} {first['input']}: {first['msg'].removeprefix('Value error, ')}") from None
     assert isinstance(config, QAConfig)
     return config
 
 
-def _file(name: str, path: Path, split: Split) -> Path:
-    """The file to show: `path` itself, or if it is a folder the split's official file in it."""
+def _source(records: DataSet, path: Path, split: Split) -> Source:
+    """The rows to show: those of `path` itself, or if it is a folder those of the split in it."""
     if not is_folder(path):
-        return path
-    files = data_set(name).files
-    if split not in files:
-        raise UserError(f"--split {split}: {data_set(name).title} publishes answers for {', '.join(files)}")
-    return path / files[split]
+        return path_source(path, records)
+    if split not in records.files:
+        raise UserError(f"--split {split}: {records.title} publishes answers for {', '.join(records.files)}")
+    return split_source(path, split, records)
 
 
 def finding_lines(findings: Findings, config: QAConfig) -> list[str]:

@@ -12,7 +12,8 @@ from qtrain.errors import UserError
 from qtrain.hub import DATA_SET, find_repository, tell_of_a_copy
 from qtrain.tasks.data_sets import DATA_SETS
 from qtrain.tasks.records import DataSet, LoadStats, Record, Split, parse, read_records
-from qtrain.tasks.rows import BadRecord, JsonRow, read_rows
+from qtrain.tasks.rows import BadRecord, JsonRow
+from qtrain.tasks.split_files import ENDINGS, files_below, read_file, read_files, require_split
 
 OnBadRecord = Literal["fail", "skip"]
 
@@ -99,7 +100,38 @@ class Source(NamedTuple):
 
 def file_source(path: Path) -> Source:
     """The source for a file in the official or the hub's layout."""
-    return Source(str(path), lambda: read_rows(path))
+    return Source(str(path), lambda: read_file(path))
+
+
+def split_source(folder: Path, split: Split, data_set: DataSet) -> Source:
+    """The source for a split in a folder.
+
+    Raises:
+        UserError: The data set may have files of any name, and there is none for the split.
+    """
+    official = folder / data_set.files[split]
+    if not data_set.any_files or official.is_file():
+        return file_source(official)
+    paths = require_split(folder, split)
+    if len(paths) == 1 and paths[0].parent == folder:
+        return file_source(paths[0])
+    in_parts = paths[0].parent == folder
+    name = f"{paths[0]} and {len(paths) - 1} more" if in_parts else str(folder / paths[0].relative_to(folder).parts[0])
+    return Source(name, lambda: read_files(paths, folder))
+
+
+def path_source(path: Path, data_set: DataSet) -> Source:
+    """The source for a file, or for all files below a folder if the data set may have files of any name.
+
+    Raises:
+        UserError: The folder has no file of a known format.
+    """
+    if not data_set.any_files or not is_folder(path):
+        return file_source(path)
+    paths = files_below(path)
+    if not paths:
+        raise UserError(f"{path}: no {', '.join(ENDINGS)} file in this folder")
+    return Source(str(path), lambda: read_files(paths, path))
 
 
 def hub_source(hub: HubSource, split: Split) -> Source:
@@ -159,6 +191,6 @@ def _hint(source: Source, data_set: DataSet) -> str:
     names = [
         other.title
         for other in DATA_SETS.values()
-        if row is not None and other is not data_set and isinstance(parse(row, other), Record)
+        if row is not None and other.name != data_set.name and isinstance(parse(row, other), Record)
     ]
     return f" (it looks like {names[0]})" if names else ""

@@ -1,23 +1,32 @@
 """Render the prompt of a record, cold or warm, and cut long prompts to fit.
 
-cold   context, question, <think>   without a task description or format instruction
+cold   context, question, <think>   without a task description or format instruction; of a chat the earlier turns'
+       texts come first, a line each
 warm   the data set's template with context and question, as the user's turn of the tokenizer's chat template with
-       thinking on (as plain text if the tokenizer has no chat template), <think>
+       thinking on (as plain text if the tokenizer has no chat template), <think>; of a chat after its earlier turns
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.errors import UserError
 from qtrain.tasks.base import END_THINK, THINK
+from qtrain.tasks.records import Turn
 from qtrain.tasks.tokenizer import token_count
 
 Variant = Literal["cold", "warm"]
 
 
-def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, context: str, question: str) -> str:
+def render(
+    variant: Variant,
+    tokenizer: PreTrainedTokenizerFast,
+    template: str,
+    context: str,
+    question: str,
+    earlier: Sequence[Turn] = (),
+) -> str:
     """Render a prompt, up to and including THINK.
 
     Args:
@@ -26,21 +35,22 @@ def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, 
         template: The data set's warm template.
         context: The context; each line ends with a line break.
         question: The question.
+        earlier: Turns of a chat before the question.
 
     Raises:
-        UserError: The tokenizer's chat template fails on a single user's turn, does not show it unchanged, or closes
-            the thought that it should leave open.
+        UserError: The tokenizer's chat template fails on these turns, does not show them unchanged, or closes the
+            thought that it should leave open.
     """
+    lines = "".join(f"{turn.content}\n" for turn in earlier)
     if variant == "cold":
-        return context + question + THINK
+        return lines + context + question + THINK
     text = template.format(context=context, question=question)
     if tokenizer.chat_template is None:
-        return f"{text}\n{THINK}"
+        return f"{lines}{text}\n{THINK}"
+    turns = [*(turn._asdict() for turn in earlier), {"role": "user", "content": text}]
     try:
         chat = str(
-            tokenizer.apply_chat_template(
-                [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=True
-            )
+            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, enable_thinking=True)
         )
     except Exception as error:  # a template may raise anything, MemoryError and RecursionError included
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -50,6 +60,11 @@ def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, 
         raise UserError(
             f"task.tokenizer: its chat template does not show the user's turn as it is: {_ends(text)} becomes "
             f"{_ends(chat)}; set task.variant=cold, or give a tokenizer whose template takes plain text"
+        )
+    if dropped := next((turn for turn in earlier if turn.content.strip() not in before), None):
+        raise UserError(
+            f"task.tokenizer: its chat template does not show the {dropped.role}'s turn as it is: "
+            f"{_ends(dropped.content)}; set task.variant=cold, or leave such turns out of the records"
         )
     if END_THINK in after and THINK not in after.rpartition(END_THINK)[2]:
         raise UserError(

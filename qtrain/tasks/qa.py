@@ -11,10 +11,9 @@ import numpy as np
 from qtrain.errors import UserError
 from qtrain.scoring import contains
 from qtrain.tasks.base import Example, Task
-from qtrain.tasks.data_sets import data_set
 from qtrain.tasks.examples import Draft, ExampleBuilder
 from qtrain.tasks.limits import NO_LIMITS, RowLimits
-from qtrain.tasks.load import HubSource, Source, file_source, hub_source, is_folder, load
+from qtrain.tasks.load import HubSource, Source, file_source, hub_source, is_folder, load, split_source
 from qtrain.tasks.qa_config import QAConfig
 from qtrain.tasks.records import LoadStats, Split
 from qtrain.tasks.splits import half_of, is_held_out, sub_sample
@@ -38,11 +37,11 @@ def record_sources(config: QAConfig, data: Path | None) -> list[Source]:
 
 def _split_source(config: QAConfig, split: Split, folder: Path | None) -> Source:
     if folder is not None:
-        description = data_set(config.name)
-        if split not in description.files:
-            valid = ", ".join(description.files)
-            raise UserError(f"task.held_out_split={split!r}: {description.title} publishes answers for {valid}")
-        return file_source(folder / description.files[split])
+        records = config.data_set()
+        if split not in records.files:
+            valid = ", ".join(records.files)
+            raise UserError(f"task.held_out_split={split!r}: {records.title} publishes answers for {valid}")
+        return split_source(folder, split, records)
     if config.hub is None:
         raise UserError(f"task {config.name!r} reads records: add data=PATH (a file or its folder)")
     return hub_source(HubSource(config.hub, config.hub_subset, config.hub_revision), split)
@@ -62,16 +61,16 @@ class QATask(Task):
 
         Args:
             config: The table `[task]`.
-            data: A folder with the official files (training and `held_out_split`), or a single file in the official
-                or the hub's layout. 1 page in 8 of a single file is held out, chosen by a hash of its name (of the
-                record's id, if the data set has no pages), so that all questions about a page are on the same side.
-                None reads the hub.
+            data: A folder with the official files (training and `held_out_split`; for pairs, files of any format), or
+                a single file in the official or the hub's layout. 1 page in 8 of a single file is held out, chosen by
+                a hash of its name (of the record's id, if the data set has no pages), so that all questions about a
+                page are on the same side. None reads the hub.
             limits: Limits on a row. Budgets of 0 are chosen from the records; the attribute `limits` has the result.
 
         Raises:
             UserError: A source is missing or in a wrong format, or one side has no records.
         """
-        self.config, self.data_set = config, data_set(config.name)
+        self.config, self.data_set = config, config.data_set()
         self.tokenizer = load_tokenizer(config.tokenizer, config.tokenizer_revision)
         self.load_stats: dict[str, LoadStats] = {}
         builder = ExampleBuilder(config, self.tokenizer)

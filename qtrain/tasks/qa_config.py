@@ -1,13 +1,17 @@
-"""Table `[task]` of the tasks on question records: the form of prompts, filters, splits and sources."""
+"""Table `[task]` of the tasks on question records: the form of prompts, filters, splits, sources and columns."""
 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from qtrain.tasks.base import TaskConfig
+from qtrain.tasks.data_sets import data_set
+from qtrain.tasks.extract import check_extract, make_extractor
 from qtrain.tasks.load import OnBadRecord
+from qtrain.tasks.pairs import PAIRS, Columns
 from qtrain.tasks.prompts import Variant
+from qtrain.tasks.records import DataSet
 from qtrain.tasks.splits import Half
 
 
@@ -35,7 +39,8 @@ class QAConfig(TaskConfig, frozen=True):
         train_size: Number of training records, drawn with `split_seed`; None takes all.
         held_out_size: Number of held-out records, drawn with `split_seed`; None takes all.
         split_seed: Seeds the draws of `train_size` and `held_out_size`.
-        held_out_split: The split of the official files or of the hub to evaluate on.
+        held_out_split: The split of the official files or of the hub to evaluate on. If a folder of pairs has no dev
+            file, its test file is read.
         held_out_half: Evaluate on one half of the held-out records alone, divided by a hash of the page or id. For data
             sets with a single official split besides training, use validation to choose a checkpoint and test to
             report it. None takes both halves.
@@ -64,6 +69,14 @@ class QAConfig(TaskConfig, frozen=True):
     hub_subset: str | None = None
     hub_revision: str | None = None
 
+    def data_set(self) -> DataSet:
+        """The data set as these settings describe it.
+
+        Raises:
+            UserError: The settings name code that cannot be imported or may not run.
+        """
+        return data_set(self.name)
+
 
 class FinQAConfig(QAConfig, frozen=True):
     """Table `[task]` of finqa."""
@@ -84,6 +97,40 @@ class MuSiQueConfig(QAConfig, frozen=True):
 
 
 class PairsConfig(QAConfig, frozen=True):
-    """Table `[task]` of pairs."""
+    """Table `[task]` of pairs.
+
+    Attributes:
+        prompt: Column of the question, or of a chat (a list of turns with `role` and `content`). A row without it may
+            have its chat in the column `messages`.
+        answer: Column of the gold answer. A chat without it is answered by the assistant's last turn.
+        context: Column of the text that answers the question. It is optional, and cut if the prompt is too long.
+        aliases: Column of a list of other answers that evaluation accepts. It is optional.
+        extract: Finds the gold answer inside the answer column's text: boxed (the last one), after_hashes (after the
+            last ####), regex:PATTERN (the first match, or its group) or module:function of your own, which gets the
+            column's value and returns the answer or None. Records without an answer are malformed.
+    """
 
     name: Literal["pairs"] = "pairs"
+    prompt: str = Field(default="question", min_length=1)
+    answer: str = Field(default="answer", min_length=1)
+    context: str = Field(default="context", min_length=1)
+    aliases: str = Field(default="aliases", min_length=1)
+    extract: str | None = None
+
+    @field_validator("extract")
+    @classmethod
+    def _check_extract(cls, name: str | None) -> str | None:
+        return None if name is None else check_extract(name)
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> "PairsConfig":
+        names = [self.prompt, self.answer, self.context, self.aliases]
+        if len(set(names)) < len(names):
+            raise ValueError(f"prompt, answer, context, aliases: {', '.join(names)} must be four different columns")
+        return self
+
+    def data_set(self) -> DataSet:
+        """The data set with these columns and this extractor; see `QAConfig.data_set`."""
+        extract = None if self.extract is None else make_extractor(self.extract, code_allowed=self.code_allowed)
+        columns = Columns(self.prompt, self.answer, self.context, self.aliases)
+        return PAIRS.configured(columns, extract, self.extract or "")

@@ -4,13 +4,25 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qtrain.tasks.rows import BadRecord, JsonRow
 
 Split = Literal["train", "dev", "test"]
+
+
+class Turn(NamedTuple):
+    """A turn of a chat, in the form that chat templates take.
+
+    Attributes:
+        role: system, user or assistant.
+        content: Its text.
+    """
+
+    role: str
+    content: str
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,7 @@ class Record:
         kind: The data set's own type of the question; "" if it has none.
         page: Name shared by the records that must be on the same side of a split; "" if there are no others.
         answerable: Whether the context answers the question.
+        chat: Turns up to the question, which is the last one's content; () if the record is not a chat.
     """
 
     id: str
@@ -36,6 +49,11 @@ class Record:
     kind: str = ""
     page: str = ""
     answerable: bool = True
+    chat: tuple[Turn, ...] = ()
+
+
+class MalformedRow(ValueError):
+    """A row that cannot become a record; the message is the reason."""
 
 
 class Layout(BaseModel):
@@ -69,6 +87,7 @@ class DataSet:
             `{question}`.
         scores: The official scores.
         by_question: Whether a record's page is a hash of its question and context, which must not be in two splits.
+        any_files: Whether a folder may have its splits in any format and without official names.
     """
 
     name: str
@@ -78,6 +97,16 @@ class DataSet:
     warm: str
     scores: Scores
     by_question: bool = False
+    any_files: bool = False
+
+    def record(self, row: dict[str, object]) -> Record:
+        """Read a row.
+
+        Raises:
+            ValidationError: A field is missing or wrong.
+            MalformedRow: The row cannot become a record for another reason.
+        """
+        return self.layout(row).model_validate(row).record()
 
 
 def parse(row: JsonRow | BadRecord, data_set: DataSet) -> Record | BadRecord:
@@ -87,10 +116,24 @@ def parse(row: JsonRow | BadRecord, data_set: DataSet) -> Record | BadRecord:
     if not isinstance(row.value, dict):
         return BadRecord(row.where, f"an object is needed, not {_json_type(row.value)}")
     try:
-        return data_set.layout(row.value).model_validate(row.value).record()
+        return data_set.record(row.value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return BadRecord(row.where, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        return BadRecord(row.where, first_reason(error))
+    except MalformedRow as error:
+        return BadRecord(row.where, str(error))
+
+
+def first_reason(error: ValidationError, columns: Mapping[str, str] | None = None) -> str:
+    """Describe the first error of a row.
+
+    Args:
+        error: The errors.
+        columns: The file's names of fields that have other names there.
+    """
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = [str(part) for part in first["loc"]]
+    place[:1] = [(columns or {}).get(name, name) for name in place[:1]]
+    return f"{'.'.join(place)}: {first['msg']}"
 
 
 def read_records(rows: Iterator[JsonRow | BadRecord], data_set: DataSet) -> Iterator[Record | BadRecord]:

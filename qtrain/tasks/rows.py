@@ -66,7 +66,7 @@ def _lines(file: TextIO) -> Iterator[JsonRow | BadRecord]:
         where = f"line {number}"
         if not line.strip(WHITESPACE):
             continue
-        if reason := _utf8_error(line):
+        if reason := utf8_error(line):
             yield BadRecord(where, reason)
             continue
         try:
@@ -87,7 +87,7 @@ def _array(path: Path, file: TextIO) -> Iterator[JsonRow | BadRecord]:
                 window.skip(",")
             where = f"record {index} (counted from 0)"
             value, text = window.value()
-            reason = _utf8_error(text)
+            reason = utf8_error(text)
             yield BadRecord(where, reason) if reason else JsonRow(where, value)
             index += 1
         window.skip("]")
@@ -157,7 +157,7 @@ def _named(character: str) -> str:
     return ascii(character) if character else "the end of the file"
 
 
-def _utf8_error(text: str) -> str | None:
+def utf8_error(text: str) -> str | None:
     """Describe the first byte that is not UTF-8; None if there is none."""
     try:
         text.encode()

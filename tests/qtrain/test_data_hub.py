@@ -46,6 +46,20 @@ def test_splits_are_asked_for_by_the_hubs_names(monkeypatch: pytest.MonkeyPatch,
     assert len(hub.asked) == 2
 
 
+def test_columns_and_chats_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = [{"role": "user", "content": "why?"}, {"role": "assistant", "content": "#### 4"}]
+    hub = Hub(
+        {"train": [{"problem": "how?", "gold": "#### 3", "level": 5}], "test": [{"messages": chat, "gold": None}]}
+    )
+    monkeypatch.setattr("datasets.load_dataset", hub)
+    columns = {"prompt": "problem", "answer": "gold", "extract": "after_hashes", "held_out_split": "test"}
+    task = build("pairs", None, hub="openai/gsm8k", hub_subset="main", **columns)
+    assert [(example.prompt, example.answer) for example in (*task._train, *task.held_out(1))] == [
+        ("how?<think>", "3"),
+        ("why?<think>", "4"),
+    ]
+
+
 def test_a_malformed_row_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.load_dataset", Hub({"train": [hotpotqa_hub(1), hotpotqa_hub(2) | {"answer": None}]}))
     with pytest.raises(UserError, match=r"hotpotqa/hotpot_qa \(train\): row 1 \(counted from 0\) is not in HotPotQA's"):

@@ -113,7 +113,7 @@ def test_the_tokens_of_the_gold_answer_are_a_success_whatever_they_decode_to(
     answers = [gold[row // samples] if row % 2 else [1, 1] for row in range(len(sampled.answers))]
     rollouts = Rollouts(**{**sampled.__dict__, "answers": answers})
     monkeypatch.setattr(task, "tokenizer", Forgetful())
-    texts = [text for group in _texts(task, examples, rollouts, {}) for text in group]
+    texts = [text for group in _texts(task, examples, rollouts, {}, None) for text in group]
     assert [text["success"] for text in texts] == [row % 2 == 1 for row in range(len(texts))]
 
 

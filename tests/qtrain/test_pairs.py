@@ -22,11 +22,16 @@ def test_a_line_needs_a_question_and_an_answer() -> None:
     assert found.id != other.id
 
 
-@pytest.mark.parametrize("key", ["reponse", "prompt", "messages"])
-def test_an_unknown_key_is_refused(key: str) -> None:
-    found = parse(JsonRow("line 1", pair() | {key: "x"}), data_set("pairs"))
-    assert isinstance(found, BadRecord)
-    assert found.reason == f"{key}: Extra inputs are not permitted"
+@pytest.mark.parametrize(("key", "near"), [("contxt", "context"), ("Contexts", "context"), ("aliasses", "aliases")])
+def test_a_mistyped_optional_column_is_refused(key: str, near: str) -> None:
+    record = parse(JsonRow("line 1", pair() | {key: "x"}), data_set("pairs"))
+    assert isinstance(record, BadRecord)
+    assert record.reason == f"{key!r}: unknown column; did you mean {near!r}? (or set task.{near})"
+
+
+def test_other_columns_are_ignored() -> None:
+    others = {"level": 5, "source": "x", "reponse": "y", "content": "z", "messages": None}
+    assert parsed(pair() | others) == parsed(pair())
 
 
 def test_prompts_with_and_without_a_context(tmp_path: Path) -> None:
