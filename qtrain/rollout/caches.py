@@ -42,13 +42,16 @@ def shares_prompts(model: PreTrainedModel) -> bool:
 def make_cache(
     model: PreTrainedModel, prompts: Sequence[Sequence[int]], samples: int, pad: int
 ) -> SharedPromptCache | OwnCache:
-    """Make the model's cache, inside `cache_attention`; arguments as in `SharedPromptCache`."""
-    return (SharedPromptCache if shares_prompts(model) else OwnCache)(model, prompts, samples, pad)
+    """Make the model's cache; arguments as in `SharedPromptCache`."""
+    if not shares_prompts(model):
+        return OwnCache(model, prompts, samples, pad)
+    with shared_prompt_attention(model):
+        return SharedPromptCache(model, prompts, samples, pad)
 
 
-def cache_attention(model: PreTrainedModel) -> AbstractContextManager[None]:
-    """Return the context in which the model's cache runs it."""
-    return shared_prompt_attention(model) if shares_prompts(model) else nullcontext()
+def cache_attention(model: PreTrainedModel, cache: SharedPromptCache | OwnCache) -> AbstractContextManager[None]:
+    """Return the context in which this cache of the model is extended."""
+    return shared_prompt_attention(model) if isinstance(cache, SharedPromptCache) else nullcontext()
 
 
 def _is_right(model: PreTrainedModel, trial: Trial, kind: type[SharedPromptCache | OwnCache]) -> bool:

@@ -82,8 +82,7 @@ class _CachedBatch:
         self, model: PreTrainedModel, ids: TokenIds, prompts: Sequence[Sequence[int]], config: RolloutConfig
     ) -> None:
         self.model, self.ids, self.config = model, ids, config
-        with cache_attention(model):
-            self.cache = make_cache(model, prompts, config.samples, ids.pad)
+        self.cache = make_cache(model, prompts, config.samples, ids.pad)
         self.cache.max_columns = config.rationale_budget + 1 + config.answer_budget
         _check_finite(self.cache.logits_BV)
         self.logits_NV = self.cache.logits_BV.repeat_interleave(config.samples, dim=0)
@@ -117,7 +116,7 @@ class _CachedBatch:
         end = max(self.num_cached_N) + width
         self.cache.reserve(end)
         log_w, first = [], []
-        with cache_attention(self.model):
+        with cache_attention(self.model, self.cache):
             for rows in self._blocks(width, end):
                 logits_nTV = self.cache.extend(tokens_NT[rows], start_N[rows], end, rows)
                 _check_finite(logits_nTV)
@@ -169,7 +168,7 @@ class _CachedBatch:
         row_n, open_n, logits_nV = order_N, torch.ones(rows, dtype=torch.bool, device=device), self.logits_NV
         position = 0
         base = 0 if not any(self.num_cached_N) else torch.tensor(self.num_cached_N, device=device)
-        with cache_attention(self.model):
+        with cache_attention(self.model, self.cache):
             for position in range(budget):
                 log_p_nV = logits_nV.log_softmax(-1)
                 token_n = draw(sampling_probabilities(logits_nV, self.config), uniform_Nt[row_n, position])
