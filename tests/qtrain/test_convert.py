@@ -151,7 +151,6 @@ def test_weights_and_tokens_are_those_of_the_file(
             Qwen3Config(
                 vocab_size=len(tokenizer),
                 tie_word_embeddings=False,
-                rope_theta=10_000.0,
                 eos_token_id=0,
                 pad_token_id=0,
                 **sizes,

@@ -173,7 +173,7 @@ def test_a_model_with_sliding_windows_in_bfloat16_trains_and_says_that_it_is_slo
         num_key_value_heads=1, max_position_embeddings=1024, sliding_window=8, initializer_range=0.3,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
-        MistralForCausalLM(shape).to(torch.bfloat16).save_pretrained(folder / "windows")
+        MistralForCausalLM(shape).bfloat16().save_pretrained(folder / "windows")
     byte_tokenizer().save_pretrained(folder / "windows")
     config = qa_config.with_values({"model.pretrained": str(folder / "windows")})
     write_json(folder / "qa.json", config.as_table())
