@@ -211,6 +211,21 @@ def export(
 
 
 @app.command
+def convert(source: Path, out: Path, /, *, tokenizer: Path | None = None) -> None:
+    """Convert a GGUF file into a model folder for `model.pretrained`, dequantised to float32.
+
+    Args:
+        source: A .gguf file, or a folder that holds one.
+        out: The new folder.
+        tokenizer: Folder with the model's own tokenizer.json, to take instead of the file's tokenizer.
+    """
+    with importing(PROGRAM):
+        from qtrain.convert import convert_command
+
+    convert_command(source, out, tokenizer)
+
+
+@app.command
 def compare(
     config: Path,
     /,

@@ -25,6 +25,7 @@ from qtrain.runs.checkpoint import FORMAT
 from qtrain.tasks import OwnTaskConfig, Task, make_task
 from qtrain.tasks.limits import PRETRAINED_RATIONALE, RANDOM_RATIONALE, RowLimits
 from qtrain.tasks.qa import QATask
+from qtrain.tasks.tokenizer import lacks_begin_token
 from qtrain.testbed.p0 import move_p0
 from qtrain.testbed.pretrain import Progress, pretrain
 
@@ -71,6 +72,12 @@ def prepare(config: Config) -> Prepared:
         notes = _check_lengths(task, limits, config.eval.prompts)
     if isinstance(config.model, PretrainedConfig):
         notes += memory_lines(config, task)
+        prompt = task.held_out(1)[0].prompt
+        if lacks_begin_token(task.tokenizer, prompt):
+            notes.append(
+                f"warning: the model's texts begin with {task.tokenizer.bos_token!r}, and these prompts do not: use a "
+                "chat template that writes it (task.variant=warm)"
+            )
     return Prepared(config, task, notes)
 
 

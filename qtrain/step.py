@@ -12,6 +12,7 @@ from qtheory.estimators.coefficients import Coefficients
 from qtrain.callbacks import StageClock
 from qtrain.config import Config, EstimatorChoice
 from qtrain.forward.log_probs import token_log_probs
+from qtrain.forward.support import forward_pass
 from qtrain.metrics import family_loss, relative_log_weights, step_metrics
 from qtrain.nonfinite import NonFiniteError, find_bad_prompt, find_nonfinite_logits
 from qtrain.policy.device import Dtype, autocast
@@ -44,18 +45,28 @@ class TrainerComponents:
 
 
 def in_one_pass(
-    config: Config, estimator: EstimatorChoice, prompts: Sequence[list[int]], gold: Sequence[list[int]]
+    config: Config,
+    estimator: EstimatorChoice,
+    prompts: Sequence[list[int]],
+    gold: Sequence[list[int]],
+    *,
+    packed: bool,
 ) -> bool:
     """Return whether the update's own forward pass computes log w, so that the engine need not score y*.
 
     True if the update itself scores y* after every rationale (no rewards, and no resampling, which leaves most
-    rationales out) and the largest possible batch fits into one micro-batch.
+    rationales out) and the largest possible batch fits into one micro-batch, of packed or of padded rows.
     """
     rollout, max_tokens = config.rollout, config.train.micro_batch_tokens
     if estimator.needs_reward or estimator.spec.stochastic:
         return False
-    rows = (rollout.samples * (rollout.rationale_budget + 1 + len(answer)) for answer in gold)
-    return max_tokens is None or sum(map(len, prompts)) + sum(rows) <= max_tokens
+    if max_tokens is None:
+        return True
+    lengths = [rollout.rationale_budget + 1 + len(answer) for answer in gold]
+    if packed:
+        return sum(map(len, prompts)) + rollout.samples * sum(lengths) <= max_tokens
+    longest = max(len(prompt) + length for prompt, length in zip(prompts, lengths, strict=True))
+    return len(prompts) * rollout.samples * longest <= max_tokens
 
 
 def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, step: int) -> dict[str, float]:
@@ -76,7 +87,7 @@ def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, 
     ids, settings = token_ids(components.task.tokenizer), config.train
     examples = components.task.batch(config.rollout.prompts, rng.batch)
     prompts, gold = encode_examples(components.task.tokenizer, examples)
-    one_pass = in_one_pass(config, estimator, prompts, gold)
+    one_pass = in_one_pass(config, estimator, prompts, gold, packed=forward_pass(model).is_packed)
     try:
         with autocast(settings.dtype, model.device):
             sampled = roll_out(

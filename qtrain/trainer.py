@@ -12,7 +12,7 @@ from qtrain.config import Config
 from qtrain.evaluation import evaluate
 from qtrain.files import sync, writing
 from qtrain.forward.attention import kernel
-from qtrain.forward.support import check_model
+from qtrain.forward.support import check_model, forward_pass
 from qtrain.nonfinite import NonFiniteError, format_diagnosis
 from qtrain.policy.base import Base, initial_policy
 from qtrain.policy.device import autocast, use_float32_head
@@ -20,6 +20,7 @@ from qtrain.policy.model import token_ids, write_model_files
 from qtrain.policy.weights import save_model_weights
 from qtrain.rewards.score import Rewards, open_rewards
 from qtrain.rollout import make_engine
+from qtrain.rollout.caches import shares_prompts
 from qtrain.rollout.engine import Diverged
 from qtrain.rollout.memory import ModelSize, cache_limit
 from qtrain.runs.checkpoint import latest_checkpoint, write_checkpoint
@@ -125,7 +126,10 @@ class _Training:
         if config.train.dtype == "bfloat16":
             for each_model in filter(None, (model, reference)):
                 use_float32_head(each_model)
-        check_model(model)
+        for line in check_model(model):
+            callbacks.message(line)
+        if config.rollout.engine == "transformers" and not shares_prompts(model):
+            callbacks.message(f"{type(model).__name__}: rollouts run with the model's own KV cache, which is slower")
         # A resumed run keeps its cache size: splitting a batch in another way would round differently.
         cache_bytes = run.noted("cache_bytes") if checkpoint and config.rollout.cache_gib is None else None
         if not isinstance(cache_bytes, int):
@@ -137,7 +141,9 @@ class _Training:
             config, task, model, engine, optimizer, random_states, reference, self.clock, rewards
         )
         lengths = checkpoint.logs if checkpoint else None
-        run.open_logs(lengths, attention=kernel(model.device), cache_bytes=cache_bytes)
+        run.open_logs(
+            lengths, attention=kernel(model.device) if forward_pass(model).is_packed else "own", cache_bytes=cache_bytes
+        )
         if run.attempt is not None:
             callbacks.message(f"starts over: an earlier attempt left no checkpoint; its logs are now in {run.attempt}")
         run.write_origin(data, self.fingerprints)

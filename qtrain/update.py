@@ -9,12 +9,13 @@ from transformers import PreTrainedModel
 
 from qtheory.estimators import Coefficients
 from qtrain.config import OptimizerConfig
-from qtrain.forward.attention import packed_attention
-from qtrain.forward.head import log_probs, output_matrix, weighted_log_probs
+from qtrain.forward.head import log_probs, weighted_log_probs
 from qtrain.forward.log_probs import TokenLogProbs
-from qtrain.forward.micro_batches import recomputing, run_micro_batches
+from qtrain.forward.micro_batches import recomputing
 from qtrain.forward.packing import PackedBatch
+from qtrain.forward.plain import PaddedBatch
 from qtrain.forward.rows import ANSWER, RATIONALE
+from qtrain.forward.support import forward_pass
 from qtrain.policy.device import Dtype
 from qtrain.policy.model import TokenIds
 from qtrain.rollout.rollouts import Rollouts, batch_rows
@@ -24,12 +25,12 @@ class ForwardResult(NamedTuple):
     """A forward pass kept for `backward`, with the log-weights it produced.
 
     Attributes:
-        packed: All rows of a batch as one micro-batch.
-        states_KD: The final hidden states that predict its scored tokens, with their graph.
+        batch: All rows of a batch as one micro-batch.
+        states_KD: The final hidden states, or the logits, that predict its scored tokens, with their graph.
         log_w_BM: log p(y*|x, z) in nats, float64, on the CPU.
     """
 
-    packed: PackedBatch
+    batch: PackedBatch | PaddedBatch
     states_KD: Tensor
     log_w_BM: Tensor
 
@@ -74,10 +75,11 @@ def forward(
     samples = rollouts.truncated_BM.shape[1]
     answers = [gold for gold in rollouts.gold for _ in range(samples)]
     rows = batch_rows(ids, rollouts, answers)
-    with packed_attention(model), recomputing(model, recompute):
-        ((batch, states_KD),) = run_micro_batches(model, rollouts.prompts, rows, max_tokens=None, dtype=dtype)
+    chosen = forward_pass(model)
+    with chosen.attention(), recomputing(model, recompute):
+        ((batch, states_KD),) = chosen.run(rollouts.prompts, rows, max_tokens=None, dtype=dtype)
     is_answer = batch.part_K == ANSWER
-    log_p_K = log_probs(output_matrix(model), states_KD[is_answer], batch.target_K[is_answer])
+    log_p_K = log_probs(chosen.head, states_KD[is_answer], batch.target_K[is_answer])
     of_answers = TokenLogProbs(log_p_K.double().cpu(), batch.part_K[is_answer].cpu(), batch.row_K[is_answer].cpu())
     log_w_N = of_answers.by_row(len(answers)).answer_N
     return ForwardResult(batch, states_KD, log_w_N.reshape(rollouts.truncated_BM.shape))
@@ -107,9 +109,9 @@ def backward(
         rollouts: The batch.
         coefficients_BM: One pair a sample.
         on_sampled_answers: Whether the answer coefficients apply to the sampled answers (otherwise to y*).
-        micro_batch_tokens: Most tokens in one forward and backward pass, counting a prompt once for all its rows; None
-            runs all rows at once. The result is the same, since every micro-batch is divided by the number of rows of
-            the whole batch.
+        micro_batch_tokens: Most tokens in one forward and backward pass, counting a prompt once for all its rows if
+            they are packed, and prompts and padding of each row if they are padded; None runs all rows at once. The
+            result is the same, since every micro-batch is divided by the number of rows of the whole batch.
         dtype: Type that the layers compute in, see `qtrain.policy.device.autocast`.
         recompute: Recompute activations in the backward pass; see `enable_recomputing`.
         forward_result: The forward pass, if `forward` has already run it.
@@ -125,15 +127,15 @@ def backward(
             parameter.grad = torch.zeros_like(parameter)
     if not active:
         return BackwardResult(0.0, 0, TokenLogProbs.joined([]))
-    head, surrogate, parts = output_matrix(model), 0.0, list[TokenLogProbs]()
-    with packed_attention(model), recomputing(model, recompute):
+    chosen, surrogate, parts = forward_pass(model), 0.0, list[TokenLogProbs]()
+    with chosen.attention(), recomputing(model, recompute):
         for batch, states_KD in (
             _run_rows(model, ids, rollouts, active, on_sampled_answers, micro_batch_tokens, dtype)
             if forward_result is None
-            else [(forward_result.packed, forward_result.states_KD)]
+            else [(forward_result.batch, forward_result.states_KD)]
         ):
             coefficient_K = token_coefficients(batch.part_K, batch.row_K, rationale_N, answer_N)
-            log_p_K, gradient_KD = weighted_log_probs(head, states_KD.detach(), batch.target_K, coefficient_K)
+            log_p_K, gradient_KD = weighted_log_probs(chosen.head, states_KD.detach(), batch.target_K, coefficient_K)
             if states_KD.requires_grad:  # False if only the output matrix is trained
                 states_KD.backward(gradient_KD)
             surrogate += float((coefficient_K * log_p_K).sum())
@@ -149,7 +151,7 @@ def _run_rows(
     on_sampled_answers: bool,
     max_tokens: int | None,
     dtype: Dtype,
-) -> Iterator[tuple[PackedBatch, Tensor]]:
+) -> Iterator[tuple[PackedBatch | PaddedBatch, Tensor]]:
     """Run some rows of a batch; `row_K` of the micro-batches counts the rows of the whole batch."""
     samples = rollouts.truncated_BM.shape[1]
     if not on_sampled_answers:
@@ -160,7 +162,7 @@ def _run_rows(
         answers = [rollouts.answers[row] for row in indices]
     rows = batch_rows(ids, rollouts, answers, indices)
     index_N = torch.tensor(indices, device=model.device)
-    for batch, states_KD in run_micro_batches(model, rollouts.prompts, rows, max_tokens=max_tokens, dtype=dtype):
+    for batch, states_KD in forward_pass(model).run(rollouts.prompts, rows, max_tokens=max_tokens, dtype=dtype):
         yield batch._replace(row_K=index_N[batch.row_K]), states_KD
 
 

@@ -2,6 +2,6 @@
 
 `rows` splits a batch into micro-batches, `packing` lays each of them out as one sequence, `micro_batches` runs them
 through the decoder with the attention of `attention` (`tiled` on a CPU, `flex` on a GPU), `head` turns the final hidden
-states into log-probabilities and gradients, `log_probs` collects these by row, and `support` refuses models for which
-this is not the same as the model's own forward pass.
+states into log-probabilities and gradients, and `log_probs` collects these by row. `support` tries each model;
+for those whose own forward pass is another, `plain` runs padded rows instead.
 """

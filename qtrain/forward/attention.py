@@ -15,6 +15,9 @@ from qtrain.forward.tiled import TiledAttention
 NAME = "qtrain_packed"
 """The name under which this attention is registered in transformers."""
 
+UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
+"""Settings of some models' attention beyond a causal softmax, which neither packed rows nor shared prompts support."""
+
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values of one layer, each (P, key-value heads, head dimension)."""
 
@@ -80,9 +83,12 @@ def _attend(
     layout: AttentionLayout,
     prompt_kv: PromptKV | None = None,
     scaling: float | None = None,
-    **_: Any,
+    **settings: Any,
 ) -> tuple[Tensor, None]:
     """Attention as transformers calls it: (1, heads, T, head dimension) to (1, T, heads, head dimension)."""
+    unsupported = [name for name in UNSUPPORTED if settings.get(name) is not None]
+    if unsupported:
+        raise ValueError(f"its attention has {unsupported[0]}")
     device = query.device.type
     if torch.is_autocast_enabled(device):
         query, key, value = (x.to(torch.get_autocast_dtype(device)) for x in (query, key, value))

@@ -46,8 +46,14 @@ def output_matrix(model: PreTrainedModel) -> nn.Linear:
 
 
 @torch.no_grad()
-def log_probs(head: nn.Linear, states_KD: Tensor, target_K: Tensor) -> Tensor:
-    """Return log p of each target in nats, (K,), in float32 or finer whatever the type of the states."""
+def log_probs(head: nn.Linear | nn.Identity, states_KD: Tensor, target_K: Tensor) -> Tensor:
+    """Return log p of each target in nats, (K,), in float32 or finer whatever the type of the states.
+
+    If the head is an identity, the states are logits.
+    """
+    if isinstance(head, nn.Identity):
+        logits_KV = _wide(states_KD)
+        return logits_KV.gather(1, target_K[:, None])[:, 0] - logits_KV.logsumexp(1)
     chunks = _Chunks(head, states_KD, keep_tiles=False)
     log_p = [chunks.exponentials(tokens, target_K[tokens]).log_p_C for tokens in chunks.slices]
     return torch.cat(log_p or [chunks.empty])
@@ -55,7 +61,7 @@ def log_probs(head: nn.Linear, states_KD: Tensor, target_K: Tensor) -> Tensor:
 
 @torch.no_grad()
 def weighted_log_probs(
-    head: nn.Linear, states_KD: Tensor, target_K: Tensor, coefficient_K: Tensor
+    head: nn.Linear | nn.Identity, states_KD: Tensor, target_K: Tensor, coefficient_K: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return log p of each target, and compute the gradient of sum_k coefficient_k log p_k.
 
@@ -65,7 +71,8 @@ def weighted_log_probs(
     states and products, which are D wide, so that only the exponentials are as wide as the vocabulary.
 
     Args:
-        head: The output matrix; its gradient is added to `.grad` if it requires one.
+        head: The output matrix; its gradient is added to `.grad` if it requires one. An identity if the states are
+            logits.
         states_KD: Final hidden states, the input of the matrix.
         target_K: Token ids.
         coefficient_K: Constants.
@@ -73,6 +80,8 @@ def weighted_log_probs(
     Returns:
         log p in nats, (K,), and the gradient with respect to the states, (K, D), of the states' type.
     """
+    if isinstance(head, nn.Identity):
+        return _weighted_log_probs_of_logits(states_KD, target_K, coefficient_K)
     chunks = _Chunks(head, states_KD, keep_tiles=True)
     weight, log_p, gradients = chunks.weight_VD, [], []
     grad_VD = _gradient(head.weight) if head.weight.requires_grad else None
@@ -99,6 +108,23 @@ def weighted_log_probs(
         gradients.append(gradient_CD.to(states_KD.dtype))
         log_p.append(chunk.log_p_C)
     return torch.cat(log_p or [chunks.empty]), torch.cat(gradients or [torch.zeros_like(states_KD)])
+
+
+def _weighted_log_probs_of_logits(logits_KV: Tensor, target_K: Tensor, coefficient_K: Tensor) -> tuple[Tensor, Tensor]:
+    """As `weighted_log_probs`, with the gradient with respect to the logits, (K, V)."""
+    wide_KV, target_K1 = _wide(logits_KV), target_K[:, None]
+    normaliser_K1 = wide_KV.logsumexp(1, keepdim=True)
+    log_p_K = (wide_KV.gather(1, target_K1) - normaliser_K1)[:, 0]
+    # 1 - p as a sum over the other entries keeps its digits if p is almost 1.
+    others_KV = (wide_KV - normaliser_K1).exp_().scatter_(1, target_K1, 0)
+    coefficient_K1 = coefficient_K.to(wide_KV.dtype)[:, None]
+    mass_K1 = others_KV.sum(1, keepdim=True)
+    gradient_KV = others_KV.mul_(-coefficient_K1).scatter_(1, target_K1, coefficient_K1 * mass_K1)
+    return log_p_K, gradient_KV.to(logits_KV.dtype)
+
+
+def _wide(logits_KV: Tensor) -> Tensor:
+    return logits_KV.to(torch.promote_types(logits_KV.dtype, torch.float32))
 
 
 def _gradient(parameter: Tensor) -> Tensor:

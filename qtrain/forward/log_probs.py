@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from qtrain.forward.attention import packed_attention
-from qtrain.forward.head import log_probs, output_matrix
-from qtrain.forward.micro_batches import run_micro_batches
+from qtrain.forward.head import log_probs
 from qtrain.forward.rows import ANSWER, IGNORED, RATIONALE, PackedRow, make_row
+from qtrain.forward.support import forward_pass
 from qtrain.policy.device import Dtype
 from qtrain.policy.model import TokenIds
 
@@ -70,11 +69,11 @@ def token_log_probs(
     max_tokens: int | None = None,
     dtype: Dtype = "float32",
 ) -> TokenLogProbs:
-    """Score rows without gradient; arguments as in `qtrain.forward.micro_batches.run_micro_batches`."""
-    head, parts = output_matrix(model), list[TokenLogProbs]()
-    with packed_attention(model):
-        for batch, states_KD in run_micro_batches(model, prompts, rows, max_tokens=max_tokens, dtype=dtype):
-            log_p_K = log_probs(head, states_KD, batch.target_K)
+    """Score rows without gradient; arguments as in `qtrain.forward.micro_batches.run_packed`."""
+    chosen, parts = forward_pass(model), list[TokenLogProbs]()
+    with chosen.attention():
+        for batch, states_KD in chosen.run(prompts, rows, max_tokens=max_tokens, dtype=dtype):
+            log_p_K = log_probs(chosen.head, states_KD, batch.target_K)
             parts.append(TokenLogProbs(log_p_K.double().cpu(), batch.part_K.cpu(), batch.row_K.cpu()))
     return TokenLogProbs.joined(parts)
 

@@ -1,4 +1,4 @@
-"""Run rows through the decoder, micro-batch by micro-batch, and yield the hidden states that predict their tokens."""
+"""Run packed rows through the decoder, and yield each micro-batch with the hidden states that predict its tokens."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from qtrain.forward.rows import PackedRow, plan_micro_batches
 from qtrain.policy.device import Dtype, autocast
 
 
-def run_micro_batches(
+def run_packed(
     model: PreTrainedModel,
     prompts: Sequence[list[int]],
     rows: Sequence[PackedRow],
@@ -61,7 +61,12 @@ def _decode(model: PreTrainedModel, batch: PackedBatch, dtype: Dtype, prompt_kv:
             layout=batch.layout,
             prompt_kv=prompt_kv,
         ).last_hidden_state
-    return _SelectRows.apply(states_1TD[0], batch.scored_K)
+    return select_rows(states_1TD[0], batch.scored_K)
+
+
+def select_rows(states_TD: Tensor, index_K: Tensor) -> Tensor:
+    """Select distinct rows of a matrix, (T, D) to (K, D)."""
+    return _SelectRows.apply(states_TD, index_K)
 
 
 class _SelectRows(torch.autograd.Function):

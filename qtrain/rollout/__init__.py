@@ -1,8 +1,8 @@
 """Rollouts: sample rationales and answers from the policy, and score gold answers, with one of two engines.
 
-`engine` is the interface, `transformers` (with `shared_prompt` and `sampling`) and `vllm` (with `vllm_process`) are the
-engines, `rollouts` samples a batch with an engine, `mismatch` compares an engine with the trainer, and `memory`
-computes how much of a batch fits into the KV cache.
+`engine` is the interface, `transformers` and `vllm` (with `vllm_process`) are the engines. The former draws by
+`sampling`, and `caches` chooses its KV cache, `shared_prompt` or `own_cache`. `rollouts` samples a batch with an
+engine, `mismatch` compares an engine with the trainer, and `memory` computes how much of a batch fits into the cache.
 """
 
 from transformers import PreTrainedModel

@@ -16,11 +16,9 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from qtrain.errors import UserError
+from qtrain.forward.attention import UNSUPPORTED
 
 NAME = "qtrain_shared_prompt"
-
-UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
-"""Settings of some models' attention beyond a causal softmax, which are not supported."""
 
 
 class _Extension(NamedTuple):

@@ -1,8 +1,9 @@
 """The engine `transformers`: the trained model itself, with one KV cache for sampling and for scoring y*.
 
-Each prompt is run and stored once. A rationale ends at the END_THINK that it samples. If it uses up its budget it is
-truncated: END_THINK is forced, which is not the model's choice and therefore has no score term. The gold answer is then
-teacher-forced on the same cache, and an answer is sampled instead of it. Rows that have ended leave the batch.
+Each prompt is run and stored once, if the model's attention allows that (see `qtrain.rollout.caches`). A rationale
+ends at the END_THINK that it samples. If it uses up its budget it is truncated: END_THINK is forced, which is not the
+model's choice and therefore has no score term. The gold answer is then teacher-forced on the same cache, and an answer
+is sampled instead of it. Rows that have ended leave the batch.
 """
 
 from collections.abc import Sequence
@@ -13,10 +14,10 @@ from transformers import PreTrainedModel
 
 from qtrain.config import RolloutConfig
 from qtrain.policy.model import TokenIds
+from qtrain.rollout.caches import cache_attention, make_cache, shares_prompts
 from qtrain.rollout.engine import Diverged, Rationales, RolloutBatch
 from qtrain.rollout.memory import AtOnce, ModelSize, at_once
 from qtrain.rollout.sampling import draw, sampling_probabilities
-from qtrain.rollout.shared_prompt import SharedPromptCache, shared_prompt_attention
 
 LOGITS_AT_ONCE = 2**26
 """Most logits, and most attention scores, in a forward pass over given answers: 256 MB each."""
@@ -39,7 +40,9 @@ class TransformersEngine:
 
     def __init__(self, model: PreTrainedModel, ids: TokenIds, cache_bytes: int | None = None) -> None:
         self.model, self.ids, self.device = model, ids, model.device
-        self.max_positions: int = model.config.max_position_embeddings
+        # Models without a table of positions, or a bound on rotary ones, accept any length.
+        positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self.max_positions: int = positions or 2**31
         self.cache_bytes = cache_bytes
         self._size = ModelSize.of(model)
 
@@ -53,8 +56,11 @@ class TransformersEngine:
         if self.cache_bytes is None:
             return everything
         value_bytes = 2 if torch.is_autocast_enabled(self.device.type) else 4
-        row = self._size.row_bytes(config.rationale_budget + 1 + answer_tokens, value_bytes)
-        return at_once(self.cache_bytes, self._size.prompt_bytes(max(map(len, prompts))), row, *everything)
+        prompt = max(map(len, prompts))
+        # Without sharing, the cache holds a prompt again for each of its rows.
+        own_tokens = config.rationale_budget + 1 + answer_tokens + (0 if shares_prompts(self.model) else prompt)
+        row = self._size.row_bytes(own_tokens, value_bytes)
+        return at_once(self.cache_bytes, self._size.prompt_bytes(prompt), row, *everything)
 
     def noise(self, generator: torch.Generator, prompts: int, samples: int, tokens: int) -> Tensor:
         """Draw a uniform number for each token, (N, tokens) float64."""
@@ -76,8 +82,7 @@ class _CachedBatch:
         self, model: PreTrainedModel, ids: TokenIds, prompts: Sequence[Sequence[int]], config: RolloutConfig
     ) -> None:
         self.model, self.ids, self.config = model, ids, config
-        with shared_prompt_attention(model):
-            self.cache = SharedPromptCache(model, prompts, config.samples, ids.pad)
+        self.cache = make_cache(model, prompts, config.samples, ids.pad)
         self.cache.max_columns = config.rationale_budget + 1 + config.answer_budget
         _check_finite(self.cache.logits_BV)
         self.logits_NV = self.cache.logits_BV.repeat_interleave(config.samples, dim=0)
@@ -111,7 +116,7 @@ class _CachedBatch:
         end = max(self.num_cached_N) + width
         self.cache.reserve(end)
         log_w, first = [], []
-        with shared_prompt_attention(self.model):
+        with cache_attention(self.model, self.cache):
             for rows in self._blocks(width, end):
                 logits_nTV = self.cache.extend(tokens_NT[rows], start_N[rows], end, rows)
                 _check_finite(logits_nTV)
@@ -135,7 +140,7 @@ class _CachedBatch:
 
     def _blocks(self, width: int, end: int) -> list[slice]:
         """Split all rows into blocks small enough for one forward pass: whole groups, or parts of one group."""
-        heads, vocabulary = self.model.config.num_attention_heads, self.logits_NV.shape[1]
+        heads, vocabulary = self.model.config.get_text_config().num_attention_heads, self.logits_NV.shape[1]
         scores = heads * (int(self.cache.length_B.max()) + end)
         size = max(1, LOGITS_AT_ONCE // (width * max(vocabulary, scores)))
         samples = self.config.samples
@@ -163,7 +168,7 @@ class _CachedBatch:
         row_n, open_n, logits_nV = order_N, torch.ones(rows, dtype=torch.bool, device=device), self.logits_NV
         position = 0
         base = 0 if not any(self.num_cached_N) else torch.tensor(self.num_cached_N, device=device)
-        with shared_prompt_attention(self.model):
+        with cache_attention(self.model, self.cache):
             for position in range(budget):
                 log_p_nV = logits_nV.log_softmax(-1)
                 token_n = draw(sampling_probabilities(logits_nV, self.config), uniform_Nt[row_n, position])

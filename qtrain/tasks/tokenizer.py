@@ -20,7 +20,7 @@ def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrain
         revision: A branch, tag or commit on the hub.
 
     Raises:
-        UserError: There is no tokenizer, or it lacks THINK, END_THINK, an end token or a padding token.
+        UserError: There is no tokenizer, or it lacks THINK, END_THINK or an end token.
     """
     if folder is None:
         return byte_tokenizer()
@@ -35,14 +35,24 @@ def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrain
     # A file may switch these on, which would change both counts and encodings.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
+    if tokenizer.pad_token is None and tokenizer.eos_token is not None:
+        # Llama, Mistral and GPT-2 have none. Padding is neither scored nor attended to, so that any token will do.
+        tokenizer.pad_token = tokenizer.eos_token
     vocabulary = tokenizer.get_vocab()
     missing = [token for token in (THINK, END_THINK) if token not in vocabulary]
-    missing += [name for name in ("eos_token", "pad_token") if getattr(tokenizer, name) is None]
+    missing += ["eos_token"] if tokenizer.eos_token is None else []
     if missing:
         raise UserError(
             f"task.tokenizer={str(folder)!r}: lacks {', '.join(missing)}; give a reasoning model's tokenizer"
         )
     return tokenizer
+
+
+def lacks_begin_token(tokenizer: PreTrainedTokenizerFast, prompt: str) -> bool:
+    """Whether a tokenizer begins texts with a token that this prompt, in which none is added, does not begin with."""
+    begin = tokenizer.bos_token
+    added = tokenizer.backend_tokenizer.encode("").ids
+    return begin is not None and tokenizer.bos_token_id in added[:1] and not prompt.startswith(begin)
 
 
 def reserved_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:

@@ -109,7 +109,7 @@ TEMPLATES = (
 SOURCE = f"import os\nos.mkdir({CANARY!r})\n\n\nclass Evil:\n    pass\n"
 
 CONFIG_WRONG: tuple[tuple[str, Any], ...] = (
-    ("eos_token", None), ("pad_token", None), ("eos_token", 7), ("pad_token", [1]), ("eos_token", {"a": 1}), ("chat_template", 7),
+    ("eos_token", None), ("eos_token", 7), ("pad_token", [1]), ("eos_token", {"a": 1}), ("chat_template", 7),
     ("chat_template", {"a": "b"}), ("chat_template", []), ("added_tokens_decoder", 7), ("added_tokens_decoder", {"x": "y"}),
     ("extra_special_tokens", 7), ("added_tokens_decoder", {"1": {"content": 7}}),
 )  # fmt: skip

@@ -9,13 +9,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from qa_cases import build, hotpotqa, write_split
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.errors import UserError
 from qtrain.policy.model import encode_examples, token_ids
 from qtrain.tasks.base import END_THINK, THINK
 from qtrain.tasks.prompts import fit, render
-from qtrain.tasks.tokenizer import byte_tokenizer, load_tokenizer, token_count
+from qtrain.tasks.tokenizer import byte_tokenizer, lacks_begin_token, load_tokenizer, token_count
 
 TURN = "<|im_start|>{role}\n{text}<|im_end|>\n"
 CHAT = (
@@ -142,7 +143,7 @@ def test_what_is_no_tokenizer_is_one_line(pretrained: Path, tmp_path: Path) -> N
     (broken / "tokenizer.json").write_text("{")
     settings_file = hostile / "tokenizer_config.json"
     table = json.loads(settings_file.read_text())
-    del table["pad_token"]
+    del table["eos_token"]
     table["auto_map"] = {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}
     settings_file.write_text(json.dumps(table))
     (hostile / "evil.py").write_text("raise SystemExit('code of the folder was run')")
@@ -151,7 +152,7 @@ def test_what_is_no_tokenizer_is_one_line(pretrained: Path, tmp_path: Path) -> N
         (tmp_path / "nowhere", "no such folder here"),
         (tmp_path, "the folder has no tokenizer.json"),
         (broken, "no tokenizer can be read from it"),
-        (hostile, "lacks pad_token"),
+        (hostile, "lacks eos_token"),
     ):
         with pytest.raises(UserError) as raised:
             load_tokenizer(folder)
@@ -159,6 +160,26 @@ def test_what_is_no_tokenizer_is_one_line(pretrained: Path, tmp_path: Path) -> N
         assert line in str(raised.value)
         assert "\n" not in str(raised.value)
     assert load_tokenizer(bare).get_vocab() == byte_tokenizer().get_vocab()
+
+
+def test_a_tokenizer_without_padding_pads_with_its_end_token(pretrained: Path) -> None:
+    settings_file = pretrained / "tokenizer_config.json"
+    table = json.loads(settings_file.read_text())
+    del table["pad_token"]
+    settings_file.write_text(json.dumps(table))
+    tokenizer = load_tokenizer(pretrained)
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id is not None
+
+
+def test_prompts_without_the_token_that_texts_begin_with_are_noticed() -> None:
+    tokenizer = byte_tokenizer()
+    assert not lacks_begin_token(tokenizer, "a")
+    tokenizer.bos_token = "<think>"
+    assert not lacks_begin_token(tokenizer, "a")
+    begin = ("<think>", tokenizer.bos_token_id)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<think> $A", special_tokens=[begin])
+    assert lacks_begin_token(tokenizer, "a")
+    assert not lacks_begin_token(tokenizer, "<think>a")
 
 
 def test_a_pretrained_tokenizer_draws_batches(pretrained: Path, tmp_path: Path) -> None:

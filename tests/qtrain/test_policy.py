@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 from qa_cases import RECORDS, tiny_model
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, Qwen3ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen3ForCausalLM,
+)
 
 from qtrain.cli import main
 from qtrain.config import Config, LoraConfig, read_config
@@ -156,6 +163,27 @@ def test_a_run_with_adapters_resumes_bit_for_bit(config: Config, folder: Path, m
     assert all(".lora_" in name for name in trained_weights(initial_policy(config, task, base)))
     resumed = trained_policy(config, task, folder / "cut")
     assert not np.allclose(logits(resumed), logits(base.load(config, task)))
+
+
+def test_a_model_with_sliding_windows_in_bfloat16_trains_and_says_that_it_is_slower(
+    qa_config: Config, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = MistralConfig(
+        vocab_size=300, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=1024, sliding_window=8, initializer_range=0.3,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        MistralForCausalLM(shape).bfloat16().save_pretrained(folder / "windows")
+    byte_tokenizer().save_pretrained(folder / "windows")
+    config = qa_config.with_values({"model.pretrained": str(folder / "windows")})
+    write_json(folder / "qa.json", config.as_table())
+    assert run("train", "qa.json", "--out", "run") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "MistralForCausalLM: sliding_window=8: each rollout is run with its own prompt, padded" in told
+    assert "MistralForCausalLM: rollouts run with the model's own KV cache, which is slower" in told
+    steps = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(step["mismatch_largest"] < 1e-4 for step in steps)
+    assert any(step["gradient_norm"] > 0 for step in steps)
 
 
 def test_tied_weights_are_written_once(pretrained: Path, qa_config: Config, folder: Path) -> None:

@@ -22,6 +22,7 @@ from qtrain.policy.model import TokenIds
 from qtrain.rollout import transformers as engine_module
 from qtrain.rollout.mismatch import Mismatch, mismatch, score
 from qtrain.rollout.rollouts import Rollouts, roll_out
+from qtrain.rollout.shared_prompt import SharedPromptCache, shared_prompt_attention
 from qtrain.rollout.transformers import TransformersEngine
 
 IDS = TokenIds(end_think=2, end=3, pad=0)
@@ -127,14 +128,19 @@ def test_the_models_own_attention_is_back_afterwards() -> None:
     rolled(model, 4)
     assert model.config._attn_implementation == before
     with pytest.raises(UserError):
-        rolled(MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=4)).eval(), 4)
+        SharedPromptCache(model, [[4] * 9], 1, 0)  # outside of the context
+    with pytest.raises(ZeroDivisionError), shared_prompt_attention(model):
+        raise ZeroDivisionError
     assert model.config._attn_implementation == before
 
 
 def test_attention_that_it_does_not_know_is_refused() -> None:
     sliding = MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=4)).eval()
-    with pytest.raises(UserError, match=r"^MistralAttention: its attention has sliding_window, .*engine=vllm$"):
-        rolled(sliding, 6)
+    with (
+        pytest.raises(UserError, match=r"^MistralAttention: its attention has sliding_window, .*engine=vllm$"),
+        shared_prompt_attention(sliding),
+    ):
+        SharedPromptCache(sliding, prompts_of(6), 2, 0)
     assert sliding.config._attn_implementation != "qtrain_shared_prompt"
 
 
