@@ -39,7 +39,11 @@ class TrainerComponents:
 
 
 def in_one_pass(
-    config: Config, estimator: EstimatorChoice, prompts: Sequence[list[int]], gold: Sequence[list[int]]
+    config: Config,
+    estimator: EstimatorChoice,
+    prompts: Sequence[list[int]],
+    gold: Sequence[list[int]],
+    closer_tokens: int = 1,
 ) -> bool:
     """Return whether the update's own forward pass computes log w, so that the engine need not score y*.
 
@@ -49,7 +53,7 @@ def in_one_pass(
     rollout, max_tokens = config.rollout, config.train.micro_batch_tokens
     if estimator.needs_reward or estimator.spec.stochastic:
         return False
-    rows = (rollout.samples * (rollout.rationale_budget + 1 + len(answer)) for answer in gold)
+    rows = (rollout.samples * (rollout.rationale_budget + closer_tokens + len(answer)) for answer in gold)
     return max_tokens is None or sum(map(len, prompts)) + sum(rows) <= max_tokens
 
 
@@ -68,10 +72,10 @@ def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, 
         NonFiniteError: Logits, loss or gradient are not finite.
     """
     config, model, clock, rng = components.config, components.model, components.clock, components.random_states
-    ids, settings = token_ids(components.task.tokenizer), config.train
+    ids, settings = token_ids(components.task.tokenizer, config.rollout), config.train
     examples = components.task.batch(config.rollout.prompts, rng.batch)
     prompts, gold = encode_examples(components.task.tokenizer, examples)
-    one_pass = in_one_pass(config, estimator, prompts, gold)
+    one_pass = in_one_pass(config, estimator, prompts, gold, len(ids.closer))
     try:
         with autocast(settings.dtype, model.device):
             sampled = roll_out(
@@ -175,7 +179,7 @@ def log_ratio(
     micro_batch_tokens: int | None = None,
     dtype: Dtype = "float32",
 ) -> Tensor:
-    """Return log p(z|x) - log p_base(z|x) of each rationale in nats, without a forced END_THINK.
+    """Return log p(z|x) - log p_base(z|x) of each rationale in nats, without a forced closer.
 
     Args:
         model: The policy.

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from qtrain.config import RolloutConfig
 from qtrain.errors import UserError
+from qtrain.forward.rows import forced_closer
 from qtrain.policy.model import TokenIds
 from qtrain.policy.weights import merged_state_dict
 from qtrain.rollout.engine import Diverged, Rationales, RolloutBatch
@@ -93,23 +94,29 @@ class _RequestBatch:
     def __init__(self, engine: VllmEngine, prompts: Sequence[list[int]], config: RolloutConfig) -> None:
         self.engine, self.prompts, self.config = engine, prompts, config
         self.prefixes: list[list[int]] = []
-        """Prompt, rationale and END_THINK of each row."""
+        """Prompt, rationale and closer of each row."""
 
     def rationales(self, noise: Tensor, *, score_norms: bool) -> Rationales:
-        """Sample M rationales for each prompt."""
+        """Sample M rationales for each prompt.
+
+        vLLM stops at single tokens only. A closer of several tokens is searched afterwards, and the tokens after it are
+        dropped, which leaves the same distribution and costs the time to sample them.
+        """
         if score_norms:
             raise UserError("rollout.engine=vllm: vLLM gives no squared scores; use rollout.engine=transformers")
-        end_think, samples = self.engine.ids.end_think, self.config.samples
-        results = self._sample(self.prompts, end_think, self.config.rationale_budget, samples, noise)
-        rows = [sorted(result.outputs, key=lambda row: row.index) for result in results]
-        tokens = [list(row.token_ids) for group in rows for row in group]
-        log_p = [_log_p(row.token_ids, row.logprobs) for group in rows for row in group]
-        truncated = [row[-1] != end_think for row in tokens]
+        ids, samples = self.engine.ids, self.config.samples
+        stops = [*(ids.closer if len(ids.closer) == 1 else ()), *ids.ends]
+        results = self._sample(self.prompts, stops, self.config.rationale_budget, samples, noise)
+        outputs = [row for result in results for row in sorted(result.outputs, key=lambda row: row.index)]
+        tokens = [until_closed(row.token_ids, ids.closer) for row in outputs]
+        log_p = [_log_p(row, output.logprobs[: len(row)]) for row, output in zip(tokens, outputs, strict=True)]
+        truncated = [tuple(row[-len(ids.closer) :]) != ids.closer for row in tokens]
+        ended = [is_open and row[-1] in ids.ends for row, is_open in zip(tokens, truncated, strict=True)]
         self.prefixes = [
-            self.prompts[index // samples] + row + [end_think] * is_truncated
+            self.prompts[index // samples] + row + (forced_closer(ids, row) if is_truncated else [])
             for index, (row, is_truncated) in enumerate(zip(tokens, truncated, strict=True))
         ]
-        return Rationales(tokens, log_p, torch.tensor(truncated), None)
+        return Rationales(tokens, log_p, torch.tensor(truncated), None, torch.tensor(ended) if ids.ends else None)
 
     def score(self, answers: Sequence[list[int]]) -> Tensor:
         """Run the answers after the cached prefixes of their rows.
@@ -137,7 +144,7 @@ class _RequestBatch:
 
     def answers(self, noise: Tensor) -> list[list[int]]:
         """Sample an answer for each row."""
-        results = self._sample(self.prefixes, self.engine.ids.end, self.config.answer_budget, 1, noise)
+        results = self._sample(self.prefixes, [self.engine.ids.end], self.config.answer_budget, 1, noise)
         for result in results:
             _log_p(result.outputs[0].token_ids, result.outputs[0].logprobs)
         return [list(result.outputs[0].token_ids) for result in results]
@@ -148,15 +155,17 @@ class _RequestBatch:
         )
         return self._generate(rows, [parameters] * len(rows))
 
-    def _sample(self, prompts: Sequence[list[int]], stop: int, budget: int, samples: int, noise_N: Tensor) -> list[Any]:
-        """Sample up to `budget` tokens, including the stop token; vLLM uses seed + i for sample i of a prompt."""
+    def _sample(
+        self, prompts: Sequence[list[int]], stops: list[int], budget: int, samples: int, noise_N: Tensor
+    ) -> list[Any]:
+        """Sample up to `budget` tokens, including the first of `stops`; vLLM uses seed + i for sample i of a prompt."""
         parameters = [
             _sampling_params(
                 n=samples,
                 seed=seed,
                 max_tokens=budget,
-                stop_token_ids=[stop],
-                ignore_eos=True,  # END has no meaning within a rationale
+                stop_token_ids=stops,
+                ignore_eos=True,  # `stops` contains END if it ends the row
                 logprobs=0,
                 temperature=self.config.temperature,
                 top_p=self.config.top_p,
@@ -171,6 +180,15 @@ class _RequestBatch:
         # vLLM has its own dtype, which the trainer's autocast must not change.
         with report_errors("failed"), torch.autocast(self.engine.device.type, enabled=False):
             return self.engine.llm.generate(requests, parameters, use_tqdm=False)
+
+
+def until_closed(tokens: Sequence[int], closer: tuple[int, ...]) -> list[int]:
+    """Cut tokens after the first occurrence of a closer, if there is one."""
+    row = list(tokens)
+    for end in range(len(closer), len(row) + 1):
+        if tuple(row[end - len(closer) : end]) == closer:
+            return row[:end]
+    return row
 
 
 def _sampling_params(**settings: Any) -> Any:

@@ -6,6 +6,7 @@ from transformers import PreTrainedTokenizerFast
 
 from qtrain.tasks.base import Example
 from qtrain.tasks.data_sets import data_set
+from qtrain.tasks.delimiters import DEFAULT_DELIMITERS, Delimiters
 from qtrain.tasks.limits import RowLimits
 from qtrain.tasks.prompts import fit, render
 from qtrain.tasks.qa_config import QAConfig
@@ -58,12 +59,15 @@ class ExampleBuilder:
     Args:
         config: The table `[task]`.
         tokenizer: The tokenizer that `config` names.
+        think: The delimiters of a rationale.
     """
 
-    def __init__(self, config: QAConfig, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.config, self.tokenizer = config, tokenizer
+    def __init__(
+        self, config: QAConfig, tokenizer: PreTrainedTokenizerFast, think: Delimiters = DEFAULT_DELIMITERS
+    ) -> None:
+        self.config, self.tokenizer, self.think = config, tokenizer, think
         self.template = data_set(config.name).warm
-        self.reserved = reserved_tokens(tokenizer)
+        self.reserved = reserved_tokens(tokenizer, think)
 
     def draft(self, record: Record) -> Draft:
         """Measure a record's answer, and apply the filters that need no budgets."""
@@ -94,7 +98,7 @@ class ExampleBuilder:
         context = self._clean(f"{record.context}\n") if record.context else ""
         prompt, tokens = fit(
             self.tokenizer,
-            lambda shortened: render(config.variant, self.tokenizer, self.template, shortened, question),
+            lambda shortened: render(config.variant, self.tokenizer, self.template, shortened, question, self.think),
             context,
             limit,
         )

@@ -1,8 +1,10 @@
 """Render the prompt of a record, cold or warm, and cut long prompts to fit.
 
-cold   context, question, <think>   without a task description or format instruction
+cold   context, question, opener   without a task description or format instruction
 warm   the data set's template with context and question, as the user's turn of the tokenizer's chat template with
-       thinking on (as plain text if the tokenizer has no chat template), <think>
+       thinking on (as plain text if the tokenizer has no chat template), opener
+
+The opener is the first of the delimiters `rollout.think`, by default <think>.
 """
 
 from collections.abc import Callable
@@ -11,14 +13,21 @@ from typing import Literal
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.errors import UserError
-from qtrain.tasks.base import END_THINK, THINK
+from qtrain.tasks.delimiters import DEFAULT_DELIMITERS, Delimiters
 from qtrain.tasks.tokenizer import token_count
 
 Variant = Literal["cold", "warm"]
 
 
-def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, context: str, question: str) -> str:
-    """Render a prompt, up to and including THINK.
+def render(
+    variant: Variant,
+    tokenizer: PreTrainedTokenizerFast,
+    template: str,
+    context: str,
+    question: str,
+    think: Delimiters = DEFAULT_DELIMITERS,
+) -> str:
+    """Render a prompt, up to and including the opener.
 
     Args:
         variant: cold or warm.
@@ -26,16 +35,17 @@ def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, 
         template: The data set's warm template.
         context: The context; each line ends with a line break.
         question: The question.
+        think: The delimiters of a rationale.
 
     Raises:
         UserError: The tokenizer's chat template fails on a single user's turn, does not show it unchanged, or closes
             the thought that it should leave open.
     """
     if variant == "cold":
-        return context + question + THINK
+        return context + question + think.opener
     text = template.format(context=context, question=question)
     if tokenizer.chat_template is None:
-        return f"{text}\n{THINK}"
+        return f"{text}\n{think.opener}"
     try:
         chat = str(
             tokenizer.apply_chat_template(
@@ -51,13 +61,14 @@ def render(variant: Variant, tokenizer: PreTrainedTokenizerFast, template: str, 
             f"task.tokenizer: its chat template does not show the user's turn as it is: {_ends(text)} becomes "
             f"{_ends(chat)}; set task.variant=cold, or give a tokenizer whose template takes plain text"
         )
-    if END_THINK in after and THINK not in after.rpartition(END_THINK)[2]:
+    if think.closer in after and think.opener not in after.rpartition(think.closer)[2]:
         raise UserError(
             f"task.tokenizer: its chat template closes the thought before the model has begun it: the prompt ends in "
             f"{_ends(after)}; set task.variant=cold, or give a template that leaves thinking on"
         )
     # Some templates open the thought themselves, others leave that to the model.
-    return f"{before}{shown}{after.rstrip()}" if after.rstrip().endswith(THINK) else f"{chat}{THINK}"
+    opens_itself = bool(think.opener) and after.rstrip().endswith(think.opener)
+    return f"{before}{shown}{after.rstrip()}" if opens_itself else f"{chat}{think.opener}"
 
 
 def _ends(text: str) -> str:

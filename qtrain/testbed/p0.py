@@ -16,7 +16,7 @@ from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.forward.log_probs import pad_rows
 from qtrain.forward.rows import ANSWER, IGNORED
-from qtrain.policy.model import encode_examples, token_ids
+from qtrain.policy.model import TokenIds, encode_examples, token_ids
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.rollout.transformers import TransformersEngine
 from qtrain.tasks import Task
@@ -50,7 +50,7 @@ def move_p0(model: PreTrainedModel, task: Task, config: Config) -> dict:
     if len(first) != 1 or model.config.tie_word_embeddings:
         why = "embeddings are tied" if len(first) == 1 else "its gold answers begin with different tokens"
         raise UserError(f"pretrain.p0={target:g}: p0 cannot be set here, {why}; remove the key")
-    states = _AnswerStates(model, task, rollouts)
+    states = _AnswerStates(model, token_ids(task.tokenizer, config.rollout), rollouts)
     weight_VD = model.get_output_embeddings().weight.data  # pyright: ignore[reportOptionalMemberAccess]
     direction_D = torch.linalg.lstsq(*states.least_squares()).solution[:, 0].to(weight_VD.device)
     token = first.pop()
@@ -79,10 +79,10 @@ class _AnswerStates:
     """The hidden states before the output matrix, from which log P is exact for any edited output matrix."""
 
     @torch.no_grad()
-    def __init__(self, model: PreTrainedModel, task: Task, rollouts: Rollouts) -> None:
+    def __init__(self, model: PreTrainedModel, ids: TokenIds, rollouts: Rollouts) -> None:
         samples = rollouts.log_w_BM.shape[1]
         rows = pad_rows(
-            token_ids(task.tokenizer),
+            ids,
             [prompt for prompt in rollouts.prompts for _ in range(samples)],
             rollouts.rationales,
             rollouts.truncated_BM.flatten().tolist(),
@@ -123,7 +123,7 @@ class _AnswerStates:
 def _rollouts(model: PreTrainedModel, task: Task, config: Config, seed: int) -> Rollouts:
     examples = [example for example in task.held_out(PROMPTS) if not example.group]
     return roll_out(
-        TransformersEngine(model, token_ids(task.tokenizer)),
+        TransformersEngine(model, token_ids(task.tokenizer, config.rollout)),
         *encode_examples(task.tokenizer, examples),
         config.rollout.on_policy(SAMPLES),
         torch.Generator(model.device).manual_seed(seed),

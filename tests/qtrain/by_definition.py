@@ -11,13 +11,21 @@ from qtrain.policy.model import TokenIds
 from qtrain.rollout.rollouts import Rollouts
 
 
+def missing_closer(closer: Sequence[int], rationale: Sequence[int]) -> list[int]:
+    """The fewest last tokens of the closer, at least one, after which a rationale ends with all of it."""
+    closer, rationale = list(closer), list(rationale)
+    endings = [closer[-count:] for count in range(1, len(closer) + 1)]
+    return next(ending for ending in endings if (rationale + ending)[-len(closer) :] == closer)
+
+
 def log_probs_alone(
     model: PreTrainedModel, ids: TokenIds, prompt: list[int], rationale: list[int], answer: list[int], *, forced: bool
 ) -> tuple[Tensor, Tensor]:
     """Of one row log p(z|x) and log p(y|x, z), token by token, differentiable."""
-    row = prompt + rationale + [ids.end_think] * forced + answer
+    closer = missing_closer(ids.closer, rationale) if forced else []
+    row = prompt + rationale + closer + answer
     log_p = model(input_ids=torch.tensor([row]), use_cache=False).logits[0].float().log_softmax(-1)
-    log_p_z, log_p_y, behind = log_p.new_zeros(()), log_p.new_zeros(()), len(prompt) + len(rationale) + forced
+    log_p_z, log_p_y, behind = log_p.new_zeros(()), log_p.new_zeros(()), len(prompt) + len(rationale + closer)
     for place, token in enumerate(rationale):
         log_p_z = log_p_z + log_p[len(prompt) - 1 + place, token]
     for place, token in enumerate(answer):

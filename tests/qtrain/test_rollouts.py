@@ -55,7 +55,7 @@ def closed(rollouts: Rollouts, row: int, ids: TokenIds) -> list[int]:
     """Prompt, rationale and END_THINK of one row."""
     samples = rollouts.log_w_BM.shape[1]
     forced = bool(rollouts.truncated_BM.flatten()[row])
-    return rollouts.prompts[row // samples] + rollouts.rationales[row] + [ids.end_think] * forced
+    return rollouts.prompts[row // samples] + rollouts.rationales[row] + [ids.closer[0]] * forced
 
 
 def test_rows_are_ragged_in_every_way(rollouts: Rollouts) -> None:
@@ -154,8 +154,8 @@ def test_row_log_probs_are_those_of_each_row_alone(model: Qwen3ForCausalLM, roll
 
 def test_rationales_end_at_end_think_or_at_the_budget(rollouts: Rollouts, config: Config, ids: TokenIds) -> None:
     for rationale, forced in zip(rollouts.rationales, rollouts.truncated_BM.flatten().tolist(), strict=True):
-        assert ids.end_think not in rationale[:-1]
-        assert forced == (rationale[-1] != ids.end_think)
+        assert ids.closer[0] not in rationale[:-1]
+        assert forced == (rationale[-1] != ids.closer[0])
         assert len(rationale) == config.rollout.rationale_budget if forced else len(rationale) >= 1
 
 
@@ -176,7 +176,7 @@ def test_samples_have_the_models_frequencies(
     with torch.no_grad():
         p_V = model(torch.tensor(prompts)).logits[0, -1].double().softmax(-1).numpy()
         # The answer that the model likes best after an empty rationale, so that rewards are not all 0.
-        context = torch.tensor([[*prompts[0], ids.end_think]])
+        context = torch.tensor([[*prompts[0], ids.closer[0]]])
         likely = int(model(context).logits[0, -1].argmax())
     draws = 20_000
     settings = RolloutConfig(prompts=1, samples=draws, rationale_budget=1, answer_budget=1)

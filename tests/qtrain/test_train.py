@@ -314,7 +314,7 @@ def exact_score_norm_sq(model: Any, task: Task, config: Config) -> float:
         ids,
         [prompt for prompt, _, _ in rows],
         [[token] for _, token, _ in rows],
-        [token != ids.end_think for _, token, _ in rows],
+        [token != ids.closer[0] for _, token, _ in rows],
         [answer for _, _, answer in rows],
     )
     log_P = (log_p.rationale_N + log_p.answer_N).reshape(len(examples), -1).logsumexp(1).mean()
