@@ -21,6 +21,7 @@ LABELS = {
     "max_answer_coefficient": "largest answer coefficient",
     "rationale_tokens": "tokens a rationale",
     "forced": "share of rationales cut",
+    "ended": "share of rationales ended by END",
     "lr": "learning rate",
     "kl": "KL to the base, nats",
     "score_norm_sq": "squared norm of the score",
