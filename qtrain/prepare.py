@@ -248,12 +248,15 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
     base = cached_base(natural, lambda: pretrain(config, task, progress))
     if config.pretrain.p0 is None:
         return base
+    # Settings of the policy; the key of their defaults is that of older versions.
+    policy = {"temperature": 1.0, "end_ends_rationale": False}
+    changed = {name for name, default in policy.items() if getattr(config.rollout, name) != default}
     moved = {
         **natural,
         "p0": config.pretrain.p0,
         # p0 is measured on the training prompts, which depend on the variant.
         "task": config.task.model_dump(mode="json"),
-        "rollout": config.rollout.model_dump(mode="json", include={"rationale_budget", "answer_budget"}),
+        "rollout": config.rollout.model_dump(mode="json", include={"rationale_budget", "answer_budget", *changed}),
     }
 
     def make() -> tuple[PreTrainedModel, dict]:

@@ -96,7 +96,9 @@ def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, 
     if one_pass:
         with clock("forward"):
             recompute = settings.gradient_checkpointing
-            forward_result = forward(model, ids, sampled, dtype=settings.dtype, recompute=recompute)
+            forward_result = forward(
+                model, ids, sampled, dtype=settings.dtype, recompute=recompute, temperature=config.rollout.temperature
+            )
         rollouts = replace(sampled, log_w_BM=forward_result.log_w_BM)
     bad_B = rollouts.log_w_BM.isnan().any(1)
     if bad_B.any():
@@ -115,7 +117,13 @@ def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, 
     max_tokens = settings.micro_batch_tokens
     if components.reference is not None and settings.kl is not None:
         log_ratio_BM = log_ratio(
-            model, components.reference, ids, rollouts, micro_batch_tokens=max_tokens, dtype=settings.dtype
+            model,
+            components.reference,
+            ids,
+            rollouts,
+            micro_batch_tokens=max_tokens,
+            dtype=settings.dtype,
+            temperature=config.rollout.temperature,
         )
         coefficients_BM = with_kl(coefficients_BM, log_ratio_BM, settings.kl)
         metrics["kl"] = float(log_ratio_BM.mean())
@@ -130,6 +138,7 @@ def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, 
             dtype=settings.dtype,
             recompute=settings.gradient_checkpointing,
             forward_result=forward_result,
+            temperature=config.rollout.temperature,
         )
     norm = gradient_norm(model)
     for name, value in {"loss": result.surrogate, "gradient's norm": norm}.items():
@@ -178,6 +187,7 @@ def log_ratio(
     *,
     micro_batch_tokens: int | None = None,
     dtype: Dtype = "float32",
+    temperature: float = 1.0,
 ) -> Tensor:
     """Return log p(z|x) - log p_base(z|x) of each rationale in nats, without a forced closer.
 
@@ -188,13 +198,16 @@ def log_ratio(
         rollouts: The batch.
         micro_batch_tokens: Most tokens in one forward pass.
         dtype: Type that the layers compute in.
+        temperature: Of both policies; divides their logits.
 
     Returns:
         (B, M) float64, on the CPU.
     """
     rows = batch_rows(ids, rollouts, [[]] * len(rollouts.rationales))
     policy_N, base_N = (
-        token_log_probs(each_model, rollouts.prompts, rows, max_tokens=micro_batch_tokens, dtype=dtype)
+        token_log_probs(
+            each_model, rollouts.prompts, rows, max_tokens=micro_batch_tokens, dtype=dtype, temperature=temperature
+        )
         .by_row(len(rows))
         .rationale_N
         for each_model in (model, base)

@@ -73,9 +73,10 @@ class RolloutConfig(StrictModel):
             `qtrain.prepare`).
         answer_budget: Most tokens of a sampled answer, END included; 0 chooses one, as for `rationale_budget`.
         engine: The engine that samples and scores (see `qtrain.rollout`).
-        temperature: Sampling temperature. Values other than 1 sample from another distribution than the model's, as do
-            the next two settings; estimators on weights refuse that unless `force_sampling` is set.
-        top_p: Sample from the smallest set of tokens whose probabilities sum to at least this; 1 keeps all.
+        temperature: Temperature of the policy: it divides the logits in sampling, log w, evaluation and update alike.
+        top_p: Sample from another distribution than the policy's, as does `top_k`; estimators on weights refuse that
+            unless `force_sampling` is set. Sample from the smallest set of tokens whose probabilities sum to at least
+            this; 1 keeps all.
         top_k: Sample from this number of the most probable tokens; None keeps all.
         force_sampling: Allow these sampling settings with estimators on weights.
         think: Opener and closer of a rationale, two texts of any number of tokens; the opener may be empty. By default
@@ -127,10 +128,18 @@ class RolloutConfig(StrictModel):
         return f"rollout.{changed[0]}={getattr(self, changed[0]):g}" if changed else None
 
 
-_BOUNDS = ("rationale_budget", "answer_budget", "prompts_at_once", "cache_gib", "think", "end_ends_rationale")
+_BOUNDS = (
+    "rationale_budget",
+    "answer_budget",
+    "prompts_at_once",
+    "cache_gib",
+    "think",
+    "end_ends_rationale",
+    "temperature",
+)
 _WRITTEN = {"prompts", "top_k", "force_sampling"}
 """Keys that a run folder of any version has. Runs of versions without `end_ends_rationale` keep their behaviour."""
-_ON_POLICY = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
+_ON_POLICY = {"top_p": 1.0, "top_k": None}
 
 
 class OptimizerConfig(StrictModel):

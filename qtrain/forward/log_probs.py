@@ -69,12 +69,16 @@ def token_log_probs(
     *,
     max_tokens: int | None = None,
     dtype: Dtype = "float32",
+    temperature: float = 1.0,
 ) -> TokenLogProbs:
-    """Score rows without gradient; arguments as in `qtrain.forward.micro_batches.run_micro_batches`."""
+    """Score rows without gradient.
+
+    The temperature divides the logits; other arguments as in `qtrain.forward.micro_batches.run_micro_batches`.
+    """
     head, parts = output_matrix(model), list[TokenLogProbs]()
     with packed_attention(model):
         for batch, states_KD in run_micro_batches(model, prompts, rows, max_tokens=max_tokens, dtype=dtype):
-            log_p_K = log_probs(head, states_KD, batch.target_K)
+            log_p_K = log_probs(head, states_KD, batch.target_K, temperature)
             parts.append(TokenLogProbs(log_p_K.double().cpu(), batch.part_K.cpu(), batch.row_K.cpu()))
     return TokenLogProbs.joined(parts)
 

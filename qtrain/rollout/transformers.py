@@ -79,7 +79,7 @@ class _CachedBatch:
     ) -> None:
         self.model, self.ids, self.config = model, ids, config
         with shared_prompt_attention(model):
-            self.cache = SharedPromptCache(model, prompts, config.samples, ids.pad)
+            self.cache = SharedPromptCache(model, prompts, config.samples, ids.pad, config.temperature)
         self.cache.max_columns = config.rationale_budget + len(ids.closer) + config.answer_budget
         _check_finite(self.cache.logits_BV)
         self.logits_NV = self.cache.logits_BV.repeat_interleave(config.samples, dim=0)

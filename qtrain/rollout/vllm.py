@@ -5,11 +5,11 @@ the trainer works, so that both fit into the GPU's memory.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from qtrain.config import RolloutConfig
@@ -39,12 +39,17 @@ class VllmEngine:
         # vLLM runs the last token of a row too, and samples a token after it.
         self.max_positions: int = model.config.max_position_embeddings - 1
         self.llm = get_llm(model, config)
+        self.temperature = config.temperature
         self.asleep = False
         Process.owner = self
         self.sync_weights(model)
 
     def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> RolloutBatch:
         """Wake vLLM up; the prompts are run with the first request."""
+        if config.temperature != self.temperature:
+            raise ValueError(
+                f"rollout.temperature={config.temperature:g}: this engine was made for {self.temperature:g}"
+            )
         self._wake()
         return _RequestBatch(self, prompts, config)
 
@@ -60,10 +65,12 @@ class VllmEngine:
         return seeds.repeat_interleave(samples)
 
     def sync_weights(self, model: PreTrainedModel) -> None:
-        """Copy this model's weights, and drop all cached prefixes, which were computed with the old weights."""
+        """Copy this model's weights with the policy's temperature, and drop prefixes cached with the old weights."""
         self._wake()
         with report_errors("failed"):
-            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(list(merged_state_dict(model)))})
+            self.llm.collective_rpc(
+                "reload_weights", kwargs={"weights_iterator": iter(list(tempered_weights(model, self.temperature)))}
+            )
             if model.config.tie_word_embeddings:
                 self.llm.apply_model(_refresh_output)
             if not self.llm.reset_prefix_cache():
@@ -81,6 +88,38 @@ class VllmEngine:
         if self.asleep:
             self.llm.wake_up()
             self.asleep = False
+
+
+def tempered_weights(model: PreTrainedModel, temperature: float) -> Iterator[tuple[str, Tensor]]:
+    """Yield a model's weights such that its logits are divided by the temperature.
+
+    vLLM reports log-probabilities of given tokens at temperature 1 only. The final norm's weight is a factor of all
+    logits, so that dividing it makes the tempered policy's log-probabilities vLLM's own.
+
+    Raises:
+        UserError: The final norm's weight is no such factor.
+    """
+    if temperature == 1:
+        yield from merged_state_dict(model)
+        return
+    norm = getattr(model.get_decoder(), "norm", None)
+    name = next((f"{name}.weight" for name, module in model.named_modules() if module is norm), None)
+    if norm is None or not isinstance(getattr(norm, "weight", None), Tensor) or not _is_factor(norm):
+        raise UserError(
+            f"rollout.temperature={temperature:g}: vLLM scores at temperature 1, and {type(model).__name__} has no "
+            f"final norm to divide by it; use rollout.engine=transformers, or temperature=1"
+        )
+    for key, weight in merged_state_dict(model):
+        yield key, weight / temperature if key == name else weight
+
+
+@torch.no_grad()
+def _is_factor(norm: nn.Module) -> bool:
+    """Return whether halving a norm's weight halves its output."""
+    weight = norm.get_parameter("weight")
+    states = torch.linspace(-1.0, 2.0, len(weight), device=weight.device)[None]
+    halved = torch.func.functional_call(norm, {"weight": weight / 2}, states)
+    return torch.allclose(halved, norm(states) / 2, rtol=1e-4, atol=0)
 
 
 def _refresh_output(model: Any) -> None:
@@ -167,7 +206,7 @@ class _RequestBatch:
                 stop_token_ids=stops,
                 ignore_eos=True,  # `stops` contains END if it ends the row
                 logprobs=0,
-                temperature=self.config.temperature,
+                temperature=1.0,  # the weights contain the policy's (see `tempered_weights`)
                 top_p=self.config.top_p,
                 top_k=self.config.top_k or 0,
             )

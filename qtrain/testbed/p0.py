@@ -50,7 +50,7 @@ def move_p0(model: PreTrainedModel, task: Task, config: Config) -> dict:
     if len(first) != 1 or model.config.tie_word_embeddings:
         why = "embeddings are tied" if len(first) == 1 else "its gold answers begin with different tokens"
         raise UserError(f"pretrain.p0={target:g}: p0 cannot be set here, {why}; remove the key")
-    states = _AnswerStates(model, token_ids(task.tokenizer, config.rollout), rollouts)
+    states = _AnswerStates(model, token_ids(task.tokenizer, config.rollout), rollouts, config.rollout.temperature)
     weight_VD = model.get_output_embeddings().weight.data  # pyright: ignore[reportOptionalMemberAccess]
     direction_D = torch.linalg.lstsq(*states.least_squares()).solution[:, 0].to(weight_VD.device)
     token = first.pop()
@@ -79,7 +79,8 @@ class _AnswerStates:
     """The hidden states before the output matrix, from which log P is exact for any edited output matrix."""
 
     @torch.no_grad()
-    def __init__(self, model: PreTrainedModel, ids: TokenIds, rollouts: Rollouts) -> None:
+    def __init__(self, model: PreTrainedModel, ids: TokenIds, rollouts: Rollouts, temperature: float) -> None:
+        self.temperature = temperature
         samples = rollouts.log_w_BM.shape[1]
         rows = pad_rows(
             ids,
@@ -114,7 +115,7 @@ class _AnswerStates:
 
     def log_p(self, output_VD: Tensor) -> float:
         """Log of the mean likelihood of the gold answers, in nats, with the given output matrix."""
-        log_p_NTV = (self.states_NTD @ output_VD.T).double().log_softmax(-1)
+        log_p_NTV = ((self.states_NTD @ output_VD.T).double() / self.temperature).log_softmax(-1)
         log_p_NT = log_p_NTV.gather(-1, self.target_NT[..., None])[..., 0]
         log_w_N = (log_p_NT * self.answer_NT).sum(1)
         return float(log_w_N.logsumexp(0)) - math.log(len(log_w_N))

@@ -19,12 +19,19 @@ def missing_closer(closer: Sequence[int], rationale: Sequence[int]) -> list[int]
 
 
 def log_probs_alone(
-    model: PreTrainedModel, ids: TokenIds, prompt: list[int], rationale: list[int], answer: list[int], *, forced: bool
+    model: PreTrainedModel,
+    ids: TokenIds,
+    prompt: list[int],
+    rationale: list[int],
+    answer: list[int],
+    *,
+    forced: bool,
+    temperature: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """Of one row log p(z|x) and log p(y|x, z), token by token, differentiable."""
     closer = missing_closer(ids.closer, rationale) if forced else []
     row = prompt + rationale + closer + answer
-    log_p = model(input_ids=torch.tensor([row]), use_cache=False).logits[0].float().log_softmax(-1)
+    log_p = model(input_ids=torch.tensor([row]), use_cache=False).logits[0].float().div(temperature).log_softmax(-1)
     log_p_z, log_p_y, behind = log_p.new_zeros(()), log_p.new_zeros(()), len(prompt) + len(rationale + closer)
     for place, token in enumerate(rationale):
         log_p_z = log_p_z + log_p[len(prompt) - 1 + place, token]
@@ -43,6 +50,7 @@ def gradient_by_definition(
     rollouts: Rollouts,
     coefficients: Coefficients,
     answers: Sequence[list[int]],
+    temperature: float = 1.0,
 ) -> Tensor:
     """-(1/BM) sum over samples of [ c grad log p(z) + a grad log p(y|z) ], y one for each row."""
     prompts, samples = rollouts.truncated_BM.shape
@@ -56,6 +64,7 @@ def gradient_by_definition(
             rollouts.rationales[row],
             answers[row],
             forced=bool(rollouts.truncated_BM[at]),
+            temperature=temperature,
         )
         loss = float(coefficients.rationale[at]) * log_p_z + float(coefficients.answer[at]) * log_p_y
         (-loss / (prompts * samples)).backward()

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qa_cases import write_split
 from test_normal_form import tokenizer_folder
-from tokenizers import AddedToken
 from transformers import Qwen3ForCausalLM
 
 from qtheory.estimators import Coefficients
@@ -223,7 +222,7 @@ def test_prompts_end_in_the_opener() -> None:
 def test_plain_text_delimiters_are_left_in_records() -> None:
     """Only tokens that the tokenizer recognises in any context are split in a record's text."""
     tokenizer = byte_tokenizer()
-    tokenizer.add_tokens([AddedToken("<work>")])
+    tokenizer.add_tokens(["<work>"])
     assert "####" not in reserved_tokens(tokenizer, Delimiters("", "####"))
     assert set(reserved_tokens(tokenizer, Delimiters("<work>", "####"))) - set(reserved_tokens(tokenizer)) == {"<work>"}
 

@@ -100,12 +100,19 @@ def test_the_generator_decides_the_samples(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"temperature": 1.6, "top_k": 20, "top_p": 0.95}])
-def test_samples_have_the_models_frequencies(pair: Pair, changes: dict[str, float]) -> None:
+def test_samples_have_the_models_frequencies(
+    pair: Pair, changes: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """First tokens of 4,000 rationales and of as many answers, against the distribution of transformers."""
     draws = 4000
     prompts, gold = encode_examples(pair.task.tokenizer, pair.task.batch(1, np.random.default_rng(1)))
     settings = RolloutConfig(samples=draws, rationale_budget=1, answer_budget=1, **changes)  # pyright: ignore
-    rollouts = roll_out(pair.engine, prompts, gold, settings, generator(5), sample_answers=True)
+    with monkeypatch.context() as patch:
+        # Weights with the policy's temperature, for this batch alone.
+        patch.setattr(pair.engine, "temperature", settings.temperature)
+        pair.engine.sync_weights(pair.model)
+        rollouts = roll_out(pair.engine, prompts, gold, settings, generator(5), sample_answers=True)
+    pair.engine.sync_weights(pair.model)
     end_think = pair.engine.ids.closer[0]
     contexts = {"rationale": prompts[0], "answer": [*prompts[0], rollouts.rationales[0][0], end_think]}
     same = [row for row, rationale in enumerate(rollouts.rationales) if rationale == rollouts.rationales[0]]
@@ -119,7 +126,7 @@ def test_samples_have_the_models_frequencies(pair: Pair, changes: dict[str, floa
     for part, context in contexts.items():
         with torch.no_grad():
             logits_1V = pair.model(torch.tensor([context])).logits[:, -1].double()
-        p_V = sampling_probabilities(logits_1V, settings)[0].numpy()
+        p_V = sampling_probabilities(logits_1V / settings.temperature, settings)[0].numpy()
         n = len(drawn[part])
         counts = np.bincount(drawn[part], minlength=len(p_V))
         assert counts[p_V == 0].sum() <= (0.02 * n if pair.tolerance > 0.1 else 0)
