@@ -163,6 +163,9 @@ def _run_rows(
 ) -> Iterator[tuple[PackedBatch, Tensor]]:
     """Run some rows of a batch; `row_K` of the micro-batches counts the rows of the whole batch."""
     samples = rollouts.truncated_BM.shape[1]
+    if on_sampled_answers:
+        # A reward's gradient has no term for tokens that were not sampled.
+        ids = ids._replace(score_closer=False)
     if not on_sampled_answers:
         answers = [rollouts.gold[row // samples] for row in indices]
     elif rollouts.answers is None:

@@ -85,6 +85,9 @@ class RolloutConfig(StrictModel):
             forced.
         end_ends_rationale: Whether the end token, or the chat template's token for the end of a turn, ends a rationale
             (the closer is then forced). True by default for pretrained models; otherwise, they are tokens like others.
+        score_closer: Whether a forced closer counts in log w and gets the answer's coefficient, so that the model
+            learns to write it: w = p(closer, y*|x, z). None is true if the closer is not a token added to the
+            vocabulary. Estimators on rewards give it no coefficient, since it was not sampled.
         vllm: Settings of the engine vllm.
     """
 
@@ -101,6 +104,7 @@ class RolloutConfig(StrictModel):
     force_sampling: bool = False
     think: tuple[str, str] | None = None
     end_ends_rationale: bool = False
+    score_closer: bool | None = None
     vllm: VllmConfig = VllmConfig()
 
     @field_validator("think", mode="before")
@@ -135,6 +139,7 @@ _BOUNDS = (
     "cache_gib",
     "think",
     "end_ends_rationale",
+    "score_closer",
     "temperature",
 )
 _WRITTEN = {"prompts", "top_k", "force_sampling"}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from qtrain.policy.model import TokenIds
 
 IGNORED, RATIONALE, ANSWER = 0, 1, 2
-"""The part that a token belongs to. Prompts, forced closers and padding are IGNORED: they are not scored."""
+"""The part that a token belongs to. Prompts, padding and unscored forced closers are IGNORED."""
 
 
 class PackedRow(NamedTuple):
@@ -48,9 +48,11 @@ def forced_closer(ids: TokenIds, rationale: Sequence[int]) -> list[int]:
 
 
 def make_row(ids: TokenIds, prompt: int, rationale: list[int], answer: list[int], *, truncated: bool) -> PackedRow:
-    """Make a row. After a truncated rationale the closer is inserted, which belongs to neither part."""
+    """Make a row. A truncated rationale gets a forced closer: of the answer if it is scored, otherwise of no part."""
     closer = forced_closer(ids, rationale) if truncated else []
-    parts = [RATIONALE] * len(rationale) + [IGNORED] * len(closer) + [ANSWER] * len(answer)
+    parts = (
+        [RATIONALE] * len(rationale) + [ANSWER if ids.score_closer else IGNORED] * len(closer) + [ANSWER] * len(answer)
+    )
     return PackedRow(prompt, [*rationale, *closer, *answer], parts)
 
 

@@ -25,7 +25,7 @@ from qtrain.errors import UserError
 from qtrain.files import writing
 from qtrain.hub import MODEL, find_repository
 from qtrain.tasks.base import Example
-from qtrain.tasks.delimiters import closer_tokens, turn_ends
+from qtrain.tasks.delimiters import closer_tokens, is_own_token, turn_ends
 
 
 class TokenIds(NamedTuple):
@@ -36,12 +36,14 @@ class TokenIds(NamedTuple):
         end: Ends an answer.
         pad: Pads a row.
         ends: Tokens that end a rationale without closing it, so that the closer is forced.
+        score_closer: Whether a forced closer belongs to the scored answer.
     """
 
     closer: tuple[int, ...]
     end: int
     pad: int
     ends: tuple[int, ...] = ()
+    score_closer: bool = False
 
 
 def end_and_pad(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
@@ -61,7 +63,7 @@ def token_ids(tokenizer: PreTrainedTokenizerFast, rollout: RolloutConfig | None 
 
     Args:
         tokenizer: The tokenizer.
-        rollout: Gives the delimiters and whether END ends a rationale; None is the default.
+        rollout: Gives the delimiters, whether END ends a rationale and whether closers are scored; None is the default.
 
     Raises:
         TypeError: The tokenizer lacks an end or a padding token.
@@ -70,7 +72,10 @@ def token_ids(tokenizer: PreTrainedTokenizerFast, rollout: RolloutConfig | None 
     rollout = rollout or RolloutConfig()
     end, pad = end_and_pad(tokenizer)
     ends = turn_ends(tokenizer) if rollout.end_ends_rationale else ()
-    return TokenIds(closer_tokens(tokenizer, rollout.delimiters), end, pad, ends)
+    think, score_closer = rollout.delimiters, rollout.score_closer
+    if score_closer is None:
+        score_closer = not is_own_token(tokenizer, think)
+    return TokenIds(closer_tokens(tokenizer, think), end, pad, ends, score_closer)
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:

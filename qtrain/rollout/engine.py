@@ -54,7 +54,8 @@ class RolloutBatch(Protocol):
         """Score N given answers, each after its row's prompt, rationale and closer.
 
         Returns:
-            log p(answer | x, z) under the model itself, in nats, (N,) float64 on the CPU.
+            log p(answer | x, z), with a forced closer if `TokenIds.score_closer`, under the policy, in nats,
+            (N,) float64 on the CPU.
         """
         ...
 

@@ -25,7 +25,8 @@ class Rollouts:
         gold: B gold answers as token ids, END included.
         rationales: B * M rationales as token ids, including the closer if it was sampled.
         truncated_BM: Whether the model did not close the rationale, so that the closer was forced.
-        log_w_BM: log p(y*|x, z) in nats, float64; NaN everywhere if y* was not scored.
+        log_w_BM: log p(y*|x, z) in nats, float64, with a forced closer if it is scored;
+            NaN everywhere if y* was not scored.
         answers: B * M sampled answers as token ids, including END if it was sampled; None if not requested.
         reward_BM: 1 if the sampled answer equals y* token by token, else 0, float64; None without sampled answers.
         score_norm_sq_BM: Squared norm of the gradient of log p(z|x) with respect to the logits, the sum over the

@@ -108,8 +108,11 @@ class _CachedBatch:
         inputs = [pending + answer[:-1] for pending, answer in zip(self.pending, answers, strict=True)]
         width = max(map(len, inputs))
         tokens_NT = torch.tensor([row + [self.ids.pad] * (width - len(row)) for row in inputs], device=device)
-        # -1 for tokens that are not scored: those before the answer, and padding.
-        targets = [[-1] * (len(pending) - 1) + answer for pending, answer in zip(self.pending, answers, strict=True)]
+        # -1 for tokens that are not scored: a forced closer (unless it counts), and padding.
+        targets = [
+            (pending[1:] if self.ids.score_closer else [-1] * (len(pending) - 1)) + answer
+            for pending, answer in zip(self.pending, answers, strict=True)
+        ]
         target_NT = torch.tensor([(row + [-1] * width)[:width] for row in targets], device=device)
         start_N = torch.tensor(self.num_cached_N, device=device)
         first_N = torch.tensor([len(pending) - 1 for pending in self.pending], device=device)

@@ -134,6 +134,8 @@ class _RequestBatch:
         self.engine, self.prompts, self.config = engine, prompts, config
         self.prefixes: list[list[int]] = []
         """Prompt, rationale and closer of each row."""
+        self.scored: list[int] = []
+        """Number of last tokens of each prefix that count in log w."""
 
     def rationales(self, noise: Tensor, *, score_norms: bool) -> Rationales:
         """Sample M rationales for each prompt.
@@ -151,9 +153,11 @@ class _RequestBatch:
         log_p = [_log_p(row, output.logprobs[: len(row)]) for row, output in zip(tokens, outputs, strict=True)]
         truncated = [tuple(row[-len(ids.closer) :]) != ids.closer for row in tokens]
         ended = [is_open and row[-1] in ids.ends for row, is_open in zip(tokens, truncated, strict=True)]
+        closers = [forced_closer(ids, row) if is_open else [] for row, is_open in zip(tokens, truncated, strict=True)]
+        self.scored = [len(closer) * ids.score_closer for closer in closers]
         self.prefixes = [
-            self.prompts[index // samples] + row + (forced_closer(ids, row) if is_truncated else [])
-            for index, (row, is_truncated) in enumerate(zip(tokens, truncated, strict=True))
+            self.prompts[index // samples] + row + closer
+            for index, (row, closer) in enumerate(zip(tokens, closers, strict=True))
         ]
         return Rationales(tokens, log_p, torch.tensor(truncated), None, torch.tensor(ended) if ids.ends else None)
 
@@ -168,16 +172,16 @@ class _RequestBatch:
         results = self._score(rows, read_cache=True)
         incomplete = [
             index
-            for index, (prefix, result) in enumerate(zip(self.prefixes, results, strict=True))
-            if result.num_cached_tokens is None or result.num_cached_tokens >= len(prefix)
+            for index, (prefix, scored, result) in enumerate(zip(self.prefixes, self.scored, results, strict=True))
+            if result.num_cached_tokens is None or result.num_cached_tokens >= len(prefix) - scored
         ]
         if incomplete:
             complete = self._score([rows[index] for index in incomplete], read_cache=False)
             for index, result in zip(incomplete, complete, strict=True):
                 results[index] = result
         log_w = [
-            sum(_log_p(answer, result.prompt_logprobs[-len(answer) :]))
-            for answer, result in zip(answers, results, strict=True)
+            sum(_log_p(row[-scored - len(answer) :], result.prompt_logprobs[-scored - len(answer) :]))
+            for row, answer, scored, result in zip(rows, answers, self.scored, results, strict=True)
         ]
         return torch.tensor(log_w, dtype=torch.float64)
 

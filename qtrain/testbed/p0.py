@@ -39,8 +39,8 @@ def move_p0(model: PreTrainedModel, task: Task, config: Config) -> dict:
         0 the edit is exactly a bias on that decision).
 
     Raises:
-        UserError: The task's gold answers do not all begin with the same token, the embeddings are tied, or the value
-            cannot be reached.
+        UserError: The task's gold answers do not all begin with the same token, the embeddings are tied, the value
+            cannot be reached, or closers are scored.
     """
     target = config.pretrain.p0
     if target is None:
@@ -50,7 +50,10 @@ def move_p0(model: PreTrainedModel, task: Task, config: Config) -> dict:
     if len(first) != 1 or model.config.tie_word_embeddings:
         why = "embeddings are tied" if len(first) == 1 else "its gold answers begin with different tokens"
         raise UserError(f"pretrain.p0={target:g}: p0 cannot be set here, {why}; remove the key")
-    states = _AnswerStates(model, token_ids(task.tokenizer, config.rollout), rollouts, config.rollout.temperature)
+    ids = token_ids(task.tokenizer, config.rollout)
+    if ids.score_closer:
+        raise UserError(f"pretrain.p0={target:g}: p0 is moved by the answer alone; set rollout.score_closer=false")
+    states = _AnswerStates(model, ids, rollouts, config.rollout.temperature)
     weight_VD = model.get_output_embeddings().weight.data  # pyright: ignore[reportOptionalMemberAccess]
     direction_D = torch.linalg.lstsq(*states.least_squares()).solution[:, 0].to(weight_VD.device)
     token = first.pop()

@@ -35,6 +35,9 @@ def log_probs_alone(
     log_p_z, log_p_y, behind = log_p.new_zeros(()), log_p.new_zeros(()), len(prompt) + len(rationale + closer)
     for place, token in enumerate(rationale):
         log_p_z = log_p_z + log_p[len(prompt) - 1 + place, token]
+    if ids.score_closer:
+        for place, token in enumerate(closer):
+            log_p_y = log_p_y + log_p[behind - len(closer) - 1 + place, token]
     for place, token in enumerate(answer):
         log_p_y = log_p_y + log_p[behind - 1 + place, token]
     return log_p_z, log_p_y

@@ -102,7 +102,11 @@ def test_rationales_end_by_definition(model: Qwen3ForCausalLM, task: Task, ids: 
             assert rollouts.ended_BM.any() == (closer != (ids.end,))
 
 
-def test_log_w_and_gradient_are_those_of_the_definition(model: Qwen3ForCausalLM, task: Task, ids: TokenIds) -> None:
+@pytest.mark.parametrize("score_closer", [False, True])
+def test_log_w_and_gradient_are_those_of_the_definition(
+    score_closer: bool, model: Qwen3ForCausalLM, task: Task, ids: TokenIds
+) -> None:
+    ids = ids._replace(score_closer=score_closer)
     rollouts = sample(model, task, ids)
     samples = rollouts.log_w_BM.shape[1]
     gold = [answer for answer in rollouts.gold for _ in range(samples)]
@@ -119,13 +123,18 @@ def test_log_w_and_gradient_are_those_of_the_definition(model: Qwen3ForCausalLM,
         )
         for row in range(len(gold))
     ]
-    np.testing.assert_allclose(rollouts.log_w_BM.flatten(), expected, rtol=0, atol=2e-5)
-    torch.testing.assert_close(forward(model, ids, rollouts).log_w_BM, rollouts.log_w_BM, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(rollouts.log_w_BM.flatten(), expected, rtol=0, atol=5e-5)
+    torch.testing.assert_close(forward(model, ids, rollouts).log_w_BM, rollouts.log_w_BM, rtol=0, atol=5e-5)
     generator = torch.Generator().manual_seed(1)
     coefficients = Coefficients(*torch.randn(2, *rollouts.log_w_BM.shape, generator=generator, dtype=torch.float64))
     backward(model, ids, rollouts, coefficients, on_sampled_answers=False)
     actual, definition = gradient(model), gradient_by_definition(model, ids, rollouts, coefficients, gold)
     assert float((actual - definition).norm() / definition.norm()) < 1e-5
+    backward(model, ids, rollouts, coefficients, on_sampled_answers=True)
+    assert rollouts.answers is not None
+    sampled, unscored = gradient(model), ids._replace(score_closer=False)
+    definition = gradient_by_definition(model, unscored, rollouts, coefficients, rollouts.answers)
+    assert float((sampled - definition).norm() / definition.norm()) < 1e-5
     checks = self_check(model, ids, rollouts, RolloutConfig(), step=1)
     assert checks["mismatch_largest"] < 1e-4
     assert checks["mismatch_log_w"] < 1e-4
@@ -157,7 +166,7 @@ def test_closers_are_encoded_by_the_tokenizer(task: Task) -> None:
     tokenizer = byte_tokenizer()
     assert closer_tokens(tokenizer, Delimiters()) == (2,)
     spelled = closer_tokens(tokenizer, Delimiters("", "\nAnswer:"))
-    assert tokenizer.decode(spelled) == "\nAnswer:"
+    assert tokenizer.decode(list(spelled)) == "\nAnswer:"
     assert len(spelled) == 8
     assert token_ids(tokenizer, RolloutConfig(think=("", "\nAnswer:"))).closer == spelled
     for think, line in ((("", "ß"), "no tokens for 'ß'"), (("ß", "A"), "no tokens for 'ß'")):
@@ -185,6 +194,18 @@ def tokenizer_without_tags() -> Any:
     return type(tokenizer)(
         tokenizer_object=type(tokenizer.backend_tokenizer).from_str(text), eos_token="<|end|>", pad_token="<|pad|>"
     )
+
+
+def test_closers_are_scored_unless_they_are_tokens_of_the_vocabulary() -> None:
+    tokenizer = byte_tokenizer()
+    for settings, expected in (
+        ({}, False),
+        ({"think": ("", "</think>")}, False),
+        ({"think": ("", "#")}, True),
+        ({"think": ("", "#"), "score_closer": False}, False),
+        ({"score_closer": True}, True),
+    ):
+        assert token_ids(tokenizer, RolloutConfig(**settings)).score_closer == expected
 
 
 CHAT = "{% for turn in messages %}<|im_start|>{{ turn.role }}\n{{ turn.content }}<|im_end|>\n{% endfor %}"
