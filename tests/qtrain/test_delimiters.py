@@ -205,7 +205,7 @@ def test_closers_are_scored_unless_they_are_tokens_of_the_vocabulary() -> None:
         ({"think": ("", "#"), "score_closer": False}, False),
         ({"score_closer": True}, True),
     ):
-        assert token_ids(tokenizer, RolloutConfig(**settings)).score_closer == expected
+        assert token_ids(tokenizer, RolloutConfig.model_validate(settings)).score_closer == expected
 
 
 CHAT = "{% for turn in messages %}<|im_start|>{{ turn.role }}\n{{ turn.content }}<|im_end|>\n{% endfor %}"
