@@ -258,7 +258,7 @@ def roll_out(
     """
     config, tokenizer = policy.config, policy.tokenizer
     settings = config.rollout.model_copy(update={"samples": samples or config.rollout.samples})
-    engine = make_engine(settings, policy.model, token_ids(tokenizer))
+    engine = make_engine(settings, policy.model, token_ids(tokenizer, settings))
     generator = torch.Generator(engine.device).manual_seed(seed)
     with autocast(config.train.dtype, policy.model.device):
         batch = sample_batch(engine, *encode_examples(tokenizer, examples), settings, generator, sample_answers=answers)

@@ -105,7 +105,7 @@ def evaluate_run(
     if config.train.dtype == "bfloat16":
         use_float32_head(model)
     cache_bytes = cache_limit(model.device, ModelSize.of(model), config.rollout.cache_gib, adam=False)
-    engine = make_engine(config.rollout, model, token_ids(task.tokenizer), cache_bytes=cache_bytes)
+    engine = make_engine(config.rollout, model, token_ids(task.tokenizer, config.rollout), cache_bytes=cache_bytes)
     with autocast(config.train.dtype, model.device):
         return evaluate(engine, task, config, seed=seed)
 
@@ -183,7 +183,7 @@ def _finished_policy(files: Path, config: Config, folder: Path) -> tuple[PreTrai
         add_adapters(model, config.lora, config.train.seed)
     else:
         # The run has adapters on a base model made by qtrain, or is from an older version without model files.
-        task = make_task(config.task, config.data)
+        task = make_task(config.task, config.data, think=config.rollout.delimiters)
         return trained_policy(config, task, folder), task.tokenizer
     load_weights(model, folder)
     return model, tokenizer

@@ -40,10 +40,11 @@ def step_metrics(
         p: mean w. log_p: its log (nats). mean_log_p: mean over prompts of log wbar (nats). p_<group>: mean w of the
         examples of a group. log_w_min, log_w_max: range of log w (nats). ess: mean effective sample size of the
         weights, in samples. reward: mean reward, if answers were sampled. max_rationale_coefficient,
-        max_answer_coefficient: largest magnitudes. rationale_tokens: mean length. forced: share of rationales that
-        were truncated and got a forced END_THINK. tokens: number of sampled tokens. log_amplification_<q>: log of the
-        mean over prompts of wbar^-q. max_c: the paper's Fig 3, the largest c_m/M^q of the batch, c_m being GARL's
-        coefficient at the step's q; at most 1.
+        max_answer_coefficient: largest magnitudes. rationale_tokens: mean length. forced: share of rationales that the
+        model did not close, so that the closer was forced. ended: share of rationales that END ended, if END ends them
+        (`rollout.end_ends_rationale`). tokens: number of sampled tokens. log_amplification_<q>: log of the mean over
+        prompts of wbar^-q. max_c: the paper's Fig 3, the largest c_m/M^q of the batch, c_m being GARL's coefficient at
+        the step's q; at most 1.
     """
     log_w_BM = rollouts.log_w_BM
     samples = log_w_BM.shape[1]
@@ -68,6 +69,8 @@ def step_metrics(
             for value in AMPLIFICATION_QS
         },
     }
+    if rollouts.ended_BM is not None:
+        metrics["ended"] = float(rollouts.ended_BM.float().mean())
     if q is not None:
         metrics["max_c"] = float(garl(log_w_BM, q, normalize=True).rationale.max())
     for group in sorted(set(groups) - {""}):

@@ -19,10 +19,11 @@ from qtrain.plugins import source_hash
 from qtrain.policy.adapters import add_adapters
 from qtrain.policy.base import Base, cached_base
 from qtrain.policy.device import find_device
-from qtrain.policy.model import encode_examples, find_pretrained
+from qtrain.policy.model import encode_examples, find_pretrained, token_ids
 from qtrain.rollout.memory import SHARE, ModelSize, at_once, free_bytes, readable
 from qtrain.runs.checkpoint import FORMAT
 from qtrain.tasks import OwnTaskConfig, Task, make_task
+from qtrain.tasks.delimiters import DEFAULT_DELIMITERS
 from qtrain.tasks.limits import PRETRAINED_RATIONALE, RANDOM_RATIONALE, RowLimits
 from qtrain.tasks.qa import QATask
 from qtrain.tasks.tokenizer import lacks_begin_token
@@ -60,7 +61,7 @@ def prepare(config: Config) -> Prepared:
     config.check_rewards()
     config = config.with_values(_absolute_paths(config))
     rollout, limits = config.rollout, row_limits(config)
-    task = make_task(config.task, config.data, limits)
+    task = make_task(config.task, config.data, limits, rollout.delimiters)
     if isinstance(task, QATask):
         budgets = {"rationale_budget": task.limits.rationale_budget, "answer_budget": task.limits.answer_budget}
         notes = task.dataset_lines()
@@ -69,7 +70,7 @@ def prepare(config: Config) -> Prepared:
             notes.append(f"chosen for this model and these records: {', '.join(chosen)}")
         config = config.with_values({f"rollout.{name}": value for name, value in budgets.items()})
     else:
-        notes = _check_lengths(task, limits, config.eval.prompts)
+        notes = _check_examples(task, limits, config)
     if isinstance(config.model, PretrainedConfig):
         notes += memory_lines(config, task)
         prompt = task.held_out(1)[0].prompt
@@ -114,7 +115,7 @@ def memory_lines(config: Config, task: Task) -> list[str]:
     size, free = ModelSize.of(model), free_bytes(device)
     prompts, gold = encode_examples(task.tokenizer, task.held_out(config.eval.prompts))
     prompt, answer = max(map(len, prompts)), max(rollout.answer_budget, *map(len, gold))
-    row = rollout.rationale_budget + 1 + answer
+    row = rollout.rationale_budget + len(token_ids(task.tokenizer, rollout).closer) + answer
     batch = rollout.prompts * (prompt + rollout.samples * row)
     parts = size.training_bytes(
         min(batch, settings.micro_batch_tokens or batch),
@@ -194,16 +195,24 @@ def _shape(model: PretrainedConfig) -> transformers.PreTrainedConfig:
         raise UserError(f"model.pretrained={name!r}: cannot be loaded: {reason}") from None
 
 
-def _check_lengths(task: Task, limits: RowLimits, held_out: int) -> list[str]:
-    """Check the lengths of a task that generates its examples.
+def _check_examples(task: Task, limits: RowLimits, config: Config) -> list[str]:
+    """Check lengths and delimiters of a task that generates its examples.
 
     Returns:
         Warnings.
 
     Raises:
-        UserError: A sequence may become longer than the model's positions.
+        UserError: A sequence may become longer than the model's positions, or a prompt lacks the opener.
     """
-    examples = [*task.held_out(held_out), *task.batch(TRIED, np.random.default_rng(0))]
+    limits = limits._replace(closer_tokens=len(token_ids(task.tokenizer, config.rollout).closer))
+    examples = [*task.held_out(config.eval.prompts), *task.batch(TRIED, np.random.default_rng(0))]
+    if config.rollout.think is not None:
+        for example in examples:
+            if not example.prompt.endswith(task.think.opener):
+                raise UserError(
+                    f"rollout.think: prompts of task {config.task.name!r} end in {example.prompt[-20:]!r} and not in "
+                    f"{task.think.opener!r}; end them with self.think.opener"
+                )
     prompts, gold = encode_examples(task.tokenizer, examples)
     if limits.positions is not None:
         beyond = max(
@@ -226,8 +235,11 @@ def _check_lengths(task: Task, limits: RowLimits, held_out: int) -> list[str]:
 def pretraining_key(config: Config) -> dict[str, Any]:
     """The settings that determine pre-training: the bases of equal keys differ in p0 alone."""
     code = {"code": source_hash(config.task.name)} if isinstance(config.task, OwnTaskConfig) else {}
+    # Demonstrations contain the delimiters. The key of the default ones is that of older versions.
+    delimiters = config.rollout.delimiters
     return {
         **code,
+        **({} if delimiters == DEFAULT_DELIMITERS else {"think": list(delimiters)}),
         "format": FORMAT,
         "task": config.task.model_dump(mode="json", exclude={"variant"}),
         "model": config.model.model_dump(mode="json"),
@@ -253,12 +265,15 @@ def get_base(config: Config, task: Task, *, progress: Progress | None = None) ->
     base = cached_base(natural, lambda: pretrain(config, task, progress))
     if config.pretrain.p0 is None:
         return base
+    # Settings of the policy; the key of their defaults is that of older versions.
+    policy = {"temperature": 1.0, "end_ends_rationale": False}
+    changed = {name for name, default in policy.items() if getattr(config.rollout, name) != default}
     moved = {
         **natural,
         "p0": config.pretrain.p0,
         # p0 is measured on the training prompts, which depend on the variant.
         "task": config.task.model_dump(mode="json"),
-        "rollout": config.rollout.model_dump(mode="json", include={"rationale_budget", "answer_budget"}),
+        "rollout": config.rollout.model_dump(mode="json", include={"rationale_budget", "answer_budget", *changed}),
     }
 
     def make() -> tuple[PreTrainedModel, dict]:

@@ -18,7 +18,8 @@ class StrictModel(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _check_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
             raise ValueError("a truth value is not possible here")
         if isinstance(value, int) and value > LARGEST:
             raise ValueError(f"at most {LARGEST} is possible")

@@ -51,6 +51,7 @@ def in_one_pass(
     gold: Sequence[list[int]],
     *,
     packed: bool,
+    closer_tokens: int = 1,
 ) -> bool:
     """Return whether the update's own forward pass computes log w, so that the engine need not score y*.
 
@@ -62,7 +63,7 @@ def in_one_pass(
         return False
     if max_tokens is None:
         return True
-    lengths = [rollout.rationale_budget + 1 + len(answer) for answer in gold]
+    lengths = [rollout.rationale_budget + closer_tokens + len(answer) for answer in gold]
     if packed:
         return sum(map(len, prompts)) + rollout.samples * sum(lengths) <= max_tokens
     longest = max(len(prompt) + length for prompt, length in zip(prompts, lengths, strict=True))
@@ -84,10 +85,11 @@ def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, 
         NonFiniteError: Logits, loss or gradient are not finite.
     """
     config, model, clock, rng = components.config, components.model, components.clock, components.random_states
-    ids, settings = token_ids(components.task.tokenizer), config.train
+    ids, settings = token_ids(components.task.tokenizer, config.rollout), config.train
     examples = components.task.batch(config.rollout.prompts, rng.batch)
     prompts, gold = encode_examples(components.task.tokenizer, examples)
-    one_pass = in_one_pass(config, estimator, prompts, gold, packed=forward_pass(model).is_packed)
+    is_packed = forward_pass(model).is_packed
+    one_pass = in_one_pass(config, estimator, prompts, gold, packed=is_packed, closer_tokens=len(ids.closer))
     try:
         with autocast(settings.dtype, model.device):
             sampled = roll_out(
@@ -114,7 +116,9 @@ def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, 
     if one_pass:
         with clock("forward"):
             recompute = settings.gradient_checkpointing
-            forward_result = forward(model, ids, sampled, dtype=settings.dtype, recompute=recompute)
+            forward_result = forward(
+                model, ids, sampled, dtype=settings.dtype, recompute=recompute, temperature=config.rollout.temperature
+            )
         rollouts = replace(sampled, log_w_BM=forward_result.log_w_BM)
     bad_B = rollouts.log_w_BM.isnan().any(1)
     if bad_B.any():
@@ -133,7 +137,13 @@ def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, 
     max_tokens = settings.micro_batch_tokens
     if components.reference is not None and settings.kl is not None:
         log_ratio_BM = log_ratio(
-            model, components.reference, ids, rollouts, micro_batch_tokens=max_tokens, dtype=settings.dtype
+            model,
+            components.reference,
+            ids,
+            rollouts,
+            micro_batch_tokens=max_tokens,
+            dtype=settings.dtype,
+            temperature=config.rollout.temperature,
         )
         coefficients_BM = with_kl(coefficients_BM, log_ratio_BM, settings.kl)
         metrics["kl"] = float(log_ratio_BM.mean())
@@ -148,6 +158,7 @@ def compute_gradient(components: TrainerComponents, estimator: EstimatorChoice, 
             dtype=settings.dtype,
             recompute=settings.gradient_checkpointing,
             forward_result=forward_result,
+            temperature=config.rollout.temperature,
         )
     norm = gradient_norm(model)
     for name, value in {"loss": result.surrogate, "gradient's norm": norm}.items():
@@ -197,8 +208,9 @@ def log_ratio(
     *,
     micro_batch_tokens: int | None = None,
     dtype: Dtype = "float32",
+    temperature: float = 1.0,
 ) -> Tensor:
-    """Return log p(z|x) - log p_base(z|x) of each rationale in nats, without a forced END_THINK.
+    """Return log p(z|x) - log p_base(z|x) of each rationale in nats, without a forced closer.
 
     Args:
         model: The policy.
@@ -207,13 +219,16 @@ def log_ratio(
         rollouts: The batch.
         micro_batch_tokens: Most tokens in one forward pass.
         dtype: Type that the layers compute in.
+        temperature: Of both policies; divides their logits.
 
     Returns:
         (B, M) float64, on the CPU.
     """
     rows = batch_rows(ids, rollouts, [[]] * len(rollouts.rationales))
     policy_N, base_N = (
-        token_log_probs(each_model, rollouts.prompts, rows, max_tokens=micro_batch_tokens, dtype=dtype)
+        token_log_probs(
+            each_model, rollouts.prompts, rows, max_tokens=micro_batch_tokens, dtype=dtype, temperature=temperature
+        )
         .by_row(len(rows))
         .rationale_N
         for each_model in (model, base)

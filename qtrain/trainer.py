@@ -135,7 +135,7 @@ class _Training:
         if not isinstance(cache_bytes, int):
             adam = config.optimizer.name == "adamw"
             cache_bytes = cache_limit(model.device, ModelSize.of(model), config.rollout.cache_gib, adam=adam)
-        engine = make_engine(config.rollout, model, token_ids(task.tokenizer), cache_bytes=cache_bytes)
+        engine = make_engine(config.rollout, model, token_ids(task.tokenizer, config.rollout), cache_bytes=cache_bytes)
         self.clock = StageClock()
         self.components = TrainerComponents(
             config, task, model, engine, optimizer, random_states, reference, self.clock, rewards

@@ -61,7 +61,13 @@ def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Opt
 
 
 def forward(
-    model: PreTrainedModel, ids: TokenIds, rollouts: Rollouts, *, dtype: Dtype = "float32", recompute: bool = False
+    model: PreTrainedModel,
+    ids: TokenIds,
+    rollouts: Rollouts,
+    *,
+    dtype: Dtype = "float32",
+    recompute: bool = False,
+    temperature: float = 1.0,
 ) -> ForwardResult:
     """Run a whole batch with y* after each rationale, before its coefficients are known: they depend on its log w.
 
@@ -71,6 +77,7 @@ def forward(
         rollouts: The batch; its log w are not read.
         dtype: Type that the layers compute in.
         recompute: As in `backward`.
+        temperature: Of the policy; divides the logits.
     """
     samples = rollouts.truncated_BM.shape[1]
     answers = [gold for gold in rollouts.gold for _ in range(samples)]
@@ -79,7 +86,7 @@ def forward(
     with chosen.attention(), recomputing(model, recompute):
         ((batch, states_KD),) = chosen.run(rollouts.prompts, rows, max_tokens=None, dtype=dtype)
     is_answer = batch.part_K == ANSWER
-    log_p_K = log_probs(chosen.head, states_KD[is_answer], batch.target_K[is_answer])
+    log_p_K = log_probs(chosen.head, states_KD[is_answer], batch.target_K[is_answer], temperature)
     of_answers = TokenLogProbs(log_p_K.double().cpu(), batch.part_K[is_answer].cpu(), batch.row_K[is_answer].cpu())
     log_w_N = of_answers.by_row(len(answers)).answer_N
     return ForwardResult(batch, states_KD, log_w_N.reshape(rollouts.truncated_BM.shape))
@@ -96,6 +103,7 @@ def backward(
     dtype: Dtype = "float32",
     recompute: bool = False,
     forward_result: ForwardResult | None = None,
+    temperature: float = 1.0,
 ) -> BackwardResult:
     """Write the estimate of the gradient of J into `.grad` of every trained parameter.
 
@@ -115,6 +123,7 @@ def backward(
         dtype: Type that the layers compute in, see `qtrain.policy.device.autocast`.
         recompute: Recompute activations in the backward pass; see `enable_recomputing`.
         forward_result: The forward pass, if `forward` has already run it.
+        temperature: Of the policy; divides the logits.
 
     Returns:
         The surrogate loss, the number of rows that were run, and their tokens' log-probabilities.
@@ -135,7 +144,9 @@ def backward(
             else [(forward_result.batch, forward_result.states_KD)]
         ):
             coefficient_K = token_coefficients(batch.part_K, batch.row_K, rationale_N, answer_N)
-            log_p_K, gradient_KD = weighted_log_probs(chosen.head, states_KD.detach(), batch.target_K, coefficient_K)
+            log_p_K, gradient_KD = weighted_log_probs(
+                chosen.head, states_KD.detach(), batch.target_K, coefficient_K, temperature
+            )
             if states_KD.requires_grad:  # False if only the output matrix is trained
                 states_KD.backward(gradient_KD)
             surrogate += float((coefficient_K * log_p_K).sum())
@@ -154,6 +165,9 @@ def _run_rows(
 ) -> Iterator[tuple[PackedBatch | PaddedBatch, Tensor]]:
     """Run some rows of a batch; `row_K` of the micro-batches counts the rows of the whole batch."""
     samples = rollouts.truncated_BM.shape[1]
+    if on_sampled_answers:
+        # A reward's gradient has no term for tokens that were not sampled.
+        ids = ids._replace(score_closer=False)
     if not on_sampled_answers:
         answers = [rollouts.gold[row // samples] for row in indices]
     elif rollouts.answers is None:

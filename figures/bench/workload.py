@@ -13,7 +13,7 @@ from qtrain.errors import UserError
 from qtrain.policy.model import TokenIds
 from qtrain.rollout.rollouts import Rollouts
 
-IDS = TokenIds(end_think=1, end=2, pad=0)
+IDS = TokenIds(closer=(1,), end=2, pad=0)
 _FIRST_PLAIN = 3
 WEIGHTS_SEED, TOKENS_SEED, COEFFICIENTS_SEED = 0, 1, 2
 
@@ -146,7 +146,7 @@ def make_work(shape: Shape, estimator: str = "garl:q=0.75", spread: float = 1.0)
 
     prompt, gold = tokens(shape.prompt), [*tokens(shape.answer - 1), IDS.end]
     rationale = shape.completion - shape.answer
-    rationales = [[*tokens(rationale - 1), IDS.end_think] for _ in range(shape.samples)]
+    rationales = [[*tokens(rationale - 1), IDS.closer[0]] for _ in range(shape.samples)]
     rng = np.random.default_rng(COEFFICIENTS_SEED)
     log_w_BM = torch.from_numpy(spread * rng.normal(size=(1, shape.samples)))
     log_w_BM = log_w_BM - log_w_BM.max() - 1  # nats; at most 0

@@ -76,7 +76,7 @@ class CellRun(Run):
         if self.cell.estimator is None:
             test, task, _ = prepare(test)
             model = initial_policy(self.config, task, get_base(self.config, task))
-            engine = make_engine(self.config.rollout, model, token_ids(task.tokenizer))
+            engine = make_engine(self.config.rollout, model, token_ids(task.tokenizer, self.config.rollout))
             scores: dict[str, float] | None = evaluate(engine, task, test, seed=TEST_SEED).scores
         else:
             # A run that diverged before its first evaluation has no weights to test.

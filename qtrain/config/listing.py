@@ -66,7 +66,7 @@ def _table(annotation: Any) -> type[BaseModel] | None:
 
 def _line(key: str, field: FieldInfo) -> str:
     default = "(derived)" if key in DERIVED else _value(field.get_default(call_default_factory=True, validated_data={}))
-    return f"  {key:<30} {default:<14} {_type(field.annotation)}"
+    return f"  {key:<28} {default:<13} {_type(field.annotation)}"
 
 
 def _value(value: Any) -> str:

@@ -25,6 +25,7 @@ from qtrain.errors import UserError
 from qtrain.plugins import is_code
 from qtrain.schema import MAX_BATCH, StrictModel
 from qtrain.tasks import TaskConfig, task_config
+from qtrain.tasks.delimiters import DEFAULT_DELIMITERS, Delimiters
 
 
 class PretrainConfig(StrictModel):
@@ -68,15 +69,26 @@ class RolloutConfig(StrictModel):
             memory. If the rows of a step, or of 64 prompts of an evaluation, do not fit, they are sampled in several
             parts, which does not change what is sampled. For vLLM see `vllm.cache_gib`.
         samples: M, rationales per prompt.
-        rationale_budget: Most sampled tokens of a rationale, END_THINK included; when it is spent, END_THINK is forced.
-            0 chooses a budget that suits the task, or the model and its records (see `qtrain.prepare`).
+        rationale_budget: Most sampled tokens of a rationale, a written closer included; when it is spent, the
+            closer is forced. 0 chooses a budget that suits the task, or the model and its records (see
+            `qtrain.prepare`).
         answer_budget: Most tokens of a sampled answer, END included; 0 chooses one, as for `rationale_budget`.
         engine: The engine that samples and scores (see `qtrain.rollout`).
-        temperature: Sampling temperature. Values other than 1 sample from another distribution than the model's, as do
-            the next two settings; estimators on weights refuse that unless `force_sampling` is set.
-        top_p: Sample from the smallest set of tokens whose probabilities sum to at least this; 1 keeps all.
+        temperature: Temperature of the policy: it divides the logits in sampling, log w, evaluation and update alike.
+        top_p: Sample from another distribution than the policy's, as does `top_k`; estimators on weights refuse that
+            unless `force_sampling` is set. Sample from the smallest set of tokens whose probabilities sum to at least
+            this; 1 keeps all.
         top_k: Sample from this number of the most probable tokens; None keeps all.
         force_sampling: Allow these sampling settings with estimators on weights.
+        think: Opener and closer of a rationale, two texts of any number of tokens; the opener may be empty. By default
+            "<think>" and "</think>", which the tokenizer must have. A rationale is closed once the model has written
+            the closer's tokens; after a rationale that it has not closed, the closer (or what is missing of it) is
+            forced.
+        end_ends_rationale: Whether the end token, or the chat template's token for the end of a turn, ends a rationale
+            (the closer is then forced). True by default for pretrained models; otherwise, they are tokens like others.
+        score_closer: Whether a forced closer counts in log w and gets the answer's coefficient, so that the model
+            learns to write it: w = p(closer, y*|x, z). None is true if the closer is not a token added to the
+            vocabulary. Estimators on rewards give it no coefficient, since it was not sampled.
         vllm: Settings of the engine vllm.
     """
 
@@ -91,10 +103,28 @@ class RolloutConfig(StrictModel):
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=1)
     force_sampling: bool = False
+    think: tuple[str, str] | None = None
+    end_ends_rationale: bool = False
+    score_closer: bool | None = None
     vllm: VllmConfig = VllmConfig()
 
+    @field_validator("think", mode="before")
+    @classmethod
+    def _check_think(cls, value: object) -> object:
+        is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(text, str) for text in value)
+        if value is not None and not is_pair:
+            raise ValueError('two texts are needed, opener and closer, for example ["<think>", "</think>"]')
+        if isinstance(value, list | tuple) and not value[1]:
+            raise ValueError('the closer may not be empty; give a text, for example ["", "\\nAnswer:"]')
+        return value
+
+    @property
+    def delimiters(self) -> Delimiters:
+        """Opener and closer of a rationale."""
+        return DEFAULT_DELIMITERS if self.think is None else Delimiters(*self.think)
+
     def on_policy(self, samples: int) -> "RolloutConfig":
-        """The same budgets and limits, with `samples` drawn from the model's own distribution, to measure its P."""
+        """The same budgets, limits and delimiters, with `samples` from the model's own distribution to measure P."""
         return RolloutConfig(samples=samples, **{name: getattr(self, name) for name in _BOUNDS})
 
     def off_policy_setting(self) -> str | None:
@@ -103,8 +133,19 @@ class RolloutConfig(StrictModel):
         return f"rollout.{changed[0]}={getattr(self, changed[0]):g}" if changed else None
 
 
-_BOUNDS = ("rationale_budget", "answer_budget", "prompts_at_once", "cache_gib")
-_ON_POLICY = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
+_BOUNDS = (
+    "rationale_budget",
+    "answer_budget",
+    "prompts_at_once",
+    "cache_gib",
+    "think",
+    "end_ends_rationale",
+    "score_closer",
+    "temperature",
+)
+_WRITTEN = {"prompts", "top_k", "force_sampling"}
+"""Keys that a run folder of any version has. Runs of versions without `end_ends_rationale` keep their behaviour."""
+_ON_POLICY = {"top_p": 1.0, "top_k": None}
 
 
 class OptimizerConfig(StrictModel):
@@ -242,7 +283,7 @@ class Config(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_for_pretrained_model(cls, table: Any) -> Any:
-        """With a pretrained model, take its tokenizer for the task and skip pre-training, unless they are set."""
+        """With a pretrained model, take its tokenizer, skip pre-training, and let END end rationales, unless set."""
         model = table.get("model") if isinstance(table, dict) else None
         if not isinstance(model, dict) or "pretrained" not in model:
             return table
@@ -252,6 +293,9 @@ class Config(StrictModel):
         if isinstance(table.get("task"), dict) and table["task"].get("tokenizer") is None:
             tokenizer = {"tokenizer": model["pretrained"], "tokenizer_revision": model.get("revision")}
             table["task"] = table["task"] | tokenizer
+        rollout = table.setdefault("rollout", {})
+        if isinstance(rollout, dict) and not rollout.keys() >= _WRITTEN:
+            table["rollout"] = {"end_ends_rationale": True} | rollout
         return table
 
     @model_validator(mode="before")

@@ -46,22 +46,26 @@ def output_matrix(model: PreTrainedModel) -> nn.Linear:
 
 
 @torch.no_grad()
-def log_probs(head: nn.Linear | nn.Identity, states_KD: Tensor, target_K: Tensor) -> Tensor:
+def log_probs(head: nn.Linear | nn.Identity, states_KD: Tensor, target_K: Tensor, temperature: float = 1.0) -> Tensor:
     """Return log p of each target in nats, (K,), in float32 or finer whatever the type of the states.
 
-    If the head is an identity, the states are logits.
+    If the head is an identity, the states are logits. The temperature divides the logits.
     """
     if isinstance(head, nn.Identity):
-        logits_KV = _wide(states_KD)
+        logits_KV = _wide(states_KD) / temperature
         return logits_KV.gather(1, target_K[:, None])[:, 0] - logits_KV.logsumexp(1)
-    chunks = _Chunks(head, states_KD, keep_tiles=False)
+    chunks = _Chunks(head, states_KD, temperature, keep_tiles=False)
     log_p = [chunks.exponentials(tokens, target_K[tokens]).log_p_C for tokens in chunks.slices]
     return torch.cat(log_p or [chunks.empty])
 
 
 @torch.no_grad()
 def weighted_log_probs(
-    head: nn.Linear | nn.Identity, states_KD: Tensor, target_K: Tensor, coefficient_K: Tensor
+    head: nn.Linear | nn.Identity,
+    states_KD: Tensor,
+    target_K: Tensor,
+    coefficient_K: Tensor,
+    temperature: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """Return log p of each target, and compute the gradient of sum_k coefficient_k log p_k.
 
@@ -76,20 +80,22 @@ def weighted_log_probs(
         states_KD: Final hidden states, the input of the matrix.
         target_K: Token ids.
         coefficient_K: Constants.
+        temperature: Divides the logits, and therefore the gradient with respect to them.
 
     Returns:
         log p in nats, (K,), and the gradient with respect to the states, (K, D), of the states' type.
     """
     if isinstance(head, nn.Identity):
-        return _weighted_log_probs_of_logits(states_KD, target_K, coefficient_K)
-    chunks = _Chunks(head, states_KD, keep_tiles=True)
+        log_p_K, gradient_KV = _weighted_log_probs_of_logits(states_KD / temperature, target_K, coefficient_K)
+        return log_p_K, gradient_KV / temperature
+    chunks = _Chunks(head, states_KD, temperature, keep_tiles=True)
     weight, log_p, gradients = chunks.weight_VD, [], []
     grad_VD = _gradient(head.weight) if head.weight.requires_grad else None
     grad_V = _gradient(head.bias) if head.bias is not None and head.bias.requires_grad else None
     for tokens in chunks.slices:
         states_CD, target_C = states_KD[tokens].to(weight.dtype), target_K[tokens]
         chunk = chunks.exponentials(tokens, target_C)
-        coefficient_C = coefficient_K[tokens].to(weight.dtype)
+        coefficient_C = coefficient_K[tokens].to(weight.dtype) / temperature
         others_C = (coefficient_C * chunk.others_C)[:, None]
         gradient_CD = weight.index_select(0, target_C).mul_(others_C)
         for tile, e_CU, scale_C in zip(chunks.tiles, chunk.tiles, chunk.scale_NC, strict=True):
@@ -159,7 +165,7 @@ class _Chunks:
         empty: The result for no tokens.
     """
 
-    def __init__(self, head: nn.Linear, states_KD: Tensor, *, keep_tiles: bool) -> None:
+    def __init__(self, head: nn.Linear, states_KD: Tensor, temperature: float, *, keep_tiles: bool) -> None:
         self.states_KD, self.bias = states_KD, head.bias
         self.weight_VD = head.weight.to(torch.promote_types(head.weight.dtype, torch.float32))
         count, vocabulary = states_KD.shape[0], head.out_features
@@ -169,6 +175,7 @@ class _Chunks:
         self.tiles = _slices(vocabulary, TILE if self.weight_VD.device.type == "cpu" else vocabulary)
         self.empty = self.weight_VD.new_zeros(0)
         self._keep_tiles = keep_tiles
+        self._unit = temperature * math.log(2)
         self._buffer = self.weight_VD.new_empty(size * (vocabulary if keep_tiles else self.tiles[0].stop))
 
     def exponentials(self, tokens: slice, target_C: Tensor) -> _Exponentials:
@@ -176,16 +183,16 @@ class _Chunks:
 
         Logits are taken to base 2: on CPUs torch's exp2 is faster than exp, and much faster if it underflows.
         """
-        states_CD = self.states_KD[tokens].to(self.weight_VD.dtype) / math.log(2)
+        states_CD = self.states_KD[tokens].to(self.weight_VD.dtype) / self._unit
         target_logit_C = (states_CD * self.weight_VD.index_select(0, target_C)).sum(1)
         if self.bias is not None:
-            target_logit_C.add_(self.bias[target_C] / math.log(2))
+            target_logit_C.add_(self.bias[target_C] / self._unit)
         tiles, largest, sums = [], [], []
         for tile in self.tiles:
             e_CU = self._tile_buffer(tile, len(states_CD))
             torch.mm(states_CD, self.weight_VD[tile].T, out=e_CU)
             if self.bias is not None:
-                e_CU.add_(self.bias[tile] / math.log(2))
+                e_CU.add_(self.bias[tile] / self._unit)
             _mask_target(e_CU, target_C - tile.start)
             largest_C1 = e_CU.amax(1, keepdim=True).clamp_min_(torch.finfo(e_CU.dtype).min)
             sums.append(e_CU.sub_(largest_C1).exp2_().sum(1))

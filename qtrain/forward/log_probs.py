@@ -18,7 +18,7 @@ class RowLogProbs(NamedTuple):
     """Log-probabilities of N rows in nats.
 
     Attributes:
-        rationale_N: log p(z|x), over the tokens that the model chose: a forced END_THINK has no term.
+        rationale_N: log p(z|x), over the tokens that the model chose: a forced closer has no term.
         answer_N: log p(y|x, z).
     """
 
@@ -68,12 +68,16 @@ def token_log_probs(
     *,
     max_tokens: int | None = None,
     dtype: Dtype = "float32",
+    temperature: float = 1.0,
 ) -> TokenLogProbs:
-    """Score rows without gradient; arguments as in `qtrain.forward.micro_batches.run_packed`."""
+    """Score rows without gradient.
+
+    The temperature divides the logits; other arguments as in `qtrain.forward.micro_batches.run_packed`.
+    """
     chosen, parts = forward_pass(model), list[TokenLogProbs]()
     with chosen.attention():
         for batch, states_KD in chosen.run(prompts, rows, max_tokens=max_tokens, dtype=dtype):
-            log_p_K = log_probs(chosen.head, states_KD, batch.target_K)
+            log_p_K = log_probs(chosen.head, states_KD, batch.target_K, temperature)
             parts.append(TokenLogProbs(log_p_K.double().cpu(), batch.part_K.cpu(), batch.row_K.cpu()))
     return TokenLogProbs.joined(parts)
 
@@ -84,8 +88,8 @@ class PaddedRows(NamedTuple):
     They need no attention mask, since causal attention never reaches the padding.
 
     Attributes:
-        tokens_NT: Prompt, rationale, END_THINK, answer.
-        part_NT: RATIONALE, ANSWER, or IGNORED (prompt, forced END_THINK, padding).
+        tokens_NT: Prompt, rationale, closer, answer.
+        part_NT: RATIONALE, ANSWER, or IGNORED (prompt, forced closer, padding).
     """
 
     tokens_NT: Tensor
@@ -105,14 +109,14 @@ def pad_rows(
     Args:
         ids: Special tokens.
         prompts: N prompts as token ids.
-        rationales: N rationales, including END_THINK if it was sampled.
-        truncated: N flags: END_THINK is inserted and belongs to neither part.
+        rationales: N rationales, including the closer if it was sampled.
+        truncated: N flags: the closer is inserted and belongs to neither part.
         answers: N answers, END included.
         device: Device of the tensors.
     """
     tokens, parts = [], []
     for prompt, rationale, is_truncated, answer in zip(prompts, rationales, truncated, answers, strict=True):
-        row = make_row(ids.end_think, 0, rationale, answer, truncated=is_truncated)
+        row = make_row(ids, 0, rationale, answer, truncated=is_truncated)
         tokens.append(prompt + row.tokens)
         parts.append([IGNORED] * len(prompt) + row.parts)
     width = max(map(len, tokens))

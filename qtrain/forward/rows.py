@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from qtrain.policy.model import TokenIds
+
 IGNORED, RATIONALE, ANSWER = 0, 1, 2
-"""The part that a token belongs to. Prompts, forced END_THINKs and padding are IGNORED: they are not scored."""
+"""The part that a token belongs to. Prompts, padding and unscored forced closers are IGNORED."""
 
 
 class PackedRow(NamedTuple):
@@ -12,7 +14,7 @@ class PackedRow(NamedTuple):
 
     Attributes:
         prompt: Index of the prompt.
-        tokens: Rationale, END_THINK, answer.
+        tokens: Rationale, closer, answer.
         parts: The part of each of these tokens: RATIONALE, ANSWER or IGNORED.
     """
 
@@ -32,10 +34,26 @@ class MicroBatchPlan(NamedTuple):
     micro_batches: list[list[int]]
 
 
-def make_row(end_think: int, prompt: int, rationale: list[int], answer: list[int], *, truncated: bool) -> PackedRow:
-    """Make a row. After a truncated rationale an END_THINK is inserted, which belongs to neither part."""
-    tokens = [*rationale, *[end_think] * truncated, *answer]
-    return PackedRow(prompt, tokens, [RATIONALE] * len(rationale) + [IGNORED] * truncated + [ANSWER] * len(answer))
+def forced_closer(ids: TokenIds, rationale: Sequence[int]) -> list[int]:
+    """Return the tokens that close a rationale which the model has not closed.
+
+    If the rationale ends with the first tokens of the closer, they are not repeated. This is also the case if the
+    closer begins with a token that ends the model's turn.
+    """
+    closer = list(ids.closer)
+    for size in range(min(len(closer) - 1, len(rationale)), 0, -1):
+        if list(rationale[-size:]) == closer[:size]:
+            return closer[size:]
+    return closer
+
+
+def make_row(ids: TokenIds, prompt: int, rationale: list[int], answer: list[int], *, truncated: bool) -> PackedRow:
+    """Make a row. A truncated rationale gets a forced closer: of the answer if it is scored, otherwise of no part."""
+    closer = forced_closer(ids, rationale) if truncated else []
+    parts = (
+        [RATIONALE] * len(rationale) + [ANSWER if ids.score_closer else IGNORED] * len(closer) + [ANSWER] * len(answer)
+    )
+    return PackedRow(prompt, [*rationale, *closer, *answer], parts)
 
 
 def divide(sizes: Sequence[int], max_size: int) -> list[list[int]]:

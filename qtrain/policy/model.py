@@ -20,32 +20,62 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from qtrain.config import AnyModelConfig, ModelConfig, PretrainedConfig
+from qtrain.config import AnyModelConfig, ModelConfig, PretrainedConfig, RolloutConfig
 from qtrain.errors import UserError
 from qtrain.files import writing
 from qtrain.hub import MODEL, find_repository
-from qtrain.tasks.base import END_THINK, Example
+from qtrain.tasks.base import Example
+from qtrain.tasks.delimiters import closer_tokens, is_own_token, turn_ends
 
 
 class TokenIds(NamedTuple):
-    """Ids of the tokens that end a rationale, end an answer, and pad a row."""
+    """Ids of the tokens that end a rationale, end an answer, and pad a row.
 
-    end_think: int
+    Attributes:
+        closer: The tokens between rationale and answer, at least one.
+        end: Ends an answer.
+        pad: Pads a row.
+        ends: Tokens that end a rationale without closing it, so that the closer is forced.
+        score_closer: Whether a forced closer belongs to the scored answer.
+    """
+
+    closer: tuple[int, ...]
     end: int
     pad: int
+    ends: tuple[int, ...] = ()
+    score_closer: bool = False
 
 
-def token_ids(tokenizer: PreTrainedTokenizerFast) -> TokenIds:
-    """Look up the special tokens.
+def end_and_pad(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
+    """Look up the end token and the padding token.
 
     Raises:
         TypeError: The tokenizer lacks one of them.
     """
-    end_think = tokenizer.convert_tokens_to_ids(END_THINK)
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    if not (isinstance(end_think, int) and isinstance(end, int) and isinstance(pad, int)):
-        raise TypeError(f"the tokenizer lacks one of {END_THINK}, an end and a padding token")
-    return TokenIds(end_think, end, pad)
+    if not (isinstance(end, int) and isinstance(pad, int)):
+        raise TypeError("the tokenizer lacks an end or a padding token")
+    return end, pad
+
+
+def token_ids(tokenizer: PreTrainedTokenizerFast, rollout: RolloutConfig | None = None) -> TokenIds:
+    """Look up the special tokens.
+
+    Args:
+        tokenizer: The tokenizer.
+        rollout: Gives the delimiters, whether END ends a rationale and whether closers are scored; None is the default.
+
+    Raises:
+        TypeError: The tokenizer lacks an end or a padding token.
+        UserError: It lacks the delimiters.
+    """
+    rollout = rollout or RolloutConfig()
+    end, pad = end_and_pad(tokenizer)
+    ends = turn_ends(tokenizer) if rollout.end_ends_rationale else ()
+    think, score_closer = rollout.delimiters, rollout.score_closer
+    if score_closer is None:
+        score_closer = not is_own_token(tokenizer, think)
+    return TokenIds(closer_tokens(tokenizer, think), end, pad, ends, score_closer)
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
@@ -57,7 +87,7 @@ def encode_examples(
     tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Prompts and gold answers as token ids; each answer ends with the end token."""
-    end = token_ids(tokenizer).end
+    end, _ = end_and_pad(tokenizer)
     answers = encode(tokenizer, [example.answer for example in examples])
     return encode(tokenizer, [example.prompt for example in examples]), [[*answer, end] for answer in answers]
 
@@ -75,7 +105,7 @@ def new_model(config: AnyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: 
     """
     if not isinstance(config, ModelConfig):
         raise ValueError(f"{config.pretrained} is pretrained: load_pretrained reads it")
-    ids = token_ids(tokenizer)
+    end, pad = end_and_pad(tokenizer)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # transformers initialises from the global generator only
         model = Qwen3ForCausalLM(
@@ -91,8 +121,8 @@ def new_model(config: AnyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: 
                 tie_word_embeddings=config.tied_embeddings,
                 # The library's 0.02 suits widths of thousands; at width 64 the model does not learn the sums.
                 initializer_range=config.hidden_size**-0.5,
-                eos_token_id=ids.end,
-                pad_token_id=ids.pad,
+                eos_token_id=end,
+                pad_token_id=pad,
             )
         )
     return model.eval()  # no dropout: training and sampling evaluate the same function

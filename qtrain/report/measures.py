@@ -24,6 +24,7 @@ LABELS = {
     "exact_match": "exact match",
     "distinct_answers": "distinct answers",
     "constant_answer": "best constant answer, p@1",
+    "ended": "share of rationales ended by END",
     "lr": "learning rate",
     "kl": "KL to the base, nats",
     "score_norm_sq": "squared norm of the score",

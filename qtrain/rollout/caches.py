@@ -40,13 +40,13 @@ def shares_prompts(model: PreTrainedModel) -> bool:
 
 
 def make_cache(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]], samples: int, pad: int
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], samples: int, pad: int, temperature: float = 1.0
 ) -> SharedPromptCache | OwnCache:
     """Make the model's cache; arguments as in `SharedPromptCache`."""
     if not shares_prompts(model):
-        return OwnCache(model, prompts, samples, pad)
+        return OwnCache(model, prompts, samples, pad, temperature)
     with shared_prompt_attention(model):
-        return SharedPromptCache(model, prompts, samples, pad)
+        return SharedPromptCache(model, prompts, samples, pad, temperature)
 
 
 def cache_attention(model: PreTrainedModel, cache: SharedPromptCache | OwnCache) -> AbstractContextManager[None]:

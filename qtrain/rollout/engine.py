@@ -21,17 +21,19 @@ class Rationales(NamedTuple):
     """N sampled rationales.
 
     Attributes:
-        tokens: N rows of token ids, including END_THINK if it was sampled.
+        tokens: N rows of token ids, including the closer if it was sampled.
         log_p: log p of each of these tokens under the model itself, in nats, whatever the sampling settings.
-        truncated_N: Whether the budget ran out, so that END_THINK is forced, on the CPU.
+        truncated_N: Whether the model did not close the rationale, so that the closer is forced, on the CPU.
         score_norm_sq_N: Squared norm of the gradient of log p(z|x) with respect to the logits, float64, on the CPU;
             None if not requested.
+        ended_N: Whether a token of `TokenIds.ends` ended the rationale, on the CPU; None if there are no such tokens.
     """
 
     tokens: list[list[int]]
     log_p: list[list[float]]
     truncated_N: Tensor
     score_norm_sq_N: Tensor | None
+    ended_N: Tensor | None = None
 
 
 class RolloutBatch(Protocol):
@@ -44,15 +46,16 @@ class RolloutBatch(Protocol):
     def rationales(self, noise: Tensor, *, score_norms: bool) -> Rationales:
         """Sample a rationale for each row, using these rows' part of `Engine.noise`.
 
-        A row that uses up `rationale_budget` is truncated: END_THINK is forced.
+        A row that uses up `rationale_budget`, or ends with a token of `TokenIds.ends`, gets a forced closer.
         """
         ...
 
     def score(self, answers: Sequence[list[int]]) -> Tensor:
-        """Score N given answers, each after its row's prompt, rationale and END_THINK.
+        """Score N given answers, each after its row's prompt, rationale and closer.
 
         Returns:
-            log p(answer | x, z) under the model itself, in nats, (N,) float64 on the CPU.
+            log p(answer | x, z), with a forced closer if `TokenIds.score_closer`, under the policy, in nats,
+            (N,) float64 on the CPU.
         """
         ...
 

@@ -56,7 +56,7 @@ def self_check(
         model: The policy, with the weights that the batch was sampled with.
         ids: Special tokens.
         rollouts: The batch as the engine returned it: its log w are the engine's, or NaN.
-        config: Gives the engine and its type.
+        config: Gives the engine, its type and the policy's temperature.
         step: The step, from 1. The rows to compare depend on nothing else that a resumed run would not have.
         trainer: Log-probabilities of the update's forward pass, with y* as the answers, if any. If it ran no rows, this
             function scores the whole batch at the first step, and the rows of the first prompt at later steps.
@@ -70,7 +70,13 @@ def self_check(
     prompts, samples = rollouts.truncated_BM.shape
     if trainer is None or not len(trainer.log_p_K):
         trainer = score(
-            model, ids, rollouts, prompts * samples if step == 1 else samples, max_tokens=max_tokens, dtype=dtype
+            model,
+            ids,
+            rollouts,
+            prompts * samples if step == 1 else samples,
+            max_tokens=max_tokens,
+            dtype=dtype,
+            temperature=config.temperature,
         )
     differences = mismatch(rollouts, trainer)
     is_bfloat16 = dtype == "bfloat16" or (config.engine == "vllm" and config.vllm.dtype == "bfloat16")
@@ -94,12 +100,15 @@ def score(
     *,
     max_tokens: int | None = None,
     dtype: Dtype = "float32",
+    temperature: float = 1.0,
 ) -> TokenLogProbs:
     """Score the first `rows` rows of a batch, with y* after the rationales, by the trainer's forward pass."""
     samples = rollouts.truncated_BM.shape[1]
     answers = [rollouts.gold[row // samples] for row in range(rows)]
     packed_rows = batch_rows(ids, rollouts, answers, range(rows))
-    return token_log_probs(model, rollouts.prompts, packed_rows, max_tokens=max_tokens, dtype=dtype)
+    return token_log_probs(
+        model, rollouts.prompts, packed_rows, max_tokens=max_tokens, dtype=dtype, temperature=temperature
+    )
 
 
 def mismatch(rollouts: Rollouts, trainer: TokenLogProbs) -> Mismatch:

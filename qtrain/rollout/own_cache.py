@@ -23,6 +23,7 @@ class OwnCache:
         prompts: B prompts as token ids.
         samples: Number of rows per prompt, M.
         pad: Id of the padding token.
+        temperature: Of the policy; divides all logits that the cache returns.
 
     Attributes:
         logits_BV: Logits of the first token after each prompt.
@@ -30,8 +31,10 @@ class OwnCache:
         max_columns: As in `SharedPromptCache`; not used, since the model's cache grows by itself.
     """
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], samples: int, pad: int) -> None:
-        self.model, self.max_columns, self._pad = model, 2**62, pad
+    def __init__(
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], samples: int, pad: int, temperature: float = 1.0
+    ) -> None:
+        self.model, self.max_columns, self._pad, self._temperature = model, 2**62, pad, temperature
         self.length_B = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
         self._prompts = [list(prompt) for prompt in prompts for _ in range(samples)]
         self._tokens: list[list[int]] = [[] for _ in self._prompts]
@@ -95,14 +98,14 @@ class OwnCache:
         out = self._run(tokens_NS, mask_NS, use_cache=keep, **settings)
         if keep:
             self._cache, self._mask_NS = getattr(out, self._name), mask_NS
-        return out.logits[:, -logits:].float()
+        return out.logits[:, -logits:].float() / self._temperature
 
     def _step(self, tokens_N1: Tensor) -> Tensor:
         """Extend each row in the model's cache by one token."""
         self._mask_NS = torch.nn.functional.pad(self._mask_NS, (0, 1), value=1)
         out = self._run(tokens_N1, self._mask_NS, use_cache=True, **{self._name: self._cache})
         self._num_cached = [count + 1 for count in self._num_cached]
-        return out.logits.float()
+        return out.logits.float() / self._temperature
 
     def _run(self, tokens_NT: Tensor, mask_NS: Tensor, **settings: Any) -> Any:
         if accepts(self.model, "position_ids"):

@@ -23,15 +23,17 @@ class Rollouts:
     Attributes:
         prompts: B prompts as token ids.
         gold: B gold answers as token ids, END included.
-        rationales: B * M rationales as token ids, including END_THINK if it was sampled.
-        truncated_BM: Whether the rationale was truncated, so that END_THINK was forced.
-        log_w_BM: log p(y*|x, z) in nats, float64; NaN everywhere if y* was not scored.
+        rationales: B * M rationales as token ids, including the closer if it was sampled.
+        truncated_BM: Whether the model did not close the rationale, so that the closer was forced.
+        log_w_BM: log p(y*|x, z) in nats, float64, with a forced closer if it is scored;
+            NaN everywhere if y* was not scored.
         answers: B * M sampled answers as token ids, including END if it was sampled; None if not requested.
         reward_BM: 1 if the sampled answer equals y* token by token, else 0, float64; None without sampled answers. With
             the key `reward`, training and evaluation replace it (`qtrain.rewards.score`).
         score_norm_sq_BM: Squared norm of the gradient of log p(z|x) with respect to the logits, the sum over the
             sampled tokens of ||e_token - p||^2, float64; None if not requested.
         rationale_log_p: log p of each token of the rationales, in nats, as computed by the engine.
+        ended_BM: Whether a token of `TokenIds.ends` ended the rationale; None if there are no such tokens.
     """
 
     prompts: list[list[int]]
@@ -43,6 +45,7 @@ class Rollouts:
     reward_BM: Tensor | None
     score_norm_sq_BM: Tensor | None = None
     rationale_log_p: list[list[float]] | None = None
+    ended_BM: Tensor | None = None
 
 
 @torch.no_grad()
@@ -78,7 +81,7 @@ def roll_out(
         UserError: A row may become longer than the model's positions allow, or the engine does not support a request.
         Diverged: The model's logits are not finite.
     """
-    _check_length(engine.max_positions, prompts, gold, config)
+    _check_length(engine, prompts, gold, config)
     clock = clock or StageClock()
     num_prompts, samples = len(prompts), config.samples
     noise = engine.noise(generator, num_prompts, samples, config.rationale_budget)
@@ -127,6 +130,7 @@ def _joined(
         rewards = [float(answer == gold[row // samples]) for row, answer in enumerate(sampled)]
         reward_BM = torch.tensor(rewards, dtype=torch.float64).reshape(shape_BM)
     norms = [part.score_norm_sq_N for part in rationales if part.score_norm_sq_N is not None]
+    ended = [part.ended_N for part in rationales if part.ended_N is not None]
     return Rollouts(
         prompts,
         gold,
@@ -137,15 +141,16 @@ def _joined(
         reward_BM,
         torch.cat(norms).reshape(shape_BM) if norms else None,
         flat(part.log_p for part in rationales),
+        torch.cat(ended).reshape(shape_BM) if ended else None,
     )
 
 
-def _check_length(max_positions: int, prompts: list[list[int]], gold: list[list[int]], config: RolloutConfig) -> None:
+def _check_length(engine: Engine, prompts: list[list[int]], gold: list[list[int]], config: RolloutConfig) -> None:
     answer = max(config.answer_budget, *map(len, gold))
-    needed = max(map(len, prompts)) + config.rationale_budget + 1 + answer
-    if needed > max_positions:
+    needed = max(map(len, prompts)) + config.rationale_budget + len(engine.ids.closer) + answer
+    if needed > engine.max_positions:
         raise UserError(
-            f"model.max_positions={max_positions}: prompt, rationale budget and answer need {needed}; "
+            f"model.max_positions={engine.max_positions}: prompt, rationale budget and answer need {needed}; "
             f"raise it, or shorten prompts or budgets"
         )
 
@@ -164,6 +169,6 @@ def batch_rows(
     samples = rollouts.truncated_BM.shape[1]
     truncated_N = rollouts.truncated_BM.flatten().tolist()
     return [
-        make_row(ids.end_think, row // samples, rollouts.rationales[row], answer, truncated=truncated_N[row])
+        make_row(ids, row // samples, rollouts.rationales[row], answer, truncated=truncated_N[row])
         for row, answer in zip(range(len(truncated_N)) if indices is None else indices, answers, strict=True)
     ]

@@ -12,13 +12,11 @@ WHOLE = 2048
 
 
 def sampling_probabilities(logits_NV: Tensor, config: RolloutConfig) -> Tensor:
-    """Return the distribution that tokens are drawn from, (N, V).
+    """Return the distribution that tokens are drawn from, (N, V), for the policy's logits (with its temperature).
 
-    Temperature, top-k and top-p are applied in this order, as in vLLM. Top-k keeps tokens that tie with the k-th; top-p
+    Top-k and top-p are applied in this order, as in vLLM. Top-k keeps tokens that tie with the k-th; top-p
     keeps the token at which the cumulative probability reaches it.
     """
-    if config.temperature != 1:
-        logits_NV = logits_NV / config.temperature
     if config.top_k is not None and config.top_k < logits_NV.shape[1]:
         kth_N1 = logits_NV.topk(config.top_k, dim=1).values[:, -1:]
         logits_NV = logits_NV.masked_fill(logits_NV < kth_N1, -torch.inf)

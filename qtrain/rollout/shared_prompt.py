@@ -97,6 +97,7 @@ class SharedPromptCache:
         prompts: B prompts as token ids.
         samples: Number of rows per prompt, M.
         pad: Id of the padding token.
+        temperature: Of the policy; divides all logits that the cache returns.
 
     Attributes:
         logits_BV: Logits of the first token after each prompt.
@@ -107,7 +108,10 @@ class SharedPromptCache:
         UserError: The model's attention is not plain causal attention.
     """
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], samples: int, pad: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], samples: int, pad: int, temperature: float = 1.0
+    ) -> None:
+        self.temperature = temperature
         self.model, self.rows_per_prompt, self.max_columns = model, samples, 2**62
         self.layers: dict[int, _Layer] = {}
         device = model.device
@@ -221,8 +225,8 @@ class SharedPromptCache:
         return out_NHQD.unflatten(2, shape).flatten(1, 2).transpose(1, 2).to(value.dtype)
 
     def _run(self, tokens: Tensor, positions: Tensor, mask: Tensor | None, logits: int) -> Tensor:
-        """Run the model; return float32 logits at the last `logits` tokens, or at all tokens for 0."""
-        return self.model(
+        """Run the model; return the policy's float32 logits at the last `logits` tokens, or at all tokens for 0."""
+        logits_NTV: Tensor = self.model(
             input_ids=tokens,
             attention_mask=mask,
             position_ids=positions,
@@ -230,6 +234,7 @@ class SharedPromptCache:
             logits_to_keep=logits,
             shared_prompt=self,
         ).logits.float()
+        return logits_NTV if self.temperature == 1 else logits_NTV / self.temperature
 
 
 @contextmanager

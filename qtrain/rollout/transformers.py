@@ -1,9 +1,9 @@
 """The engine `transformers`: the trained model itself, with one KV cache for sampling and for scoring y*.
 
 Each prompt is run and stored once, if the model's attention allows that (see `qtrain.rollout.caches`). A rationale
-ends at the END_THINK that it samples. If it uses up its budget it is truncated: END_THINK is forced, which is not the
-model's choice and therefore has no score term. The gold answer is then teacher-forced on the same cache, and an answer
-is sampled instead of it. Rows that have ended leave the batch.
+ends with the closer that it samples. If it uses up its budget, or samples a token that ends the model's turn, the
+closer is forced, which is not the model's choice and therefore has no score term. The gold answer is then
+teacher-forced on the same cache, and an answer is sampled instead of it. Rows that have ended leave the batch.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from qtrain.config import RolloutConfig
+from qtrain.forward.rows import forced_closer
 from qtrain.policy.model import TokenIds
 from qtrain.rollout.caches import cache_attention, make_cache, shares_prompts
 from qtrain.rollout.engine import Diverged, Rationales, RolloutBatch
@@ -58,7 +59,8 @@ class TransformersEngine:
         value_bytes = 2 if torch.is_autocast_enabled(self.device.type) else 4
         prompt = max(map(len, prompts))
         # Without sharing, the cache holds a prompt again for each of its rows.
-        own_tokens = config.rationale_budget + 1 + answer_tokens + (0 if shares_prompts(self.model) else prompt)
+        own_tokens = config.rationale_budget + len(self.ids.closer) + answer_tokens
+        own_tokens += 0 if shares_prompts(self.model) else prompt
         row = self._size.row_bytes(own_tokens, value_bytes)
         return at_once(self.cache_bytes, self._size.prompt_bytes(prompt), row, *everything)
 
@@ -82,8 +84,8 @@ class _CachedBatch:
         self, model: PreTrainedModel, ids: TokenIds, prompts: Sequence[Sequence[int]], config: RolloutConfig
     ) -> None:
         self.model, self.ids, self.config = model, ids, config
-        self.cache = make_cache(model, prompts, config.samples, ids.pad)
-        self.cache.max_columns = config.rationale_budget + 1 + config.answer_budget
+        self.cache = make_cache(model, prompts, config.samples, ids.pad, config.temperature)
+        self.cache.max_columns = config.rationale_budget + len(ids.closer) + config.answer_budget
         _check_finite(self.cache.logits_BV)
         self.logits_NV = self.cache.logits_BV.repeat_interleave(config.samples, dim=0)
         self.rows = len(self.logits_NV)
@@ -94,22 +96,28 @@ class _CachedBatch:
 
     def rationales(self, noise: Tensor, *, score_norms: bool) -> Rationales:
         """Sample up to the rationale budget."""
-        stop = self.ids.end_think
-        sampled = self._sample(stop, self.config.rationale_budget, noise, score_norms=score_norms)
-        # The last sampled token is not in the cache yet; if it is not END_THINK, END_THINK is forced after it.
-        self.pending = [[stop] if row[-1] == stop else [row[-1], stop] for row in sampled.tokens]
+        budget = self.config.rationale_budget
+        sampled = self._sample(self.ids.closer, self.ids.ends, budget, noise, score_norms=score_norms)
+        # The last sampled token is not in the cache yet; a forced closer follows it.
+        self.pending = [
+            [row[-1], *(forced_closer(self.ids, row) if is_truncated else [])]
+            for row, is_truncated in zip(sampled.tokens, sampled.truncated_N.tolist(), strict=True)
+        ]
         self.num_cached_N = [len(row) - 1 for row in sampled.tokens]
         return sampled
 
     def score(self, answers: Sequence[list[int]]) -> Tensor:
-        """Teacher-force END_THINK and an answer on every row; the cache then continues after END_THINK."""
+        """Teacher-force closer and answer on every row; the cache then continues after the closer."""
         device = self.logits_NV.device
         # The last token of an answer is predicted only, and need not be run.
         inputs = [pending + answer[:-1] for pending, answer in zip(self.pending, answers, strict=True)]
         width = max(map(len, inputs))
         tokens_NT = torch.tensor([row + [self.ids.pad] * (width - len(row)) for row in inputs], device=device)
-        # -1 for tokens that are not scored: those before the answer, and padding.
-        targets = [[-1] * (len(pending) - 1) + answer for pending, answer in zip(self.pending, answers, strict=True)]
+        # -1 for tokens that are not scored: a forced closer (unless it counts), and padding.
+        targets = [
+            (pending[1:] if self.ids.score_closer else [-1] * (len(pending) - 1)) + answer
+            for pending, answer in zip(self.pending, answers, strict=True)
+        ]
         target_NT = torch.tensor([(row + [-1] * width)[:width] for row in targets], device=device)
         start_N = torch.tensor(self.num_cached_N, device=device)
         first_N = torch.tensor([len(pending) - 1 for pending in self.pending], device=device)
@@ -133,10 +141,10 @@ class _CachedBatch:
         return torch.cat(log_w)
 
     def answers(self, noise: Tensor) -> list[list[int]]:
-        """Sample up to the answer budget after END_THINK, which `score` has run if it was called."""
+        """Sample up to the answer budget after the closer, which `score` has run if it was called."""
         if self.pending:
             self.score([[]] * self.rows)
-        return self._sample(self.ids.end, self.config.answer_budget, noise, score_norms=False).tokens
+        return self._sample((self.ids.end,), (), self.config.answer_budget, noise, score_norms=False).tokens
 
     def _blocks(self, width: int, end: int) -> list[slice]:
         """Split all rows into blocks small enough for one forward pass: whole groups, or parts of one group."""
@@ -153,8 +161,10 @@ class _CachedBatch:
             for first in range(0, samples, size)
         ]
 
-    def _sample(self, stop: int, budget: int, uniform_Nt: Tensor, *, score_norms: bool) -> Rationales:
-        """Sample tokens for each row until `stop` or the budget.
+    def _sample(
+        self, stop: tuple[int, ...], ends: tuple[int, ...], budget: int, uniform_Nt: Tensor, *, score_norms: bool
+    ) -> Rationales:
+        """Sample tokens for each row until the tokens of `stop`, one token of `ends`, or the budget.
 
         A row's tokens depend on its own uniform numbers only, not on other rows: neither on when they end nor on which
         of them are still in the batch.
@@ -164,6 +174,8 @@ class _CachedBatch:
         log_p_Nt = torch.zeros(rows, budget, device=device)
         length_N = torch.full((rows,), budget, device=device)
         norm_sq_N = torch.zeros(rows, dtype=torch.float64, device=device)
+        closed_N, ended_N = (torch.zeros(rows, dtype=torch.bool, device=device) for _ in range(2))
+        stop_L, end_E = torch.tensor(stop, device=device), torch.tensor(ends, dtype=torch.long, device=device)
         order_N = torch.arange(rows, device=device)  # rows in the order of the cache; the first n are in the batch
         row_n, open_n, logits_nV = order_N, torch.ones(rows, dtype=torch.bool, device=device), self.logits_NV
         position = 0
@@ -180,9 +192,16 @@ class _CachedBatch:
                     norm_sq_n = 1 - 2 * log_p_n.exp() + p_nV.square().sum(1)
                     norm_sq_N[row_n] += (norm_sq_n * open_n).double()
                 # Tokens that an ended row samples until it leaves the batch are ignored.
-                ends_n = open_n & (token_n == stop)
-                length_N[row_n[ends_n]] = position + 1
-                open_n = open_n & ~ends_n
+                stops_n = torch.zeros_like(open_n)
+                if position + 1 >= len(stop):
+                    stops_n = open_n & (token_Nt[row_n, position + 1 - len(stop) : position + 1] == stop_L).all(1)
+                closed_N[row_n[stops_n]] = True
+                if ends:
+                    ends_n = open_n & ~stops_n & torch.isin(token_n, end_E)
+                    ended_N[row_n[ends_n]] = True
+                    stops_n = stops_n | ends_n
+                length_N[row_n[stops_n]] = position + 1
+                open_n = open_n & ~stops_n
                 num_open = int(open_n.sum())
                 if num_open == 0 or position + 1 == budget:
                     break
@@ -196,13 +215,17 @@ class _CachedBatch:
                 logits_nV = self.cache.extend(token_n[:, None], start, end, slice(0, len(row_n)))[:, -1]
                 _check_finite(logits_nV)
             self.cache.reorder(order_N.argsort(), rows, position + max(self.num_cached_N))
-        truncated_N = length_N == budget
-        truncated_N &= token_Nt[:, -1] != stop
         tokens, log_p = (
             [row[:length] for row, length in zip(x_Nt.tolist(), length_N.tolist(), strict=True)]
             for x_Nt in (token_Nt, log_p_Nt)
         )
-        return Rationales(tokens, log_p, truncated_N.cpu(), norm_sq_N.cpu() if score_norms else None)
+        return Rationales(
+            tokens,
+            log_p,
+            ~closed_N.cpu(),
+            norm_sq_N.cpu() if score_norms else None,
+            ended_N.cpu() if ends else None,
+        )
 
 
 def _check_finite(logits: Tensor) -> None:

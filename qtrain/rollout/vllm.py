@@ -5,15 +5,16 @@ the trainer works, so that both fit into the GPU's memory.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from qtrain.config import RolloutConfig
 from qtrain.errors import UserError
+from qtrain.forward.rows import forced_closer
 from qtrain.policy.model import TokenIds
 from qtrain.policy.weights import merged_state_dict
 from qtrain.rollout.engine import Diverged, Rationales, RolloutBatch
@@ -38,12 +39,17 @@ class VllmEngine:
         # vLLM runs the last token of a row too, and samples a token after it.
         self.max_positions: int = model.config.max_position_embeddings - 1
         self.llm = get_llm(model, config)
+        self.temperature = config.temperature
         self.asleep = False
         Process.owner = self
         self.sync_weights(model)
 
     def start(self, prompts: Sequence[list[int]], config: RolloutConfig) -> RolloutBatch:
         """Wake vLLM up; the prompts are run with the first request."""
+        if config.temperature != self.temperature:
+            raise ValueError(
+                f"rollout.temperature={config.temperature:g}: this engine was made for {self.temperature:g}"
+            )
         self._wake()
         return _RequestBatch(self, prompts, config)
 
@@ -59,10 +65,12 @@ class VllmEngine:
         return seeds.repeat_interleave(samples)
 
     def sync_weights(self, model: PreTrainedModel) -> None:
-        """Copy this model's weights, and drop all cached prefixes, which were computed with the old weights."""
+        """Copy this model's weights with the policy's temperature, and drop prefixes cached with the old weights."""
         self._wake()
         with report_errors("failed"):
-            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(list(merged_state_dict(model)))})
+            self.llm.collective_rpc(
+                "reload_weights", kwargs={"weights_iterator": iter(list(tempered_weights(model, self.temperature)))}
+            )
             if model.config.tie_word_embeddings:
                 self.llm.apply_model(_refresh_output)
             if not self.llm.reset_prefix_cache():
@@ -82,6 +90,38 @@ class VllmEngine:
             self.asleep = False
 
 
+def tempered_weights(model: PreTrainedModel, temperature: float) -> Iterator[tuple[str, Tensor]]:
+    """Yield a model's weights such that its logits are divided by the temperature.
+
+    vLLM reports log-probabilities of given tokens at temperature 1 only. The final norm's weight is a factor of all
+    logits, so that dividing it makes the tempered policy's log-probabilities vLLM's own.
+
+    Raises:
+        UserError: The final norm's weight is no such factor.
+    """
+    if temperature == 1:
+        yield from merged_state_dict(model)
+        return
+    norm = getattr(model.get_decoder(), "norm", None)
+    name = next((f"{name}.weight" for name, module in model.named_modules() if module is norm), None)
+    if norm is None or not isinstance(getattr(norm, "weight", None), Tensor) or not _is_factor(norm):
+        raise UserError(
+            f"rollout.temperature={temperature:g}: vLLM scores at temperature 1, and {type(model).__name__} has no "
+            f"final norm to divide by it; use rollout.engine=transformers, or temperature=1"
+        )
+    for key, weight in merged_state_dict(model):
+        yield key, weight / temperature if key == name else weight
+
+
+@torch.no_grad()
+def _is_factor(norm: nn.Module) -> bool:
+    """Return whether halving a norm's weight halves its output."""
+    weight = norm.get_parameter("weight")
+    states = torch.linspace(-1.0, 2.0, len(weight), device=weight.device)[None]
+    halved = torch.func.functional_call(norm, {"weight": weight / 2}, states)
+    return torch.allclose(halved, norm(states) / 2, rtol=1e-4, atol=0)
+
+
 def _refresh_output(model: Any) -> None:
     """Update the output matrix: on a CPU it is a packed copy, which syncing tied embeddings does not change."""
     model.lm_head.quant_method.process_weights_after_loading(model.lm_head)
@@ -93,23 +133,33 @@ class _RequestBatch:
     def __init__(self, engine: VllmEngine, prompts: Sequence[list[int]], config: RolloutConfig) -> None:
         self.engine, self.prompts, self.config = engine, prompts, config
         self.prefixes: list[list[int]] = []
-        """Prompt, rationale and END_THINK of each row."""
+        """Prompt, rationale and closer of each row."""
+        self.scored: list[int] = []
+        """Number of last tokens of each prefix that count in log w."""
 
     def rationales(self, noise: Tensor, *, score_norms: bool) -> Rationales:
-        """Sample M rationales for each prompt."""
+        """Sample M rationales for each prompt.
+
+        vLLM stops at single tokens only. A closer of several tokens is searched afterwards, and the tokens after it are
+        dropped, which leaves the same distribution and costs the time to sample them.
+        """
         if score_norms:
             raise UserError("rollout.engine=vllm: vLLM gives no squared scores; use rollout.engine=transformers")
-        end_think, samples = self.engine.ids.end_think, self.config.samples
-        results = self._sample(self.prompts, end_think, self.config.rationale_budget, samples, noise)
-        rows = [sorted(result.outputs, key=lambda row: row.index) for result in results]
-        tokens = [list(row.token_ids) for group in rows for row in group]
-        log_p = [_log_p(row.token_ids, row.logprobs) for group in rows for row in group]
-        truncated = [row[-1] != end_think for row in tokens]
+        ids, samples = self.engine.ids, self.config.samples
+        stops = [*(ids.closer if len(ids.closer) == 1 else ()), *ids.ends]
+        results = self._sample(self.prompts, stops, self.config.rationale_budget, samples, noise)
+        outputs = [row for result in results for row in sorted(result.outputs, key=lambda row: row.index)]
+        tokens = [until_closed(row.token_ids, ids.closer) for row in outputs]
+        log_p = [_log_p(row, output.logprobs[: len(row)]) for row, output in zip(tokens, outputs, strict=True)]
+        truncated = [tuple(row[-len(ids.closer) :]) != ids.closer for row in tokens]
+        ended = [is_open and row[-1] in ids.ends for row, is_open in zip(tokens, truncated, strict=True)]
+        closers = [forced_closer(ids, row) if is_open else [] for row, is_open in zip(tokens, truncated, strict=True)]
+        self.scored = [len(closer) * ids.score_closer for closer in closers]
         self.prefixes = [
-            self.prompts[index // samples] + row + [end_think] * is_truncated
-            for index, (row, is_truncated) in enumerate(zip(tokens, truncated, strict=True))
+            self.prompts[index // samples] + row + closer
+            for index, (row, closer) in enumerate(zip(tokens, closers, strict=True))
         ]
-        return Rationales(tokens, log_p, torch.tensor(truncated), None)
+        return Rationales(tokens, log_p, torch.tensor(truncated), None, torch.tensor(ended) if ids.ends else None)
 
     def score(self, answers: Sequence[list[int]]) -> Tensor:
         """Run the answers after the cached prefixes of their rows.
@@ -122,22 +172,22 @@ class _RequestBatch:
         results = self._score(rows, read_cache=True)
         incomplete = [
             index
-            for index, (prefix, result) in enumerate(zip(self.prefixes, results, strict=True))
-            if result.num_cached_tokens is None or result.num_cached_tokens >= len(prefix)
+            for index, (prefix, scored, result) in enumerate(zip(self.prefixes, self.scored, results, strict=True))
+            if result.num_cached_tokens is None or result.num_cached_tokens >= len(prefix) - scored
         ]
         if incomplete:
             complete = self._score([rows[index] for index in incomplete], read_cache=False)
             for index, result in zip(incomplete, complete, strict=True):
                 results[index] = result
         log_w = [
-            sum(_log_p(answer, result.prompt_logprobs[-len(answer) :]))
-            for answer, result in zip(answers, results, strict=True)
+            sum(_log_p(row[-scored - len(answer) :], result.prompt_logprobs[-scored - len(answer) :]))
+            for row, answer, scored, result in zip(rows, answers, self.scored, results, strict=True)
         ]
         return torch.tensor(log_w, dtype=torch.float64)
 
     def answers(self, noise: Tensor) -> list[list[int]]:
         """Sample an answer for each row."""
-        results = self._sample(self.prefixes, self.engine.ids.end, self.config.answer_budget, 1, noise)
+        results = self._sample(self.prefixes, [self.engine.ids.end], self.config.answer_budget, 1, noise)
         for result in results:
             _log_p(result.outputs[0].token_ids, result.outputs[0].logprobs)
         return [list(result.outputs[0].token_ids) for result in results]
@@ -148,17 +198,19 @@ class _RequestBatch:
         )
         return self._generate(rows, [parameters] * len(rows))
 
-    def _sample(self, prompts: Sequence[list[int]], stop: int, budget: int, samples: int, noise_N: Tensor) -> list[Any]:
-        """Sample up to `budget` tokens, including the stop token; vLLM uses seed + i for sample i of a prompt."""
+    def _sample(
+        self, prompts: Sequence[list[int]], stops: list[int], budget: int, samples: int, noise_N: Tensor
+    ) -> list[Any]:
+        """Sample up to `budget` tokens, including the first of `stops`; vLLM uses seed + i for sample i of a prompt."""
         parameters = [
             _sampling_params(
                 n=samples,
                 seed=seed,
                 max_tokens=budget,
-                stop_token_ids=[stop],
-                ignore_eos=True,  # END has no meaning within a rationale
+                stop_token_ids=stops,
+                ignore_eos=True,  # `stops` contains END if it ends the row
                 logprobs=0,
-                temperature=self.config.temperature,
+                temperature=1.0,  # the weights contain the policy's (see `tempered_weights`)
                 top_p=self.config.top_p,
                 top_k=self.config.top_k or 0,
             )
@@ -171,6 +223,15 @@ class _RequestBatch:
         # vLLM has its own dtype, which the trainer's autocast must not change.
         with report_errors("failed"), torch.autocast(self.engine.device.type, enabled=False):
             return self.engine.llm.generate(requests, parameters, use_tqdm=False)
+
+
+def until_closed(tokens: Sequence[int], closer: tuple[int, ...]) -> list[int]:
+    """Cut tokens after the first occurrence of a closer, if there is one."""
+    row = list(tokens)
+    for end in range(len(closer), len(row) + 1):
+        if tuple(row[end - len(closer) : end]) == closer:
+            return row[:end]
+    return row
 
 
 def _sampling_params(**settings: Any) -> Any:

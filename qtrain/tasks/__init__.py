@@ -15,6 +15,7 @@ from qtheory.command.names import did_you_mean
 from qtrain import plugins
 from qtrain.errors import UserError
 from qtrain.tasks.base import Demonstration, Example, Task, TaskConfig
+from qtrain.tasks.delimiters import DEFAULT_DELIMITERS, Delimiters, closer_tokens
 from qtrain.tasks.limits import NO_LIMITS, RowLimits
 from qtrain.tasks.tokenizer import load_tokenizer
 
@@ -67,13 +68,16 @@ class OwnTaskConfig(TaskConfig, frozen=True, extra="allow"):  # pyright: ignore[
     tokenizer_revision: str | None = None
 
 
-def make_task(config: TaskConfig, data: Path | None, limits: RowLimits = NO_LIMITS) -> Task:
+def make_task(
+    config: TaskConfig, data: Path | None, limits: RowLimits = NO_LIMITS, think: Delimiters = DEFAULT_DELIMITERS
+) -> Task:
     """Build the task that a configuration names.
 
     Args:
         config: The table `[task]`.
         data: The configuration's `data`: file or folder of the records, for tasks that read records.
         limits: Limits on the length of a row, for tasks that read records (see `qtrain.prepare`).
+        think: The delimiters of a rationale.
 
     Raises:
         UserError: `data` is given to a task without records, is missing, or is not in the task's format; or a user's
@@ -83,9 +87,14 @@ def make_task(config: TaskConfig, data: Path | None, limits: RowLimits = NO_LIMI
     if not reads_data and data is not None:
         raise UserError(f"data={str(data)!r}: task {config.name!r} makes its own examples; remove the key")
     if isinstance(config, OwnTaskConfig):
-        return _make_own(config)
-    build = _import_object(TASKS[config.name].build)
-    return build(config, data, limits) if reads_data else build(config)
+        task = _make_own(config)
+    else:
+        build = _import_object(TASKS[config.name].build)
+        task = build(config, data, limits, think) if reads_data else build(config)
+    if not reads_data:
+        closer_tokens(task.tokenizer, think)
+        task.think = think
+    return task
 
 
 def _import_object(name: str) -> Any:

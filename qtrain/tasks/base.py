@@ -13,10 +13,11 @@ from transformers import PreTrainedTokenizerFast
 from qtrain.errors import UserError
 from qtrain.schema import StrictModel
 from qtrain.scoring.text import exact
+from qtrain.tasks.delimiters import DEFAULT_DELIMITERS, END_THINK, THINK, Delimiters
 
-THINK, END_THINK, END, PAD = "<think>", "</think>", "<|end|>", "<|pad|>"
+END, PAD = "<|end|>", "<|pad|>"
 SPECIAL_TOKENS = (PAD, THINK, END_THINK, END)
-"""Special tokens: every prompt ends with THINK, every rationale with END_THINK, every answer with END."""
+"""Special tokens of the package's own tokenizers; by default prompts end with THINK and rationales with END_THINK."""
 
 
 class TaskConfig(StrictModel, frozen=True):  # pyright: ignore[reportGeneralTypeIssues] - tables are frozen by their settings
@@ -47,7 +48,7 @@ class Example:
 
     Attributes:
         id: Name of the example, the same in every run.
-        prompt: x*, the text up to and including THINK.
+        prompt: x*, the text up to and including the opener of a rationale (`Task.think`).
         answer: y*, the gold answer without END.
         group: Name of a part of the task that is reported separately, which its metrics have as a suffix
             (`p_at_1_easy` for "easy"). Success, p0 and escape without a suffix are those of the examples without a
@@ -84,9 +85,11 @@ class Task:
 
     Attributes:
         tokenizer: Encodes prompts and answers, and decodes sampled tokens.
+        think: The delimiters of a rationale, which are set when the task has been built. Prompts end with its opener.
     """
 
     tokenizer: PreTrainedTokenizerFast
+    think: Delimiters = DEFAULT_DELIMITERS
 
     def batch(self, n: int, rng: np.random.Generator) -> list[Example]:
         """Draw n training examples."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.tasks.base import Example
+from qtrain.tasks.delimiters import DEFAULT_DELIMITERS, Delimiters
 from qtrain.tasks.limits import RowLimits
 from qtrain.tasks.prompts import fit, render
 from qtrain.tasks.qa_config import QAConfig
@@ -60,12 +61,15 @@ class ExampleBuilder:
     Args:
         config: The table `[task]`.
         tokenizer: The tokenizer that `config` names.
+        think: The delimiters of a rationale.
     """
 
-    def __init__(self, config: QAConfig, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.config, self.tokenizer = config, tokenizer
+    def __init__(
+        self, config: QAConfig, tokenizer: PreTrainedTokenizerFast, think: Delimiters = DEFAULT_DELIMITERS
+    ) -> None:
+        self.config, self.tokenizer, self.think = config, tokenizer, think
         self.template = config.data_set().warm
-        self.reserved = reserved_tokens(tokenizer)
+        self.reserved = reserved_tokens(tokenizer, think)
 
     def draft(self, record: Record) -> Draft:
         """Measure a record's answer, and apply the filters that need no budgets."""
@@ -99,7 +103,9 @@ class ExampleBuilder:
         earlier = [Turn(turn.role, self._clean(turn.content)) for turn in record.chat[:-1]]
         prompt, tokens = fit(
             self.tokenizer,
-            lambda shortened: render(config.variant, self.tokenizer, template, shortened, question, earlier),
+            lambda shortened: render(
+                config.variant, self.tokenizer, template, shortened, question, earlier=earlier, think=self.think
+            ),
             context,
             limit,
         )

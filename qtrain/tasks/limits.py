@@ -10,19 +10,21 @@ PRETRAINED_RATIONALE, RANDOM_RATIONALE = 512, 32
 
 
 class RowLimits(NamedTuple):
-    """Limits on a row of prompt, rationale, END_THINK and answer, in tokens.
+    """Limits on a row of prompt, rationale, closer and answer, in tokens.
 
     Attributes:
         positions: The longest row that model and engine accept; None sets no limit.
-        rationale_budget: Most tokens of a rationale, END_THINK included; 0 until `resolved` chooses it.
+        rationale_budget: Most tokens of a rationale, a written closer included; 0 until `resolved` chooses it.
         answer_budget: Most tokens of an answer, END included; 0 until `resolved` chooses it.
         suggested_rationale: The rationale budget that is chosen if the positions allow it.
+        closer_tokens: Tokens that are added if the closer is forced.
     """
 
     positions: int | None = None
     rationale_budget: int = 0
     answer_budget: int = 0
     suggested_rationale: int = RANDOM_RATIONALE
+    closer_tokens: int = 1
 
     def resolved(self, longest_answer: int) -> "RowLimits":
         """Choose the budgets that are 0, such that they leave half of the positions for the prompt.
@@ -40,8 +42,7 @@ class RowLimits(NamedTuple):
         """Most tokens of a prompt for this length of y*; None if unlimited, below 1 if no prompt fits."""
         if self.positions is None:
             return None
-        # One more token, in case END_THINK is forced.
-        return self.positions - self.rationale_budget - 1 - max(self.answer_budget, answer_tokens)
+        return self.positions - self.rationale_budget - self.closer_tokens - max(self.answer_budget, answer_tokens)
 
 
 NO_LIMITS = RowLimits()

@@ -1,9 +1,11 @@
 """Render the prompt of a record, cold or warm, and cut long prompts to fit.
 
-cold   context, question, <think>   without a task description or format instruction; of a chat the earlier turns'
+cold   context, question, opener   without a task description or format instruction; of a chat the earlier turns'
        texts come first, a line each
 warm   the data set's template with context and question, as the user's turn of the tokenizer's chat template with
-       thinking on (as plain text if the tokenizer has no chat template), <think>; of a chat after its earlier turns
+       thinking on (as plain text if the tokenizer has no chat template), opener; of a chat after its earlier turns
+
+The opener is the first of the delimiters `rollout.think`, by default <think>.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +14,7 @@ from typing import Literal
 from transformers import PreTrainedTokenizerFast
 
 from qtrain.errors import UserError
-from qtrain.tasks.base import END_THINK, THINK
+from qtrain.tasks.delimiters import DEFAULT_DELIMITERS, Delimiters
 from qtrain.tasks.records import Turn
 from qtrain.tasks.tokenizer import token_count
 
@@ -25,9 +27,11 @@ def render(
     template: str,
     context: str,
     question: str,
+    *,
     earlier: Sequence[Turn] = (),
+    think: Delimiters = DEFAULT_DELIMITERS,
 ) -> str:
-    """Render a prompt, up to and including THINK.
+    """Render a prompt, up to and including the opener.
 
     Args:
         variant: cold or warm.
@@ -36,6 +40,7 @@ def render(
         context: The context; each line ends with a line break.
         question: The question.
         earlier: Turns of a chat before the question.
+        think: The delimiters of a rationale.
 
     Raises:
         UserError: The tokenizer's chat template fails on these turns, does not show them unchanged, or closes the
@@ -43,10 +48,10 @@ def render(
     """
     lines = "".join(f"{turn.content}\n" for turn in earlier)
     if variant == "cold":
-        return lines + context + question + THINK
+        return lines + context + question + think.opener
     text = template.format(context=context, question=question)
     if tokenizer.chat_template is None:
-        return f"{lines}{text}\n{THINK}"
+        return f"{lines}{text}\n{think.opener}"
     turns = [*(turn._asdict() for turn in earlier), {"role": "user", "content": text}]
     try:
         chat = str(
@@ -66,13 +71,14 @@ def render(
             f"task.tokenizer: its chat template does not show the {dropped.role}'s turn as it is: "
             f"{_ends(dropped.content)}; set task.variant=cold, or leave such turns out of the records"
         )
-    if END_THINK in after and THINK not in after.rpartition(END_THINK)[2]:
+    if think.closer in after and think.opener not in after.rpartition(think.closer)[2]:
         raise UserError(
             f"task.tokenizer: its chat template closes the thought before the model has begun it: the prompt ends in "
             f"{_ends(after)}; set task.variant=cold, or give a template that leaves thinking on"
         )
     # Some templates open the thought themselves, others leave that to the model.
-    return f"{before}{shown}{after.rstrip()}" if after.rstrip().endswith(THINK) else f"{chat}{THINK}"
+    opens_itself = bool(think.opener) and after.rstrip().endswith(think.opener)
+    return f"{before}{shown}{after.rstrip()}" if opens_itself else f"{chat}{think.opener}"
 
 
 def _ends(text: str) -> str:

@@ -1,6 +1,6 @@
 """The task on question records: FinQA, HotPotQA, MuSiQue or your own pairs, from files or from the hub.
 
-prompt  context and question, cold or warm (`qtrain.tasks.prompts`), <think>   answer  the gold answer
+prompt  context and question, cold or warm (`qtrain.tasks.prompts`), opener   answer  the gold answer
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 from qtrain.errors import UserError
 from qtrain.scoring import contains
 from qtrain.tasks.base import Example, Task
+from qtrain.tasks.delimiters import DEFAULT_DELIMITERS, Delimiters, closer_tokens
 from qtrain.tasks.examples import Draft, ExampleBuilder
 from qtrain.tasks.limits import NO_LIMITS, RowLimits
 from qtrain.tasks.load import HubSource, Source, file_source, hub_source, is_folder, load, split_source
@@ -56,7 +57,9 @@ class QATask(Task):
         longest_answer: Length in tokens, END included, of the longest y* among the records that no other filter drops.
     """
 
-    def __init__(self, config: QAConfig, data: Path | None, limits: RowLimits = NO_LIMITS) -> None:
+    def __init__(
+        self, config: QAConfig, data: Path | None, limits: RowLimits = NO_LIMITS, think: Delimiters = DEFAULT_DELIMITERS
+    ) -> None:
         """Read the records.
 
         Args:
@@ -66,18 +69,20 @@ class QATask(Task):
                 a hash of its name (of the record's id, if the data set has no pages), so that all questions about a
                 page are on the same side. None reads the hub.
             limits: Limits on a row. Budgets of 0 are chosen from the records; the attribute `limits` has the result.
+            think: The delimiters of a rationale.
 
         Raises:
             UserError: A source is missing or in a wrong format, or one side has no records.
         """
         self.config, self.data_set = config, config.data_set()
-        self.tokenizer = load_tokenizer(config.tokenizer, config.tokenizer_revision)
+        self.tokenizer, self.think = load_tokenizer(config.tokenizer, config.tokenizer_revision, think), think
         self.load_stats: dict[str, LoadStats] = {}
-        builder = ExampleBuilder(config, self.tokenizer)
+        builder = ExampleBuilder(config, self.tokenizer, think)
         sources = record_sources(config, data)
         drafts = [self._drafts(builder, source) for source in sources]
         usable = [draft.answer_tokens for source_drafts in drafts for draft in source_drafts if not draft.reason]
         self.longest_answer = max(usable, default=1)
+        limits = limits._replace(closer_tokens=len(closer_tokens(self.tokenizer, think)))
         self.limits = limits.resolved(self.longest_answer)
         examples = [self._examples(builder, *pair) for pair in zip(sources, drafts, strict=True)]
         del drafts  # frees the contexts as they were before the cut

@@ -9,21 +9,30 @@ from transformers import PreTrainedTokenizerFast
 
 from qtrain.errors import UserError
 from qtrain.hub import TOKENIZER, find_repository
-from qtrain.tasks.base import END_THINK, SPECIAL_TOKENS, THINK, with_special_tokens
+from qtrain.tasks.base import SPECIAL_TOKENS, with_special_tokens
+from qtrain.tasks.delimiters import DEFAULT_DELIMITERS, END_THINK, THINK, Delimiters, closer_tokens
 
 
-def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrainedTokenizerFast:
+def load_tokenizer(
+    folder: Path | None, revision: str | None = None, think: Delimiters | None = None
+) -> PreTrainedTokenizerFast:
     """Load the byte tokenizer, or the `tokenizer.json` of a folder or of a model on the hub. No code of it is run.
 
     Args:
         folder: A folder, or if no such folder exists an id on the hub. None is the byte tokenizer.
         revision: A branch, tag or commit on the hub.
+        think: Delimiters that it must be able to encode; None checks none.
 
     Raises:
-        UserError: There is no tokenizer, or it lacks THINK, END_THINK or an end token.
+        UserError: There is no tokenizer, or it lacks the delimiters or an end token.
     """
-    if folder is None:
-        return byte_tokenizer()
+    tokenizer = byte_tokenizer() if folder is None else _read_tokenizer(folder, revision)
+    if think is not None:
+        closer_tokens(tokenizer, think)
+    return tokenizer
+
+
+def _read_tokenizer(folder: Path, revision: str | None) -> PreTrainedTokenizerFast:
     # If tokenizer.json is missing, the library would try older formats, some of which other packages unpickle.
     local = find_repository("task.tokenizer", str(folder), revision, TOKENIZER).local
     try:
@@ -38,12 +47,10 @@ def load_tokenizer(folder: Path | None, revision: str | None = None) -> PreTrain
     if tokenizer.pad_token is None and tokenizer.eos_token is not None:
         # Llama, Mistral and GPT-2 have none. Padding is neither scored nor attended to, so that any token will do.
         tokenizer.pad_token = tokenizer.eos_token
-    vocabulary = tokenizer.get_vocab()
-    missing = [token for token in (THINK, END_THINK) if token not in vocabulary]
-    missing += ["eos_token"] if tokenizer.eos_token is None else []
+    missing = ["eos_token"] if tokenizer.eos_token is None else []
     if missing:
         raise UserError(
-            f"task.tokenizer={str(folder)!r}: lacks {', '.join(missing)}; give a reasoning model's tokenizer"
+            f"task.tokenizer={str(folder)!r}: lacks {', '.join(missing)}; name it in its tokenizer_config.json"
         )
     return tokenizer
 
@@ -52,17 +59,18 @@ def lacks_begin_token(tokenizer: PreTrainedTokenizerFast, prompt: str) -> bool:
     """Whether a tokenizer begins texts with a token that this prompt, in which none is added, does not begin with."""
     begin = tokenizer.bos_token
     added = tokenizer.backend_tokenizer.encode("").ids
-    return begin is not None and tokenizer.bos_token_id in added[:1] and not prompt.startswith(begin)
+    return begin is not None and tokenizer.bos_token_id in added[:1] and not prompt.startswith(str(begin))
 
 
-def reserved_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+def reserved_tokens(tokenizer: PreTrainedTokenizerFast, think: Delimiters = DEFAULT_DELIMITERS) -> list[str]:
     """List the control tokens, which a record's text must not contain: the tokenizer recognises them in any context.
 
-    Control tokens are the special tokens, the delimiters, and those added tokens that look like markup (`<|...|>`) or
-    occur in the chat template (`<tool_call>`). Ordinary words that were added to the vocabulary are not among them.
+    Control tokens are the special tokens, delimiters that are no plain text, and those added tokens that look like
+    markup (`<|...|>`) or occur in the chat template (`<tool_call>`). Ordinary words that were added to the vocabulary
+    are not among them.
     """
     template = str(tokenizer.chat_template or "")
-    tokens = set(tokenizer.all_special_tokens) | {THINK, END_THINK}
+    tokens = {THINK, END_THINK, *tokenizer.all_special_tokens, *(set(think) & set(tokenizer.get_added_vocab()))}
     for token in tokenizer.added_tokens_decoder.values():
         text = token.content
         is_mark = not text[:1].isalnum() and not text[-1:].isalnum()

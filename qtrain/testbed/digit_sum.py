@@ -24,7 +24,7 @@ class DigitSumConfig(TwoFormatsConfig, frozen=True):
     digits: int = Field(default=5, ge=2, le=9)
 
     def budgets(self) -> tuple[int, int]:
-        """Rationale: a sum per digit, END_THINK and a spare token. Answer: format, sum and END."""
+        """Rationale: a sum per digit, closer and a spare token. Answer: format, sum and END."""
         return self.digits + 2, 3
 
 

@@ -40,7 +40,7 @@ class MultiHopConfig(TwoFormatsConfig, frozen=True):
     stride: int = Field(default=1, ge=1)
 
     def budgets(self) -> tuple[int, int]:
-        """Rationale: the longest chain, END_THINK and a spare token. Answer: format, symbol and END."""
+        """Rationale: the longest chain, closer and a spare token. Answer: format, symbol and END."""
         return -(-self.hops // self.stride) + 2, 3
 
     @model_validator(mode="after")

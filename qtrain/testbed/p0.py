@@ -16,7 +16,7 @@ from qtrain.config import Config
 from qtrain.errors import UserError
 from qtrain.forward.log_probs import pad_rows
 from qtrain.forward.rows import ANSWER, IGNORED
-from qtrain.policy.model import encode_examples, token_ids
+from qtrain.policy.model import TokenIds, encode_examples, token_ids
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.rollout.transformers import TransformersEngine
 from qtrain.tasks import Task
@@ -39,8 +39,8 @@ def move_p0(model: PreTrainedModel, task: Task, config: Config) -> dict:
         0 the edit is exactly a bias on that decision).
 
     Raises:
-        UserError: The task's gold answers do not all begin with the same token, the embeddings are tied, or the value
-            cannot be reached.
+        UserError: The task's gold answers do not all begin with the same token, the embeddings are tied, the value
+            cannot be reached, or closers are scored.
     """
     target = config.pretrain.p0
     if target is None:
@@ -50,7 +50,10 @@ def move_p0(model: PreTrainedModel, task: Task, config: Config) -> dict:
     if len(first) != 1 or model.config.tie_word_embeddings:
         why = "embeddings are tied" if len(first) == 1 else "its gold answers begin with different tokens"
         raise UserError(f"pretrain.p0={target:g}: p0 cannot be set here, {why}; remove the key")
-    states = _AnswerStates(model, task, rollouts)
+    ids = token_ids(task.tokenizer, config.rollout)
+    if ids.score_closer:
+        raise UserError(f"pretrain.p0={target:g}: p0 is moved by the answer alone; set rollout.score_closer=false")
+    states = _AnswerStates(model, ids, rollouts, config.rollout.temperature)
     weight_VD = model.get_output_embeddings().weight.data  # pyright: ignore[reportOptionalMemberAccess]
     direction_D = torch.linalg.lstsq(*states.least_squares()).solution[:, 0].to(weight_VD.device)
     token = first.pop()
@@ -79,10 +82,11 @@ class _AnswerStates:
     """The hidden states before the output matrix, from which log P is exact for any edited output matrix."""
 
     @torch.no_grad()
-    def __init__(self, model: PreTrainedModel, task: Task, rollouts: Rollouts) -> None:
+    def __init__(self, model: PreTrainedModel, ids: TokenIds, rollouts: Rollouts, temperature: float) -> None:
+        self.temperature = temperature
         samples = rollouts.log_w_BM.shape[1]
         rows = pad_rows(
-            token_ids(task.tokenizer),
+            ids,
             [prompt for prompt in rollouts.prompts for _ in range(samples)],
             rollouts.rationales,
             rollouts.truncated_BM.flatten().tolist(),
@@ -114,7 +118,7 @@ class _AnswerStates:
 
     def log_p(self, output_VD: Tensor) -> float:
         """Log of the mean likelihood of the gold answers, in nats, with the given output matrix."""
-        log_p_NTV = (self.states_NTD @ output_VD.T).double().log_softmax(-1)
+        log_p_NTV = ((self.states_NTD @ output_VD.T).double() / self.temperature).log_softmax(-1)
         log_p_NT = log_p_NTV.gather(-1, self.target_NT[..., None])[..., 0]
         log_w_N = (log_p_NT * self.answer_NT).sum(1)
         return float(log_w_N.logsumexp(0)) - math.log(len(log_w_N))
@@ -123,7 +127,7 @@ class _AnswerStates:
 def _rollouts(model: PreTrainedModel, task: Task, config: Config, seed: int) -> Rollouts:
     examples = [example for example in task.held_out(PROMPTS) if not example.group]
     return roll_out(
-        TransformersEngine(model, token_ids(task.tokenizer)),
+        TransformersEngine(model, token_ids(task.tokenizer, config.rollout)),
         *encode_examples(task.tokenizer, examples),
         config.rollout.on_policy(SAMPLES),
         torch.Generator(model.device).manual_seed(seed),

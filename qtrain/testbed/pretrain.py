@@ -41,7 +41,7 @@ def pretrain(config: Config, task: Task, progress: Progress | None) -> tuple[Pre
     settings = config.pretrain
     model: PreTrainedModel = new_model(config.model, task.tokenizer, settings.seed)
     model.to(find_device(config.train.device))  # pyright: ignore[reportArgumentType]
-    ids = token_ids(task.tokenizer)
+    ids = token_ids(task.tokenizer, config.rollout)
     rng = np.random.default_rng([settings.seed, FORMAT])
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=(0.9, 0.95), weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, WARMUP_STEPS, settings.steps)

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from qtrain.tasks.base import PAD, SPECIAL_TOKENS, THINK, Example, Task, TaskConfig, with_special_tokens
+from qtrain.tasks.base import PAD, SPECIAL_TOKENS, Example, Task, TaskConfig, with_special_tokens
 
 
 class RandomWordsConfig(TaskConfig, frozen=True):
@@ -53,7 +53,7 @@ class RandomWords(Task):
         first = 0 if held_out else int(rng.integers(1, self.num_words))
         prompt = self._text([first, *rng.integers(self.num_words, size=self.config.prompt_tokens - 2)])
         answer = self._text(rng.integers(self.num_words, size=self.config.answer_tokens - 1))
-        return Example(prompt, prompt + THINK, answer)
+        return Example(prompt, prompt + self.think.opener, answer)
 
     def _text(self, indices: Iterable[int]) -> str:
         return " ".join(f"w{index}" for index in indices)

@@ -18,10 +18,8 @@ from transformers import PreTrainedTokenizerFast
 
 from qtrain.tasks.base import (
     END,
-    END_THINK,
     PAD,
     SPECIAL_TOKENS,
-    THINK,
     Demonstration,
     Example,
     Task,
@@ -120,7 +118,7 @@ class TwoFormats(Task, ABC, Generic[ConfigT]):
         easy = self.config.variant == "mixed" and index % 2 == 1
         prompt = self._prompt(question, tagged=easy or self.config.variant == "warm")
         answer = (self.other if easy else self.gold) + question.answer
-        return Example(prompt.removesuffix(THINK), prompt, answer, group="easy" if easy else "")
+        return Example(prompt.removesuffix(self.think.opener), prompt, answer, group="easy" if easy else "")
 
     def _demonstration(self, rng: np.random.Generator) -> Demonstration:
         question = self._question(rng, held_out=False)
@@ -130,10 +128,12 @@ class TwoFormats(Task, ABC, Generic[ConfigT]):
             rationale, answer = question.rationale, question.answer
         else:
             rationale, answer = self.guess(question, rng)
-        return Demonstration(self._prompt(question, tagged=tagged), f"{rationale}{END_THINK}{format_}{answer}{END}")
+        return Demonstration(
+            self._prompt(question, tagged=tagged), f"{rationale}{self.think.closer}{format_}{answer}{END}"
+        )
 
     def _prompt(self, question: Question, *, tagged: bool) -> str:
-        return f"{self.tag if tagged else ''}{question.text}={THINK}"
+        return f"{self.tag if tagged else ''}{question.text}={self.think.opener}"
 
 
 def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:

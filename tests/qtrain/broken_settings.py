@@ -34,7 +34,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "rollout.samples": (0, -1, HUGE, 10**12),
     "rollout.rationale_budget": (0, HUGE, "long"),
     "rollout.engine": ("vlm", "", None, 7),
-    "rollout.temperature": (0, -1, NAN, INFINITY, "hot", 0.5),
+    "rollout.temperature": (0, -1, NAN, INFINITY, "hot"),
     "rollout.top_p": (0, 1.5, NAN),
     "optimizer": ("adamw", [], 7),
     "optimizer.name": ("adam", "", None, 7),

@@ -11,15 +11,33 @@ from qtrain.policy.model import TokenIds
 from qtrain.rollout.rollouts import Rollouts
 
 
+def missing_closer(closer: Sequence[int], rationale: Sequence[int]) -> list[int]:
+    """The fewest last tokens of the closer, at least one, after which a rationale ends with all of it."""
+    closer, rationale = list(closer), list(rationale)
+    endings = [closer[-count:] for count in range(1, len(closer) + 1)]
+    return next(ending for ending in endings if (rationale + ending)[-len(closer) :] == closer)
+
+
 def log_probs_alone(
-    model: PreTrainedModel, ids: TokenIds, prompt: list[int], rationale: list[int], answer: list[int], *, forced: bool
+    model: PreTrainedModel,
+    ids: TokenIds,
+    prompt: list[int],
+    rationale: list[int],
+    answer: list[int],
+    *,
+    forced: bool,
+    temperature: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """Of one row log p(z|x) and log p(y|x, z), token by token, differentiable."""
-    row = prompt + rationale + [ids.end_think] * forced + answer
-    log_p = model(input_ids=torch.tensor([row]), use_cache=False).logits[0].float().log_softmax(-1)
-    log_p_z, log_p_y, behind = log_p.new_zeros(()), log_p.new_zeros(()), len(prompt) + len(rationale) + forced
+    closer = missing_closer(ids.closer, rationale) if forced else []
+    row = prompt + rationale + closer + answer
+    log_p = model(input_ids=torch.tensor([row]), use_cache=False).logits[0].float().div(temperature).log_softmax(-1)
+    log_p_z, log_p_y, behind = log_p.new_zeros(()), log_p.new_zeros(()), len(prompt) + len(rationale + closer)
     for place, token in enumerate(rationale):
         log_p_z = log_p_z + log_p[len(prompt) - 1 + place, token]
+    if ids.score_closer:
+        for place, token in enumerate(closer):
+            log_p_y = log_p_y + log_p[behind - len(closer) - 1 + place, token]
     for place, token in enumerate(answer):
         log_p_y = log_p_y + log_p[behind - 1 + place, token]
     return log_p_z, log_p_y
@@ -35,6 +53,7 @@ def gradient_by_definition(
     rollouts: Rollouts,
     coefficients: Coefficients,
     answers: Sequence[list[int]],
+    temperature: float = 1.0,
 ) -> Tensor:
     """-(1/BM) sum over samples of [ c grad log p(z) + a grad log p(y|z) ], y one for each row."""
     prompts, samples = rollouts.truncated_BM.shape
@@ -48,6 +67,7 @@ def gradient_by_definition(
             rollouts.rationales[row],
             answers[row],
             forced=bool(rollouts.truncated_BM[at]),
+            temperature=temperature,
         )
         loss = float(coefficients.rationale[at]) * log_p_z + float(coefficients.answer[at]) * log_p_y
         (-loss / (prompts * samples)).backward()

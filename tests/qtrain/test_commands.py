@@ -333,7 +333,7 @@ def test_the_help_of_train_lists_every_setting_with_its_default(
     monkeypatch.setenv("COLUMNS", "120")
     with pytest.raises(SystemExit):
         main(["train", "--help"])
-    lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    lines = [line.strip().split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
     listed = {words[0]: words[1:] for words in lines if words and words[0][0] != "["}
     assert listed["train.steps"] == ["300", "whole number"]
     assert listed["optimizer.schedule.kind"] == ["'constant'", "constant | linear | cosine | step"]

@@ -62,8 +62,8 @@ def test_sampling_probabilities_are_those_of_the_definition(
     seed: int, temperature: float, top_p: float, top_k: int | None
 ) -> None:
     logits_NV = np.random.default_rng(seed).normal(size=(3, 10)) * 3
-    settings = RolloutConfig(temperature=temperature, top_p=top_p, top_k=top_k)
-    found_NV = sampling_probabilities(torch.tensor(logits_NV), settings).numpy()
+    settings = RolloutConfig(top_p=top_p, top_k=top_k)
+    found_NV = sampling_probabilities(torch.tensor(logits_NV) / temperature, settings).numpy()
     expected_NV = np.array([truncated(row, temperature, top_p, top_k) for row in logits_NV])
     np.testing.assert_allclose(found_NV, expected_NV, rtol=1e-9, atol=1e-12)
 
@@ -86,7 +86,7 @@ def test_log_probs_stay_the_models_own_under_other_sampling(
     assert max(one for row in greedy.rationale_log_p or [] for one in row) < -1e-3
 
 
-@pytest.mark.parametrize("setting", ["temperature=0.7", "top_p=0.95", "top_k=20"])
+@pytest.mark.parametrize("setting", ["top_p=0.95", "top_k=20"])
 def test_estimators_on_weights_refuse_sampling_from_another_distribution(setting: str, config: Config) -> None:
     key, value = setting.split("=")
     changes = {"estimator": "garl:q=.75", f"rollout.{key}": float(value)}
@@ -97,9 +97,9 @@ def test_estimators_on_weights_refuse_sampling_from_another_distribution(setting
     assert config.with_values(changes | {"estimator": "grpo"}).rollout.off_policy_setting() == f"rollout.{setting}"
 
 
-def test_measurements_sample_from_the_model_whatever_the_run_does() -> None:
+def test_measurements_sample_from_the_policy_whatever_the_run_does() -> None:
     run = RolloutConfig(rationale_budget=9, answer_budget=4, temperature=0.5, top_k=3, engine="vllm")
-    assert run.on_policy(32) == RolloutConfig(samples=32, rationale_budget=9, answer_budget=4)
+    assert run.on_policy(32) == RolloutConfig(samples=32, rationale_budget=9, answer_budget=4, temperature=0.5)
 
 
 def test_the_self_check_covers_the_first_batch_and_then_one_prompt(

@@ -54,7 +54,7 @@ from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.rollout.transformers import TransformersEngine
 from qtrain.update import backward, enable_recomputing, forward
 
-IDS = TokenIds(end_think=2, end=3, pad=0)
+IDS = TokenIds((2,), end=3, pad=0)
 WINDOW = 4
 SHAPE: dict[str, Any] = {
     "vocab_size": 12,
@@ -116,16 +116,16 @@ def make(family: str) -> PreTrainedModel:
     return model_class(config).eval()
 
 
-def rolled(model: PreTrainedModel, *, samples: int = 4, budget: int = 9) -> Rollouts:
+def rolled(model: PreTrainedModel, *, samples: int = 4, budget: int = 9, temperature: float = 1.0) -> Rollouts:
     """Prompts and answers of different lengths, longer and shorter than the windows."""
     generator = torch.Generator().manual_seed(0)
     prompts = [torch.randint(4, 12, (length,), generator=generator).tolist() for length in (7, 1, 4)]
-    settings = RolloutConfig(samples=samples, rationale_budget=budget, answer_budget=4)
+    settings = RolloutConfig(samples=samples, rationale_budget=budget, answer_budget=4, temperature=temperature)
     gold = [[4, 3], [5, 6, 7, 3], [3]]
     return roll_out(TransformersEngine(model, IDS), prompts, gold, settings, generator, sample_answers=True)
 
 
-def alone(model: PreTrainedModel, rollouts: Rollouts) -> np.ndarray:
+def alone(model: PreTrainedModel, rollouts: Rollouts, temperature: float = 1.0) -> np.ndarray:
     """Of each row by itself log p(z|x) and log p(y*|x, z), (N, 2)."""
     samples = rollouts.truncated_BM.shape[1]
     with torch.no_grad():
@@ -140,6 +140,7 @@ def alone(model: PreTrainedModel, rollouts: Rollouts) -> np.ndarray:
                         rationale,
                         rollouts.gold[row // samples],
                         forced=bool(rollouts.truncated_BM.flatten()[row]),
+                        temperature=temperature,
                     )
                 ]
                 for row, rationale in enumerate(rollouts.rationales)
@@ -147,29 +148,32 @@ def alone(model: PreTrainedModel, rollouts: Rollouts) -> np.ndarray:
         )
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_rollouts_and_updates_are_those_of_the_models_own_forward_pass(family: str) -> None:
+@pytest.mark.parametrize(
+    ("family", "temperature"),
+    [*((family, 1.0) for family in FAMILIES), ("mistral", 0.7), ("gemma2", 0.7), ("granite", 0.7)],
+)
+def test_rollouts_and_updates_are_those_of_the_models_own_forward_pass(family: str, temperature: float) -> None:
     model = make(family)
     chosen = forward_pass(model)
     kind = PACKED if chosen.is_packed else LOGITS if isinstance(chosen.head, torch.nn.Identity) else PADDED
     assert (kind, shares_prompts(model)) == FAMILIES[family][2:]
-    rollouts = rolled(model)
+    rollouts = rolled(model, temperature=temperature)
     assert len({len(row) for row in rollouts.rationales}) > 2
-    expected = alone(model, rollouts)
+    expected = alone(model, rollouts, temperature)
     assert rollouts.rationale_log_p is not None
     np.testing.assert_allclose([sum(row) for row in rollouts.rationale_log_p], expected[:, 0], rtol=0, atol=1e-4)
     np.testing.assert_allclose(rollouts.log_w_BM.flatten(), expected[:, 1], rtol=0, atol=1e-4)
-    by_row = score(model, IDS, rollouts, 12, max_tokens=20).by_row(12)
+    by_row = score(model, IDS, rollouts, 12, max_tokens=20, temperature=temperature).by_row(12)
     np.testing.assert_allclose(torch.stack(by_row, 1), expected, rtol=0, atol=1e-4)
     coefficients = Coefficients(*torch.randn(2, 3, 4, dtype=torch.float64))
     answers = [answer for answer in rollouts.gold for _ in range(4)]
-    right = gradient_by_definition(model, IDS, rollouts, coefficients, answers)
-    ahead = forward(model, IDS, rollouts)
+    right = gradient_by_definition(model, IDS, rollouts, coefficients, answers, temperature=temperature)
+    ahead = forward(model, IDS, rollouts, temperature=temperature)
     np.testing.assert_allclose(ahead.log_w_BM.flatten(), expected[:, 1], rtol=0, atol=1e-4)
     for limit, forward_result in ((None, ahead), (20, None)):
         backward(
             model, IDS, rollouts, coefficients, on_sampled_answers=False, micro_batch_tokens=limit,
-            forward_result=forward_result,
+            forward_result=forward_result, temperature=temperature,
         )  # fmt: skip
         assert (gradient(model) - right).norm() < 1e-5 * right.norm()
 
@@ -197,7 +201,7 @@ def test_answers_are_the_models_likeliest_where_it_is_sure(family: str) -> None:
     rollouts = rolled(model, samples=2)
     assert rollouts.answers is not None
     for row, (rationale, answer) in enumerate(zip(rollouts.rationales, rollouts.answers, strict=True)):
-        forced = [IDS.end_think] * bool(rollouts.truncated_BM.flatten()[row])
+        forced = [*IDS.closer] * bool(rollouts.truncated_BM.flatten()[row])
         context = rollouts.prompts[row // 2] + rationale + forced
         for token in answer:
             with torch.no_grad():

@@ -30,7 +30,7 @@ from qtrain.policy.model import TokenIds
 from qtrain.rollout.rollouts import Rollouts, batch_rows
 from qtrain.update import backward, enable_recomputing, forward
 
-IDS = TokenIds(end_think=0, end=1, pad=2)
+IDS = TokenIds(closer=(0,), end=1, pad=2)
 VOCABULARY = 23
 KINDS = {"qwen3": (Qwen3Config, Qwen3ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM)}
 

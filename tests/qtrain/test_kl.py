@@ -30,7 +30,7 @@ def exact_kl(model: Qwen3ForCausalLM, base: Qwen3ForCausalLM, task: Task, prompt
             ids,
             [prompt for _ in tokens],
             [[token] for token in tokens],
-            [token != ids.end_think for token in tokens],
+            [token != ids.closer[0] for token in tokens],
             [[] for _ in tokens],
         ).rationale_N
         for one in (model, base)

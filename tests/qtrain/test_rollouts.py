@@ -15,6 +15,7 @@ from qtrain.policy.model import TokenIds, encode_examples, token_ids
 from qtrain.rollout.engine import Diverged, RolloutBatch
 from qtrain.rollout.memory import ModelSize
 from qtrain.rollout.rollouts import Rollouts, roll_out
+from qtrain.rollout.shared_prompt import SharedPromptCache
 from qtrain.rollout.transformers import TransformersEngine, _CachedBatch
 from qtrain.tasks.base import Task
 
@@ -55,7 +56,7 @@ def closed(rollouts: Rollouts, row: int, ids: TokenIds) -> list[int]:
     """Prompt, rationale and END_THINK of one row."""
     samples = rollouts.log_w_BM.shape[1]
     forced = bool(rollouts.truncated_BM.flatten()[row])
-    return rollouts.prompts[row // samples] + rollouts.rationales[row] + [ids.end_think] * forced
+    return rollouts.prompts[row // samples] + rollouts.rationales[row] + [ids.closer[0]] * forced
 
 
 def test_rows_are_ragged_in_every_way(rollouts: Rollouts) -> None:
@@ -154,8 +155,8 @@ def test_row_log_probs_are_those_of_each_row_alone(model: Qwen3ForCausalLM, roll
 
 def test_rationales_end_at_end_think_or_at_the_budget(rollouts: Rollouts, config: Config, ids: TokenIds) -> None:
     for rationale, forced in zip(rollouts.rationales, rollouts.truncated_BM.flatten().tolist(), strict=True):
-        assert ids.end_think not in rationale[:-1]
-        assert forced == (rationale[-1] != ids.end_think)
+        assert ids.closer[0] not in rationale[:-1]
+        assert forced == (rationale[-1] != ids.closer[0])
         assert len(rationale) == config.rollout.rationale_budget if forced else len(rationale) >= 1
 
 
@@ -176,7 +177,7 @@ def test_samples_have_the_models_frequencies(
     with torch.no_grad():
         p_V = model(torch.tensor(prompts)).logits[0, -1].double().softmax(-1).numpy()
         # The answer that the model likes best after an empty rationale, so that rewards are not all 0.
-        context = torch.tensor([[*prompts[0], ids.end_think]])
+        context = torch.tensor([[*prompts[0], ids.closer[0]]])
         likely = int(model(context).logits[0, -1].argmax())
     draws = 20_000
     settings = RolloutConfig(prompts=1, samples=draws, rationale_budget=1, answer_budget=1)
@@ -264,6 +265,7 @@ def test_the_cache_grows_to_what_is_needed_and_no_further(model: Qwen3ForCausalL
     settings = RolloutConfig(samples=3, rationale_budget=9, answer_budget=3)
     group = TransformersEngine(model, ids).start(prompts, settings)
     assert isinstance(group, _CachedBatch)
+    assert isinstance(group.cache, SharedPromptCache)
     group.rationales(torch.zeros(6, 9, dtype=torch.float64) + 0.5, score_norms=False)
     group.score([answer for answer in gold for _ in range(3)])
     widths = {layer.own[0].shape[2] for layer in group.cache.layers.values()}

@@ -25,7 +25,7 @@ from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.rollout.shared_prompt import SharedPromptCache, shared_prompt_attention
 from qtrain.rollout.transformers import TransformersEngine
 
-IDS = TokenIds(end_think=2, end=3, pad=0)
+IDS = TokenIds(closer=(2,), end=3, pad=0)
 SHAPE = {
     "vocab_size": 12,
     "hidden_size": 16,

@@ -324,7 +324,7 @@ def exact_score_norm_sq(model: Any, task: Task, config: Config) -> float:
         ids,
         [prompt for prompt, _, _ in rows],
         [[token] for _, token, _ in rows],
-        [token != ids.end_think for _, token, _ in rows],
+        [token != ids.closer[0] for _, token, _ in rows],
         [answer for _, _, answer in rows],
     )
     log_P = (log_p.rationale_N + log_p.answer_N).reshape(len(examples), -1).logsumexp(1).mean()
@@ -345,22 +345,22 @@ def test_sampling_settings_do_not_move_what_is_called_p(config: Config, task: Ta
     """P and log P of one base are the model's own; p@1 is of what is sampled."""
     config = config.with_values({"estimator": "grpo", "train.steps": 2, "eval.prompts": 8, "eval.every": 1})
     results, metrics = {}, {}
-    for temperature in (1.0, 0.05):
-        run = tmp_path / f"run-{temperature}"
-        settings = config.with_values({"rollout.temperature": temperature, "optimizer.lr": 1e-30})
-        if temperature == 1:
-            results[temperature] = train(settings, task, base, run)
+    for top_k in (None, 1):
+        run = tmp_path / f"run-{top_k}"
+        settings = config.with_values({"rollout.top_k": top_k, "optimizer.lr": 1e-30})
+        if top_k is None:
+            results[top_k] = train(settings, task, base, run)
         else:
-            with pytest.warns(SamplingWarning, match=r"temperature=0.05: grpo samples from another distribution"):
-                results[temperature] = train(settings, task, base, run)
-        metrics[temperature] = read_jsonl(run / METRICS)
+            with pytest.warns(SamplingWarning, match=r"top_k=1: grpo samples from another distribution"):
+                results[top_k] = train(settings, task, base, run)
+        metrics[top_k] = read_jsonl(run / METRICS)
     for name in ("p0", "p", "mean_log_p", "p_easy", "mean_log_p_easy", "escape_step"):
-        assert results[1.0][name] == results[0.05][name]
-    assert {"p", "log_p", "mean_log_p", "p_easy"} <= metrics[1.0][0].keys()
-    names = {name for name in metrics[0.05][0] if name.endswith(("p_easy", "log_p")) or name in ("p", "sampled_p")}
+        assert results[None][name] == results[1][name]
+    assert {"p", "log_p", "mean_log_p", "p_easy"} <= metrics[None][0].keys()
+    names = {name for name in metrics[1][0] if name.endswith(("p_easy", "log_p")) or name in ("p", "sampled_p")}
     assert names == {"sampled_p", "sampled_log_p", "sampled_mean_log_p", "sampled_p_easy"}
-    assert (tmp_path / "run-0.05" / "warnings.jsonl").read_text().count("SamplingWarning") == 1
-    report_command((tmp_path / "run-0.05",), tmp_path / "report.html")
+    assert (tmp_path / "run-1" / "warnings.jsonl").read_text().count("SamplingWarning") == 1
+    report_command((tmp_path / "run-1",), tmp_path / "report.html")
 
 
 def test_escape_is_seen_at_evaluations_where_batches_do_not_show_p(

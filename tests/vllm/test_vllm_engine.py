@@ -49,7 +49,7 @@ def largest_differences(pair: Pair, rollouts: Rollouts) -> tuple[float, float]:
     tokens, answers = [], []
     for row, rationale in enumerate(rollouts.rationales):
         prompt, gold = rollouts.prompts[row // samples], rollouts.gold[row // samples]
-        closed = prompt + rationale + [pair.engine.ids.end_think] * bool(rollouts.truncated_BM.flatten()[row])
+        closed = prompt + rationale + [pair.engine.ids.closer[0]] * bool(rollouts.truncated_BM.flatten()[row])
         tokens += list(np.subtract(alone(pair, prompt, rationale), rollouts.rationale_log_p[row]))
         answers.append(sum(alone(pair, closed, gold)) - float(rollouts.log_w_BM.flatten()[row]))
     return float(np.abs(tokens).max()), float(np.abs(answers).max())
@@ -79,8 +79,8 @@ def test_rows_end_at_their_stop_token_or_their_budget(pair: Pair) -> None:
     ids, settings = pair.engine.ids, pair.config.rollout
     assert 0 < rollouts.truncated_BM.sum() < rollouts.truncated_BM.numel()
     for rationale, forced in zip(rollouts.rationales, rollouts.truncated_BM.flatten().tolist(), strict=True):
-        assert ids.end_think not in rationale[:-1]
-        assert forced == (rationale[-1] != ids.end_think)
+        assert ids.closer[0] not in rationale[:-1]
+        assert forced == (rationale[-1] != ids.closer[0])
         assert len(rationale) == settings.rationale_budget if forced else len(rationale) >= 1
     assert rollouts.answers is not None
     assert rollouts.reward_BM is not None
@@ -100,13 +100,20 @@ def test_the_generator_decides_the_samples(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"temperature": 1.6, "top_k": 20, "top_p": 0.95}])
-def test_samples_have_the_models_frequencies(pair: Pair, changes: dict[str, float]) -> None:
+def test_samples_have_the_models_frequencies(
+    pair: Pair, changes: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """First tokens of 4,000 rationales and of as many answers, against the distribution of transformers."""
     draws = 4000
     prompts, gold = encode_examples(pair.task.tokenizer, pair.task.batch(1, np.random.default_rng(1)))
     settings = RolloutConfig(samples=draws, rationale_budget=1, answer_budget=1, **changes)  # pyright: ignore
-    rollouts = roll_out(pair.engine, prompts, gold, settings, generator(5), sample_answers=True)
-    end_think = pair.engine.ids.end_think
+    with monkeypatch.context() as patch:
+        # Weights with the policy's temperature, for this batch alone.
+        patch.setattr(pair.engine, "temperature", settings.temperature)
+        pair.engine.sync_weights(pair.model)
+        rollouts = roll_out(pair.engine, prompts, gold, settings, generator(5), sample_answers=True)
+    pair.engine.sync_weights(pair.model)
+    end_think = pair.engine.ids.closer[0]
     contexts = {"rationale": prompts[0], "answer": [*prompts[0], rollouts.rationales[0][0], end_think]}
     same = [row for row, rationale in enumerate(rollouts.rationales) if rationale == rollouts.rationales[0]]
     assert rollouts.answers is not None
@@ -119,7 +126,7 @@ def test_samples_have_the_models_frequencies(pair: Pair, changes: dict[str, floa
     for part, context in contexts.items():
         with torch.no_grad():
             logits_1V = pair.model(torch.tensor([context])).logits[:, -1].double()
-        p_V = sampling_probabilities(logits_1V, settings)[0].numpy()
+        p_V = sampling_probabilities(logits_1V / settings.temperature, settings)[0].numpy()
         n = len(drawn[part])
         counts = np.bincount(drawn[part], minlength=len(p_V))
         assert counts[p_V == 0].sum() <= (0.02 * n if pair.tolerance > 0.1 else 0)
@@ -179,7 +186,7 @@ def test_answers_that_are_in_the_cache_themselves_are_scored(pair: Pair) -> None
     ids = np.random.default_rng(1).integers(4, pair.model.config.vocab_size, 40).tolist()
     found = [group.score([ids] * len(sampled.tokens)) for _ in range(2)]
     closed = [
-        prompts[0] + row + [pair.engine.ids.end_think] * force
+        prompts[0] + row + [pair.engine.ids.closer[0]] * force
         for row, force in zip(sampled.tokens, sampled.truncated_N.tolist(), strict=True)
     ]
     expected = [sum(alone(pair, row, ids)) for row in closed]

@@ -42,7 +42,7 @@ def stop_after(model: Qwen3ForCausalLM, prompt: list[int], mean: float) -> None:
     """
     table = model.model.embed_tokens.weight
     table[:, 0] = _CONSTANT
-    table[IDS.end_think] = 0
+    table[IDS.closer[0]] = 0
     tokens = torch.tensor([prompt], device=model.device)
     states_PD = model.model(input_ids=tokens, use_cache=False).last_hidden_state[0, -256:]
     others_P = (states_PD @ table.T).logsumexp(-1)
@@ -51,7 +51,7 @@ def stop_after(model: Qwen3ForCausalLM, prompt: list[int], mean: float) -> None:
         return float((value * states_PD[:, 0] - others_P).sigmoid().mean()) - 1 / mean
 
     output: Any = brentq(too_likely, 0, 1e3)
-    table[IDS.end_think, 0] = output
+    table[IDS.closer[0], 0] = output
 
 
 def _engine(model: Qwen3ForCausalLM, prompt: list[int], shape: Shape, contender: str) -> Any:
@@ -81,7 +81,7 @@ def _generate(model: Qwen3ForCausalLM, prompt: list[int], shape: Shape, _: str) 
             top_k=0,  # off: the default of 50 would change the model's distribution
             num_return_sequences=shape.samples,
             max_new_tokens=budget,
-            eos_token_id=IDS.end_think,
+            eos_token_id=IDS.closer[0],
             pad_token_id=IDS.pad,
         )
         tokens = torch.tensor([prompt], device=model.device)
