@@ -17,6 +17,7 @@ from qtrain import cli as trainer
 NEEDED = {
     "train": "config",
     "evaluate": "run",
+    "measure": "config",
     "export": "run out",
     "compare": "config --estimator grpo --out out",
     "run": "study",
