@@ -45,8 +45,8 @@ def blocks(language: str) -> dict[str, list[str]]:
 
 
 def write_files(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's configuration as mine.toml, and its code as mine.py, imported anew."""
-    for block in blocks("toml").get(page, []):
+    """The page's first configuration as mine.toml, and its code as mine.py, imported anew."""
+    for block in blocks("toml").get(page, [])[:1]:
         (folder / "mine.toml").write_text(block, encoding="utf-8")
     for block in blocks("python").get(page, []):
         if block.startswith("# mine.py\n"):
