@@ -84,7 +84,7 @@ def _draw_powers(axes: Axes, data: AnswerLength) -> None:
     for shade, length, curve, ruled in zip(SHADES, SHOWN, data.curves, data.ruled, strict=True):
         axes.plot(ALPHAS, curve, color=shade)
         axes.plot(unit_power(TOKEN, length), ruled, color=shade, marker="s", markersize=4.5)
-        axes.text(1.02, curve[-1], f"L = {length}", color=shade, va="center")
+        axes.text(1.02, curve[-1], f"L = {length}", color=shade, va="center", bbox={"color": "white", "pad": 1})
     axes.plot([], [], color="#555555", marker="s", linestyle="", label="$\\alpha = 1/\\sqrt{vL}$")
     axes.axvline(1, **REFERENCE)
     axes.set(xlim=(0, 1.22), ylim=(0, None), xlabel="power of the weights, $\\alpha$")
@@ -95,7 +95,7 @@ def _draw_powers(axes: Axes, data: AnswerLength) -> None:
 
 def caption(data: AnswerLength) -> str:
     """What is shown and what came out."""
-    kept = listed([f"{100 * ruled / curve.max():.1f}%" for ruled, curve in zip(data.ruled, data.curves, strict=True)])
+    shares = listed([f"{100 * ruled / curve.max():.1f}%" for ruled, curve in zip(data.ruled, data.curves, strict=True)])
     gains = listed([f"{ruled / curve[-1]:.2f}" for ruled, curve in zip(data.ruled, data.curves, strict=True)])
     return (
         f"Answers of L independent tokens of variance v = {TOKEN:g} in log w, q = 1, rho = {SPREAD:g}, each power at "
@@ -105,5 +105,5 @@ def caption(data: AnswerLength) -> str:
         f"{power(float(data.plain[-1]))} draws, with the standard deviation of log w brought to 1 from "
         f"{data.tempered[0]} to {data.tempered[-1]}. "
         f"b: the share against the power at L = {listed([str(x) for x in SHOWN])}; at 1/sqrt(vL) (squares) it is "
-        f"{kept} of the largest and {gains} times that of alpha = 1."
+        f"{shares} of the largest and {gains} times that of alpha = 1."
     )

@@ -67,9 +67,9 @@ def _curves(law: Likelihoods) -> Curves:
     size = np.linalg.norm(exact)
     bias, std = {}, {}
     for name, estimator in ESTIMATORS.items():
-        found = [enumerated(task, estimator, int(samples), Q) for samples in SAMPLES]
-        bias[name] = np.array([np.linalg.norm(one.mean - exact) for one in found]) / size
-        std[name] = np.sqrt([one.variance for one in found]) / size
+        all_moments = [enumerated(task, estimator, int(samples), Q) for samples in SAMPLES]
+        bias[name] = np.array([np.linalg.norm(each.mean - exact) for each in all_moments]) / size
+        std[name] = np.sqrt([each.variance for each in all_moments]) / size
     return Curves(bias, std, SAMPLES * np.exp(task.log_p) / (task.posterior @ np.exp(task.log_w)))
 
 

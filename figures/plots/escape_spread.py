@@ -89,5 +89,5 @@ def caption(data: EscapeSpread) -> str:
         "(QC-8), the mean field's 1/kappa (dashed), and the wait for the first success (dotted), which no q and no "
         f"learning rate shortens. At kappa = {listed([f'{kappa:g}' for kappa in SAMPLED])} the runs' mean is "
         f"{over_field} times the mean field's. b: their standard deviation over their mean, "
-        f"{listed([f'{cv:.2f}' for cv in cvs])}: from kappa = 2 on one seed says next to nothing of the next."
+        f"{listed([f'{cv:.2f}' for cv in cvs])}: from kappa = 2 on times spread as widely as a wait for one event."
     )

@@ -55,14 +55,14 @@ def compute(folder: Path = DATA) -> EscapeTimes:
     return EscapeTimes(
         p0,
         np.exp(log_sigmoid_time(log_p0[:, None], DELTA, Q)),
-        {name: np.exp(one) for name, one in logs.items()},
-        {name: increment_exponents(log_p0, one) for name, one in logs.items()},
+        {name: np.exp(times) for name, times in logs.items()},
+        {name: increment_exponents(log_p0, times) for name, times in logs.items()},
     )
 
 
 def deepest(data: EscapeTimes) -> float:
     """The largest distance of an exponent to -(1-q) over all families and q, from the lowest three starts."""
-    return max(float(np.abs(one[0] - (np.array(Q) - 1)).max()) for one in data.exponents.values())
+    return max(float(np.abs(exponents[0] - (np.array(Q) - 1)).max()) for exponents in data.exponents.values())
 
 
 def plot(data: EscapeTimes) -> Figure:
@@ -88,18 +88,19 @@ def _draw_times(axes: Axes, data: EscapeTimes) -> None:
         color = line_style("garl", q)["color"]
         axes.plot(data.p0, data.closed[:, index], color=color)
         for name, times in data.solved.items():
-            axes.plot(data.p0[::5], times[::5, index], MARKERS[name], color=color, fillstyle="none", linestyle="")
+            style = {"color": color, "fillstyle": "none", "linestyle": "", "clip_on": False}
+            axes.plot(data.p0[::5], times[::5, index], MARKERS[name], **style)
         end = float(data.closed[0, index])
         axes.text(data.p0[0] / 3, end, bold(end), color=color, va="center")
     axes.set_yscale("log")
-    axes.set_ylabel(f"time until P = {DELTA:g}, T_q")
+    axes.set_ylabel(f"time $T_q$ until P = {DELTA:g}")
     axes.set_yticks([1, 1e4, 1e8, 1e12])
     axes.set_title("a  escape times")
     _show_starts(axes)
 
 
 def _show_starts(axes: Axes) -> None:
-    axes.set(xscale="log", xlim=(3e-2, 1e-12), xlabel="P at the start, p0: rarer $\\rightarrow$")
+    axes.set(xscale="log", xlim=(3e-2, 1e-12), xlabel="P at the start, $p_0$: rarer $\\rightarrow$")
     axes.set_xticks([1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12])
     axes.minorticks_off()
 
@@ -112,7 +113,7 @@ def _draw_exponents(axes: Axes, data: EscapeTimes) -> None:
         for name, exponents in data.exponents.items():
             axes.plot(middle, exponents[:, index], MARKERS[name], color=color, fillstyle="none", linestyle="")
         axes.text(5e-13, q - 1, f"{q - 1:g}".replace("-", "−"), color=color, va="center")
-    axes.set_ylabel("exponent of p0 in T_q")
+    axes.set_ylabel("exponent of $p_0$ in $T_q$")
     axes.set_title("b  the exponent is −(1−q) in every family")
     _show_starts(axes)
 

@@ -98,7 +98,7 @@ def plot(data: Headline) -> Figure:
         color = line_style("garl", q)["color"]
         write_along(left, data.p0[50:80], time[50:80], f"q = {q:g}:  {law}", color=color, fontsize=8)
     x = np.array([20.0, 2000.0])
-    write_along(right, x, 1 / x, "bias ~ $q\\,/\\,M P^{\\,q+1}$", color="#222222", fontsize=8)
+    write_along(right, x, 1 / x, "$q\\,/\\,(M P)$", color="#222222", fontsize=8)
     return figure
 
 
@@ -148,9 +148,9 @@ def _draw_bias(axes: Axes, data: Headline) -> None:
     axes.text(0.1, 3e-3, "too few\ndraws", color="#555555", ha="center", va="center")
     axes.text(1e4, 2.5, "q = 0.25 to 1,\nP = $10^{-2}$ to $10^{-6}$", color="#555555", ha="right", va="center")
     axes.set(xscale="log", yscale="log", xlim=(1e-2, 1e4), ylim=(5e-5, 8))
-    axes.set(xlabel="draws, $M P/q$", ylabel="bias, share of the gradient")
+    axes.set(xlabel="draws $M$, in units of $q/P$", ylabel="bias, share of the gradient")
     axes.minorticks_off()
-    axes.set_title("c  one law for all biases")
+    axes.set_title("c  bias $\\sim q/(M P^{q+1})$")
 
 
 def caption(data: Headline) -> str:
