@@ -2,8 +2,6 @@
 
 from importlib.util import find_spec
 
-from qtheory.command.extras import install_hint
-
 for library in ("scipy", "sympy", "mpmath"):
     if find_spec(library) is None:
-        raise ModuleNotFoundError(f"{library} is not installed: {install_hint(library, 'qtheory')}", name=library)
+        raise ModuleNotFoundError(f"{library} is not installed: pip install 'qcontinuum[theory]'", name=library)

@@ -44,10 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "train" in arguments[:1] and {"--help", "-h"} & set(arguments):
         with importing(PROGRAM):
             from qtrain.config.listing import settings_text
+        help_page = app["train"]
         settings = f"```text\n{settings_text()}\n```"
-        app[
-            "train"
-        ].help_epilogue = f"Settings with their defaults and types, in the TOML file or as key=value:\n\n{settings}"
+        help_page.help_epilogue = f"Settings with defaults and types, in the TOML file or as key=value:\n\n{settings}"
     # qtrain reports an unreachable hub in one line; this silences the library's retries.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     status = run_app(

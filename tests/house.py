@@ -27,7 +27,7 @@ TRACE = """
 import json, pathlib, sys
 root, out = map(pathlib.Path, sys.argv[1:3])
 sys.path.insert(0, str(root))
-walk, inside = [], 0
+files, inside = {}, 0
 packages = tuple(f"{root / package}/" for package in ("qtheory", "qtrain"))
 
 def profile(frame, event, _):
@@ -37,13 +37,9 @@ def profile(frame, event, _):
     step = code.co_name == "_step" and name.endswith(("qtrain/trainer.py", "qtrain/train.py"))
     if event == "call":
         inside += step
-        if inside and name.startswith(packages) and not (walk and walk[-1] == name):
-            walk.append(name)
+        if inside and name.startswith(packages):
+            files[name] = True
     elif event == "return":
-        if inside and not step and frame.f_back is not None:
-            back = frame.f_back.f_code.co_filename
-            if back.startswith(packages) and walk and walk[-1] != back:
-                walk.append(back)
         inside -= step
 
 from qtrain.cli import main
@@ -54,7 +50,7 @@ except SystemExit as error:
     assert not error.code, error.code
 finally:
     sys.setprofile(None)
-print("\\n" + json.dumps([str(pathlib.Path(name).relative_to(root)) for name in walk]))
+print("\\n" + json.dumps([str(pathlib.Path(name).relative_to(root)) for name in files]))
 """
 
 
@@ -118,7 +114,7 @@ def arrows(root: Path) -> tuple[int, int]:
 
 
 def walk(root: Path) -> dict[str, Any]:
-    """The files that one training step enters, in order, and the stays in rooms that they make."""
+    """The number of files that one training step enters, and their rooms in the order of the first entry."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", TRACE, str(root), folder, *OVERRIDES],
@@ -130,7 +126,7 @@ def walk(root: Path) -> dict[str, Any]:
     files = json.loads(done.stdout.splitlines()[-1])
     rooms = [Path(file).parent.as_posix() if Path(file).parent.name != "qtrain" else file for file in files]
     return {
-        "a step: files": len(set(files)),
+        "a step: files": len(files),
         "a step: rooms": f"{len(set(rooms))}: {', '.join(dict.fromkeys(rooms))}",
     }
 

@@ -21,7 +21,11 @@ def install_hint(module: str, program: str) -> str | None:
     Returns:
         The end of an error line, or None if no extra names the module.
     """
-    for requirement in metadata.requires(DISTRIBUTION) or []:
+    try:
+        requirements = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return None
+    for requirement in requirements:
         parts = re.fullmatch(r"([\w.-]+).*;\s*extra\s*==\s*['\"](\w+)['\"]", requirement)
         if parts and parts[1].replace("-", "_") == module:
             return f"pip install '{DISTRIBUTION}[{EXTRAS[program]}]'"
