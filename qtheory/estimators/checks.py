@@ -49,12 +49,14 @@ def log_weights(log_w: Array) -> tuple[Namespace, Array]:
     return xp, log_w
 
 
-def rewards(reward: Array, *, non_negative: bool = False) -> tuple[Namespace, Array]:
-    """`pool_array` for finite rewards, on request non-negative ones."""
+def rewards(reward: Array, *, non_negative: bool = False, binary: bool = False) -> tuple[Namespace, Array]:
+    """`pool_array` for finite rewards, on request non-negative ones, or 0 and 1 alone."""
     xp, reward = pool_array("reward", reward)
     refuse(xp, "reward", reward, ~(xp.abs(reward) < math.inf), "a reward must be finite")
     if non_negative:
         refuse(xp, "reward", reward, reward < 0, "this estimator needs rewards of at least 0")
+    if binary:
+        refuse(xp, "reward", reward, (reward != 0) & (reward != 1), "this estimator needs rewards of 0 or 1")
     return xp, reward
 
 
