@@ -151,6 +151,7 @@ class TestBestAlpha:
     [
         ({"form": "u_series"}, "unknown form 'u_series'; "),
         ({"form": "grpo"}, "unknown form 'grpo'; "),
+        ({"alpha": 1.2}, r"alpha is 1\.2: the power of the weights must lie in \(0, 1\]"),
         ({"log_mu": np.log([0.5, 0.2, 0.2, 0.2])}, r"log_mu sums to 1\.1: subtract 0\.0953.* to normalise it"),
         ({"log_mu": np.full(3, -1.0)}, r"log_mu has shape \(3,\): \(4,\), one a rationale, is needed"),
         ({"log_mu": np.array([-np.inf] * 3 + [0.0])}, "mu draws impossible rationales alone"),
