@@ -93,6 +93,14 @@ def test_a_common_ratio_is_a_common_factor(library: Library, q: float):
     np.testing.assert_allclose(answer - rationale, factor ** (2 - q) * baseline, rtol=1e-11)
 
 
+def test_weights_that_differ_by_less_than_their_logarithms_rounding_are_not_equal(library: Library):
+    """log w + log_ratio rounds to one float for both: what it loses is 5e-13 of a weight."""
+    log_w, ratio = [-9000.1, -9000.1], [0.0, 5e-13]
+    answer = library.numpy(garl(library.array(log_w), 1.0, log_ratio=library.array(ratio)).answer)
+    exact = mp.garl_terms(log_w, 1.0, 1.0, ratio)[0]
+    assert all(abs(mpf(float(ours)) - term) <= 1e-15 for ours, term in zip(answer, exact, strict=True))
+
+
 def test_hard_weights_are_their_own_powers(library: Library):
     hard = library.array([[0.0, -np.inf, 0.0, -np.inf], [-np.inf] * 4])
     for ours, theirs in zip(garl(hard, 0.6, alpha=0.3), garl(hard, 0.6), strict=True):
