@@ -96,7 +96,7 @@ def length_per_pool(xp: Namespace, answer_length: Any, log_w: Array) -> Array:
         ValueError: One is below 1, infinite or NaN, or the shape does not fit.
     """
     lengths = numbers("answer_length", answer_length)
-    rule = "an answer must have at least one token"
+    rule = "an answer must have at least one token, and finitely many"
     refuse(np, "answer_length", lengths, ~((lengths >= 1) & (lengths < math.inf)), rule)
     _one_a_pool("answer_length", "length", lengths.shape, log_w)
     return xp.asarray(lengths[..., None], dtype=log_w.dtype, device=device(log_w))

@@ -170,6 +170,7 @@ def test_an_impossible_answer_matters_only_at_the_q_of_one(library: Library):
     ("length", "message"),
     [
         (0, "answer_length is 0.0: an answer must have at least one token"),
+        (math.inf, "answer_length is inf: an answer must have at least one token, and finitely many"),
         ([3, math.nan], r"answer_length\[1\] is nan: an answer must have at least one token"),
         ([1, 2, 3], r"answer_length has shape \(3,\): one length a pool is needed, so at most \(2,\)"),
         ("3", "answer_length is '3', a str: pass a number or an array of numbers"),
