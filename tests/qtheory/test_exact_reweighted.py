@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qtheory.claims.own.qc_13 import shifted, squared_error, stale, unweighted
 from qtheory.estimators import Coefficients, delta, garl, jackknife
 from qtheory.exact import REWEIGHTED, best_alpha, moments, reweighted_moments
 from qtheory.models import FiniteTask, FixedAnswers
@@ -119,6 +120,21 @@ def test_tiny_weights_and_huge_ratios(shift: float):
     )
     np.testing.assert_allclose(moved.mean, math.exp(0.7 * shift) * base.mean, rtol=1e-11)
     assert moved.variance == pytest.approx(math.exp(1.4 * shift) * base.variance, rel=1e-9)
+
+
+@pytest.mark.parametrize(("rho", "cost"), [(0.3, 1e-4), (1.0, 1e-4), (3.0, 0.01)])
+def test_at_a_small_spread_of_scores_the_ratio_costs_next_to_nothing(rho: float, cost: float):
+    """Squared errors at q = 1 beside those without the ratio, from pools of one draw to pools of 40 successes."""
+    task, x = shifted(rho)
+    for drift in (0.1, 0.4, 0.8):
+        log_mu = stale(task, x, drift)
+        relative = [
+            squared_error(reweighted_moments(task, 1.0, size, log_mu=log_mu))
+            / squared_error(unweighted(task, log_mu, 1.0, size))
+            for size in (1, 64, 256, 512, 1024, 8192)
+        ]
+        assert max(relative) <= 1 + cost
+        assert relative[-1] < 0.95
 
 
 class TestBestAlpha:
