@@ -10,7 +10,7 @@ from qtheory._numbers import order, positive, together
 from qtheory._poisson import mean_of_power
 from qtheory.escape._inputs import Floats
 
-_PANEL = 1.0  # of log lambda: the integrand is entire in lambda but for its pole at 0
+_PANEL = 1.0  # of log lambda: at q = 1 the poles lambda = 2 pi i k have imaginary part pi/2 there
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _MOST = 1e6  # successes in a pool up to which the sums are taken
 

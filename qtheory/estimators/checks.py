@@ -49,12 +49,14 @@ def log_weights(log_w: Array) -> tuple[Namespace, Array]:
     return xp, log_w
 
 
-def rewards(reward: Array, *, non_negative: bool = False) -> tuple[Namespace, Array]:
-    """`pool_array` for finite rewards, on request non-negative ones."""
+def rewards(reward: Array, *, non_negative: bool = False, binary: bool = False) -> tuple[Namespace, Array]:
+    """`pool_array` for finite rewards, on request non-negative ones, or 0 and 1 alone."""
     xp, reward = pool_array("reward", reward)
     refuse(xp, "reward", reward, ~(xp.abs(reward) < math.inf), "a reward must be finite")
     if non_negative:
         refuse(xp, "reward", reward, reward < 0, "this estimator needs rewards of at least 0")
+    if binary:
+        refuse(xp, "reward", reward, (reward != 0) & (reward != 1), "this estimator needs rewards of 0 or 1")
     return xp, reward
 
 
@@ -94,7 +96,7 @@ def length_per_pool(xp: Namespace, answer_length: Any, log_w: Array) -> Array:
         ValueError: One is below 1, infinite or NaN, or the shape does not fit.
     """
     lengths = numbers("answer_length", answer_length)
-    rule = "an answer must have at least one token"
+    rule = "an answer must have at least one token, and finitely many"
     refuse(np, "answer_length", lengths, ~((lengths >= 1) & (lengths < math.inf)), rule)
     _one_a_pool("answer_length", "length", lengths.shape, log_w)
     return xp.asarray(lengths[..., None], dtype=log_w.dtype, device=device(log_w))

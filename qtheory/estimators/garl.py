@@ -30,7 +30,7 @@ def garl(
     three conventions. A pool whose log_w are all -inf has reward term 0; the baseline follows its formula
     with 0^0 = 1 even there, so that at q = 1 such a pool's rationale coefficients are -1 (0 for q < 1); and
     with M = 1 nobody is left out and the baseline is 0. In a pool of equal weights the rationale coefficients
-    are exactly 0.
+    of the whole baseline (multiplier 1, no log_ratio) are exactly 0 for M > 1.
 
     With alpha < 1 the weights w_m^alpha stand in the place of w_m: less noise where the answer is long, at the price of
     a bias that does not fall with M, and of a weight between prompts that belongs to q' = 1 - alpha (1 - q) (QC-12).

@@ -1,6 +1,6 @@
 """PKPO: the gradient of pass@k from the rewards of sampled answers."""
 
-from qtheory._arrays import Array, refuse
+from qtheory._arrays import Array
 from qtheory.estimators.checks import rewards, set_size
 from qtheory.estimators.coefficients import Coefficients, shared
 from qtheory.estimators.spec import Estimator
@@ -24,8 +24,7 @@ def pkpo(reward: Array, k: int) -> Coefficients:
         TypeError: reward is no float32 or float64 array, or k no integer.
         ValueError: reward is 0-d, has M = 0, or holds anything but 0 and 1; k < 1 or k > M.
     """
-    xp, reward = rewards(reward)
-    refuse(xp, "reward", reward, (reward != 0) & (reward != 1), "pass@k needs a reward of 0 or 1")
+    xp, reward = rewards(reward, binary=True)
     size = reward.shape[-1]
     k = set_size(k, size)
     wrong = size - xp.sum(reward, axis=-1, keepdims=True)

@@ -1,6 +1,6 @@
 """Sign: plus one for a right answer and minus one for a wrong one."""
 
-from qtheory._arrays import Array, refuse
+from qtheory._arrays import Array
 from qtheory.estimators.checks import rewards
 from qtheory.estimators.coefficients import Coefficients, shared
 from qtheory.estimators.spec import Estimator
@@ -19,8 +19,7 @@ def sign(reward: Array) -> Coefficients:
         TypeError: reward is no float32 or float64 array.
         ValueError: reward is 0-d, has M = 0, or holds anything but 0 and 1.
     """
-    xp, reward = rewards(reward)
-    refuse(xp, "reward", reward, (reward != 0) & (reward != 1), "a reward with a sign must be 0 or 1")
+    xp, reward = rewards(reward, binary=True)
     return shared(xp, 2 * reward - 1)
 
 

@@ -97,8 +97,23 @@ class Estimator:
         return single("q", order(params["q"]))
 
     def least_samples(self, params: Mapping[str, Any]) -> int:
-        """The smallest M that the estimator takes with these parameters."""
-        return 1 if self.least_m is None else count(self.least_m, params[self.least_m], 1)
+        """The smallest M that the estimator takes with these parameters.
+
+        Args:
+            params: Keyword parameters.
+
+        Returns:
+            M, at least 1.
+
+        Raises:
+            TypeError: The parameter that M must reach is no integer.
+            ValueError: params lack it, or it is below 1.
+        """
+        if self.least_m is None:
+            return 1
+        if self.least_m not in params:
+            raise ValueError(f"{self.name} needs its parameter {self.least_m}; given: {sorted(params) or 'none'}")
+        return count(self.least_m, params[self.least_m], 1)
 
 
 def _parameter(parameter: inspect.Parameter) -> Parameter:

@@ -1,6 +1,6 @@
 """STaR: fine-tuning on the samples whose answer is right (hard acceptance)."""
 
-from qtheory._arrays import Array, refuse
+from qtheory._arrays import Array
 from qtheory.estimators.checks import rewards
 from qtheory.estimators.coefficients import Coefficients, shared
 from qtheory.estimators.spec import Estimator
@@ -22,8 +22,7 @@ def star(reward: Array) -> Coefficients:
         TypeError: reward is no float32 or float64 array.
         ValueError: reward is 0-d, has M = 0, or holds anything but 0 and 1.
     """
-    xp, reward = rewards(reward)
-    refuse(xp, "reward", reward, (reward != 0) & (reward != 1), "acceptance must be 0 or 1")
+    xp, reward = rewards(reward, binary=True)
     return shared(xp, reward)
 
 

@@ -12,7 +12,8 @@ from scipy.optimize import fminbound
 from scipy.special import logsumexp
 
 from qtheory._arrays import refuse
-from qtheory._numbers import flag, number, numbers
+from qtheory._numbers import flag, numbers
+from qtheory.estimators.reweight import known_alpha
 from qtheory.exact.inputs import counts, finite_task, known_form
 from qtheory.exact.moments import Moments, moments
 from qtheory.models.finite import FiniteTask
@@ -115,9 +116,7 @@ def _error(task: FiniteTask, size: int, direction: bool, alpha: float) -> float:
 
 def _reweighted(task: FiniteTask, alpha: Any, log_mu: Any, baseline: bool) -> tuple[FiniteTask, float, bool]:
     """The task whose moments serve, the log c of its unit, and whether its gradient is still the task's own."""
-    power = number("alpha", alpha)
-    if not 0 < power <= 1:
-        raise ValueError(f"alpha is {power}: the power of the weights must lie in (0, 1]")
+    power = known_alpha(alpha)
     drawn = task.log_prior if log_mu is None else _log_mu(log_mu, task)
     support = drawn > -np.inf
     if baseline and not support.all():

@@ -62,6 +62,16 @@ def test_steps_are_met_where_they_are():
     assert noisy_time(1e-6, 0.8, 0.1, outside) == noisy_time(1e-6, 0.8, 0.1, 1.0)
 
 
+@pytest.mark.parametrize("place", [-77.0, -201.3, -313.7])
+def test_a_narrow_dip_of_the_norm_is_not_missed(place: float):
+    """At q = 1 a cold flow moves log P by (1-e) ||s||^2, so that 1/||s||^2 adds its area."""
+    plain, dipped = (
+        noisy_time(1e-250, 0.5, 0.1, 1.0, lambda log_p, h=h: 1 / (1 + h * np.exp(-((log_p - place) ** 2))))
+        for h in (0.0, 1e4)
+    )
+    assert dipped - plain == pytest.approx(1e4 * math.sqrt(math.pi) / 0.9, rel=1e-9)
+
+
 def test_near_one_and_beyond_the_floats():
     assert noisy_time(1e-6, 1 - 1e-12, 0.1, 0.0) == pytest.approx(
         float(sigmoid_time(1e-6, 1 - 1e-12, 0.0)) / 0.8, rel=1e-9

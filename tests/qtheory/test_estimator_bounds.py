@@ -89,6 +89,15 @@ def test_one_success_among_failures_has_m_to_the_q_over_one_minus_q(library: Lib
     np.testing.assert_allclose(np.delete(rationale, 1), exact, rtol=1e-12)
 
 
+@every_q
+@pytest.mark.parametrize("size", [2, 5, 64])
+def test_on_weights_of_like_size_it_is_garl_times_m_over_m_less_q(q: float, size: int):
+    """To first order in the spread; on 0/1 weights the factor is 1/(1-q), which M does not lower."""
+    log_w = -600 + 1e-6 * np.linspace(-1, 1, size) ** 3
+    ours, theirs = bound(log_w, q).rationale, garl(log_w, q).rationale
+    np.testing.assert_allclose(ours, size / (size - q) * theirs, atol=1e-5 * np.abs(theirs).max())
+
+
 @pytest.mark.parametrize("q", [0.5, 1.0])
 def test_a_large_pool_of_like_weights_keeps_the_digits_of_their_differences(library: Library, q: float):
     """The factor M would show the rounding of a logarithm a thousand times over."""
@@ -161,6 +170,7 @@ def test_an_impossible_answer_matters_only_at_the_q_of_one(library: Library):
     ("length", "message"),
     [
         (0, "answer_length is 0.0: an answer must have at least one token"),
+        (math.inf, "answer_length is inf: an answer must have at least one token, and finitely many"),
         ([3, math.nan], r"answer_length\[1\] is nan: an answer must have at least one token"),
         ([1, 2, 3], r"answer_length has shape \(3,\): one length a pool is needed, so at most \(2,\)"),
         ("3", "answer_length is '3', a str: pass a number or an array of numbers"),

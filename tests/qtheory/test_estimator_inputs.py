@@ -164,7 +164,7 @@ def test_counts(library: Library):
 
 
 def test_rewards_of_the_wrong_kind(library: Library):
-    with pytest.raises(ValueError, match=r"reward\[1\] is 0.5: acceptance must be 0 or 1"):
+    with pytest.raises(ValueError, match=r"reward\[1\] is 0.5: this estimator needs rewards of 0 or 1"):
         star(library.array([0.0, 0.5]))
     with pytest.raises(ValueError, match=r"reward\[0\] is -1.0: this estimator needs rewards of at least 0"):
         maxrl(library.array([-1.0, 0.5]))

@@ -72,6 +72,8 @@ def test_the_smallest_pool():
     assert ESTIMATORS["paft"].least_samples({"q": 0.5, "k": 3}) == 1
     assert ESTIMATORS["pkpo"].least_samples({"k": 3}) == 3
     assert ESTIMATORS["rb_pkpo"].least_samples({"k": 2}) == 2
+    with pytest.raises(ValueError, match="pkpo needs its parameter k; given: none"):
+        ESTIMATORS["pkpo"].least_samples({})
 
 
 def test_the_q_that_an_estimator_stands_for():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qtheory.claims.own.qc_13 import shifted, squared_error, stale, unweighted
 from qtheory.estimators import Coefficients, delta, garl, jackknife
 from qtheory.exact import REWEIGHTED, best_alpha, moments, reweighted_moments
 from qtheory.models import FiniteTask, FixedAnswers
@@ -121,6 +122,21 @@ def test_tiny_weights_and_huge_ratios(shift: float):
     assert moved.variance == pytest.approx(math.exp(1.4 * shift) * base.variance, rel=1e-9)
 
 
+@pytest.mark.parametrize(("rho", "cost"), [(0.3, 1e-4), (1.0, 1e-4), (3.0, 0.01)])
+def test_at_a_small_spread_of_scores_the_ratio_costs_next_to_nothing(rho: float, cost: float):
+    """Squared errors at q = 1 beside those without the ratio, from pools of one draw to pools of 40 successes."""
+    task, x = shifted(rho)
+    for drift in (0.1, 0.4, 0.8):
+        log_mu = stale(task, x, drift)
+        relative = [
+            squared_error(reweighted_moments(task, 1.0, size, log_mu=log_mu))
+            / squared_error(unweighted(task, log_mu, 1.0, size))
+            for size in (1, 64, 256, 512, 1024, 8192)
+        ]
+        assert max(relative) <= 1 + cost
+        assert relative[-1] < 0.95
+
+
 class TestBestAlpha:
     def errors(self, alpha: float, rescaled: bool) -> float:
         """The relative squared error at q = 1, from all pools of three draws."""
@@ -151,6 +167,7 @@ class TestBestAlpha:
     [
         ({"form": "u_series"}, "unknown form 'u_series'; "),
         ({"form": "grpo"}, "unknown form 'grpo'; "),
+        ({"alpha": 1.2}, r"alpha is 1\.2: the power of the weights must lie in \(0, 1\]"),
         ({"log_mu": np.log([0.5, 0.2, 0.2, 0.2])}, r"log_mu sums to 1\.1: subtract 0\.0953.* to normalise it"),
         ({"log_mu": np.full(3, -1.0)}, r"log_mu has shape \(3,\): \(4,\), one a rationale, is needed"),
         ({"log_mu": np.array([-np.inf] * 3 + [0.0])}, "mu draws impossible rationales alone"),

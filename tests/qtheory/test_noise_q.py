@@ -53,8 +53,8 @@ def test_ends(e: float):
 
 
 @given(st.floats(-30, 0), st.floats(-30, 0), st.floats(1e-6, 0.4999), st.floats(1e-6, 0.4999))
-def test_it_falls_with_p_and_with_the_flip_rate(one: float, other: float, e: float, more: float):
-    low, high = sorted((one, other))
+def test_it_falls_with_p_and_with_the_flip_rate(log_p: float, other: float, e: float, more: float):
+    low, high = sorted((log_p, other))
     assert noise_q(low, e) >= noise_q(high, e) - 1e-9
     clean, noisy = sorted((e, more))
     assert noise_q(low, clean) >= noise_q(low, noisy) - 1e-12

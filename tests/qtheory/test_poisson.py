@@ -75,6 +75,18 @@ def test_times_are_the_integral(start: float, end: float, q: float):
     assert hard_time(start / size, end / size, q, size) / size ** (1 - q) == pytest.approx(exact, rel=1e-4)
 
 
+@pytest.mark.parametrize(("start", "end"), [(0.05, 2.7), (1e-3, 50.0), (0.5, 1e6)])
+def test_times_in_thirty_digits_where_the_mean_is_in_closed_form(start: float, end: float):
+    """E[K^(1-q)] is 1 - e^-lambda at q = 1 and lambda at q = 0."""
+    reals = MPContext()
+    reals.dps = 30
+    far = min(end, 100.0)  # beyond it e^-lambda is below 1e-43
+    exact = reals.quad(lambda x: -1 / (x * reals.expm1(-x)), np.geomspace(start, far, 20).tolist())
+    exact += reals.log(reals.mpf(end) / far)
+    assert poisson_time(start, end, 1.0) == pytest.approx(float(exact), rel=1e-11)
+    assert poisson_time(start, end, 0.0) == pytest.approx(1 / start - 1 / end, rel=1e-11)
+
+
 def test_shapes_and_ends():
     assert poisson_limit(np.ones((2, 1)), [0.0, 0.5, 1.0]).bias.shape == (2, 3)
     assert poisson_limit([], 0.5).bias.shape == (0,)

@@ -93,6 +93,23 @@ def test_a_common_ratio_is_a_common_factor(library: Library, q: float):
     np.testing.assert_allclose(answer - rationale, factor ** (2 - q) * baseline, rtol=1e-11)
 
 
+def test_weights_that_differ_by_less_than_their_logarithms_rounding_are_not_equal(library: Library):
+    """Log w + log_ratio rounds to one float for both: what it loses is 5e-13 of a weight."""
+    log_w, ratio = [-9000.1, -9000.1], [0.0, 5e-13]
+    answer = library.numpy(garl(library.array(log_w), 1.0, log_ratio=library.array(ratio)).answer)
+    exact = mp.garl_terms(log_w, 1.0, 1.0, ratio)[0]
+    assert all(abs(mpf(float(ours)) - term) <= 1e-15 for ours, term in zip(answer, exact, strict=True))
+
+
+def test_a_power_that_float32_rounds_is_taken_in_full(library: Library):
+    """0.4 is off by 6e-9 there, which log w = -10000 would make 6e-5 of a weight."""
+    log_w, ratio = [-10000.0, -10010.0, -9990.0], [4000.0, 4001.0, 3998.0]
+    arrays = (library.array(values, "float32") for values in (log_w, ratio))
+    answer = library.numpy(garl(next(arrays), 0.0, baseline="none", alpha=0.4, log_ratio=next(arrays)).answer)
+    exact = [float(term) for term in mp.garl_terms(log_w, 0.0, 0.4, ratio)[0]]
+    np.testing.assert_allclose(answer, exact, rtol=2e-6)
+
+
 def test_hard_weights_are_their_own_powers(library: Library):
     hard = library.array([[0.0, -np.inf, 0.0, -np.inf], [-np.inf] * 4])
     for ours, theirs in zip(garl(hard, 0.6, alpha=0.3), garl(hard, 0.6), strict=True):

@@ -84,10 +84,10 @@ def _finite(size: int, held: np.ndarray = HELD, rho: float = RHO) -> np.ndarray:
     rows = []
     for p in (held / size).tolist():
         task = spread_scores(bernoulli(float(np.log(p))), rho)
-        found, score = moments(task, Q, size), task.score
+        value, score = moments(task, Q, size), task.score
         length = p ** (1 - Q) * np.linalg.norm(score)
-        bias = found.bias @ score / np.linalg.norm(score) / length
-        rows.append([bias, found.variance / length**2, alignment(task, Q, size)])
+        bias = value.bias @ score / np.linalg.norm(score) / length
+        rows.append([bias, value.variance / length**2, alignment(task, Q, size)])
     return np.moveaxis(np.array(rows), 1, 0)
 
 

@@ -18,8 +18,9 @@ scores that x does not tell, from
 
     M P = e^(delta kappa) [e^(delta^2) (1 + rho + delta^2) - (1 + rho)]/delta^2
 
-successes on, which is 2 + rho for a small delta: with fewer successes than that the ratio's noise costs more than the
-bias that it takes away, however small the drift.
+successes on, which is 2 + rho for a small delta and a large rho: with fewer successes than that the ratio's noise costs
+more than the bias that it takes away, however small the drift. The law is that of pools with many successes: at rho = 1
+the ratio costs nothing at any M.
 
 Of rationales that mu never draws nothing is learnt. Top-p and top-k estimate the gradient of l_q at the success within
 mu's support, and there E_mu[(pi/mu) h] is not 0: the baseline has a bias, which "none" does not have.

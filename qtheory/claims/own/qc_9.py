@@ -146,9 +146,9 @@ def _searched() -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
         for e, p in ((0.3, 0.2), (0.3, 0.58), (0.3, 0.62), (0.45, 0.51), (0.45, 0.53)):
             noisy = NoisyLabels(family.model, e)
             fall = partial(_fall, family, noisy, family.start(math.log(p)))
-            found: Any = minimize_scalar(fall, bounds=(0, 1), method="bounded", options={"xatol": 1e-7})
+            fastest: Any = minimize_scalar(fall, bounds=(0, 1), method="bounded", options={"xatol": 1e-7})
             rule.append(float(noise_q(math.log(p), e)))
-            steepest.append(float(found.x))
+            steepest.append(float(fastest.x))
             others.append([-fall(q) for q in np.linspace(0, 1, 11).tolist()])
             there.append([-fall(rule[-1])])
     return np.array(rule), np.array(steepest), (np.array(others), np.array(there))
@@ -240,7 +240,7 @@ def _deviations() -> np.ndarray:
 
 def _switches() -> tuple[np.ndarray, np.ndarray]:
     """(2, E) the P at which two stages are best, of the sigmoid in closed form and of ||s|| = 1/P by quadrature."""
-    start, end, found = 0.3, 0.99, np.zeros((2, len(FLIPS)))
+    start, end, best_switch = 0.3, 0.99, np.zeros((2, len(FLIPS)))
 
     def sigmoid(p: float, e: float) -> float:
         odds = p / (1 - p)
@@ -255,8 +255,8 @@ def _switches() -> tuple[np.ndarray, np.ndarray]:
         for column, e in enumerate(FLIPS.tolist()):
             ends = start, min(0.985, (1 - e) * (1 - 1e-6))
             least: Any = minimize_scalar(total, args=(e,), bounds=ends, method="bounded", options={"xatol": 1e-9})
-            found[row, column] = least.x
-    return found, np.array([noise_switch(e) for e in FLIPS.tolist()])
+            best_switch[row, column] = least.x
+    return best_switch, np.array([noise_switch(e) for e in FLIPS.tolist()])
 
 
 def _gains(flips: np.ndarray) -> np.ndarray:
@@ -276,24 +276,24 @@ def _many(wrong: float) -> tuple[np.ndarray, np.ndarray]:
 
     The data show each of the wrong labels with probability e/wrong; the slopes are those of the loss in 100 digits.
     """
-    found, law = [], []
+    places, law = [], []
     for e in FLIPS[1:].tolist():
         flip = REALS.mpf(e)
 
         def loss(t: Real, q: int, flip: Real = flip) -> Real:
             labels = REALS.exp(t) / (REALS.exp(t) + wrong), 1 / (REALS.exp(t) + wrong)
-            one, other = (-REALS.log(p) if q else 1 - p for p in labels)
-            return (1 - flip) * one + flip * other
+            right, wrong_label = (-REALS.log(p) if q else 1 - p for p in labels)
+            return (1 - flip) * right + flip * wrong_label
 
         def gap(logit: float, loss: Callable[..., Real] = loss) -> float:
             t = REALS.log(wrong) + logit
             return float(REALS.diff(partial(loss, q=0), t) - REALS.diff(partial(loss, q=1), t))
 
         logit: Any = brentq(gap, -0.5, 12.0, xtol=1e-12)
-        found.append(1 / (1 + math.exp(-logit)))
+        places.append(1 / (1 + math.exp(-logit)))
         ratio = 1 / e - 1
         law.append(1 - (math.sqrt(1 + 4 * ratio) - 1) / (2 * ratio))
-    return np.array(found), np.array(law)
+    return np.array(places), np.array(law)
 
 
 def _symbolic() -> tuple[Any, ...]:

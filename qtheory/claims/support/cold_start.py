@@ -4,11 +4,15 @@ The model is P = sigmoid(c theta): its score is c (1-P), and a wrong draw's -c P
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import expit
 
 from qtheory.estimators.garl import Baseline, garl
+
+Update = tuple[np.ndarray, np.ndarray | int]
+"""What the logit moves by, and the number of steps that it took, for P (n,)."""
 
 
 def hard_steps(
@@ -16,18 +20,16 @@ def hard_steps(
 ) -> np.ndarray:
     """Steps of the plug-in on 0/1 weights, (runs,): pools without a success are passed over in one geometric draw."""
     right, _ = _pushes(q, samples, "none")
-    logit, steps = np.full(runs, _logit(p0)), np.zeros(runs)
-    goal, running = _logit(delta), np.arange(runs)
-    while running.size:
-        p = expit(logit[running])
+
+    def next_success(p: np.ndarray) -> Update:
         chance = -np.expm1(samples * np.log1p(-p))
-        steps[running] += rng.geometric(chance)
+        waited = rng.geometric(chance)
         # The place of the first success in a pool that has one; the draws after it are free.
-        first = np.ceil(np.log1p(-chance * rng.random(running.size)) / np.log1p(-p)).clip(1, samples)
+        first = np.ceil(np.log1p(-chance * rng.random(p.size)) / np.log1p(-p)).clip(1, samples)
         k = 1 + rng.binomial(samples - first.astype(int), p)
-        logit[running] += slope * lr * right[k] * slope * (1 - p)
-        running = running[logit[running] < goal]
-    return steps
+        return slope * lr * right[k] * slope * (1 - p), waited
+
+    return _steps(p0, delta, runs, next_success)
 
 
 def baseline_steps(
@@ -35,15 +37,12 @@ def baseline_steps(
 ) -> np.ndarray:
     """Steps of GARL with its leave-one-out baseline on 0/1 weights, (runs,), every pool drawn."""
     right, wrong = _pushes(q, samples, "loo")
-    logit, steps = np.full(runs, _logit(p0)), np.zeros(runs)
-    goal, running = _logit(delta), np.arange(runs)
-    while running.size:
-        p = expit(logit[running])
+
+    def next_pool(p: np.ndarray) -> Update:
         k = rng.binomial(samples, p)
-        logit[running] += lr * (right[k] * (1 - p) - wrong[k] * p)
-        steps[running] += 1
-        running = running[logit[running] < goal]
-    return steps
+        return lr * (right[k] * (1 - p) - wrong[k] * p), 1
+
+    return _steps(p0, delta, runs, next_pool)
 
 
 def soft_steps(
@@ -58,14 +57,23 @@ def soft_steps(
 ) -> np.ndarray:
     """Steps of the plug-in on weights w = P v, (runs,), with v (Z,) of a prior (Z,): `law` is (prior, v)."""
     prior, relative = law
+
+    def next_pool(p: np.ndarray) -> Update:
+        v = relative[np.searchsorted(np.cumsum(prior)[:-1], rng.random((p.size, samples)), side="right")]
+        push = garl(np.log(p[:, None] * v), q, baseline="none").answer.mean(-1)
+        return lr * push * (1 - p), 1
+
+    return _steps(p0, delta, runs, next_pool)
+
+
+def _steps(p0: float, delta: float, runs: int, update: Callable[[np.ndarray], Update]) -> np.ndarray:
+    """(runs,) steps from p0 until P passes delta, by an update of the runs that are still below it."""
     logit, steps = np.full(runs, _logit(p0)), np.zeros(runs)
     goal, running = _logit(delta), np.arange(runs)
     while running.size:
-        p = expit(logit[running])
-        v = relative[np.searchsorted(np.cumsum(prior)[:-1], rng.random((running.size, samples)), side="right")]
-        push = garl(np.log(p[:, None] * v), q, baseline="none").answer.mean(-1)
-        logit[running] += lr * push * (1 - p)
-        steps[running] += 1
+        moved, taken = update(expit(logit[running]))
+        logit[running] += moved
+        steps[running] += taken
         running = running[logit[running] < goal]
     return steps
 
