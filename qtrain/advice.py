@@ -50,7 +50,7 @@ class Measured:
         samples: M, samples per prompt of a training step.
         estimator: The configured estimator.
         needs_reward: Whether it trains on rewards of sampled answers.
-        own_reward: Whether the configuration names a `reward`. It then decides `p_at_1`; the other numbers are about y*.
+        own_reward: Whether the configuration names a `reward`, which then decides `p_at_1` alone.
         p: Mean P over the measured prompts.
         median_p: Median P over them.
         easy: Share of them with P > EASY_P.
