@@ -111,7 +111,8 @@ def check_data_command(path: Path, overrides: tuple[str, ...], *, as_json: bool)
     config = read_config(path, overrides)
     if not isinstance(config.task, QAConfig):
         raise UserError(f"{path}: task {config.task.name!r} makes its own examples; there are no records to check")
-    findings, limits = check_sources(config.task, record_sources(config.task, config.data), row_limits(config))
+    sources, think = record_sources(config.task, config.data), config.rollout.delimiters
+    findings, limits = check_sources(config.task, sources, row_limits(config), think)
     budgets = {"rationale_budget": limits.rationale_budget, "answer_budget": limits.answer_budget}
     if as_json:
         tables = {name: of_source.as_table() for name, of_source in findings.items()}
