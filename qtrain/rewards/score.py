@@ -161,12 +161,12 @@ def reward_samples(task: "Task", examples: Sequence["Example"], rollouts: "Rollo
     return [
         Sample(
             prompt=examples[row // samples].prompt,
-            messages=None,
+            messages=examples[row // samples].messages,
             completion=task.answer_text(answer),
             rationale=rationale,
             answer=golds[row // samples][0],
             answers=golds[row // samples],
-            columns={},
+            columns=examples[row // samples].columns,
         )
         for row, (answer, rationale) in enumerate(texts)
     ]

@@ -26,7 +26,8 @@ SIGNATURES = {
     "seed: int = 0)",
     "train": "(config: Config, out: str | Path, *, callbacks: Sequence = (), resume: bool = False, "
     "allow_changes: bool = False)",
-    "Example": "(id: str, prompt: str, answer: str, group: str = '', aliases: tuple = ())",
+    "Example": "(id: str, prompt: str, answer: str, group: str = '', aliases: tuple = (), "
+    "messages: list | None = None, columns: Mapping = <factory>)",
     "Demonstration": "(prompt: str, completion: str)",
     "Coefficients": "(rationale: Any, answer: Any)",
     "Policy": "(model: PreTrainedModel, task: Task, config: Config)",

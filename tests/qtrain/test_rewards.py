@@ -459,7 +459,11 @@ def test_evaluation_scores_by_the_reward(config: Config, task: Task, base: Base)
 
 def test_samples_hold_what_was_sampled(config: Config, task: Task, base: Base) -> None:
     engine = TransformersEngine(base.load(config, task), token_ids(task.tokenizer))
-    examples = task.held_out(2)
+    chats = ([{"role": "user", "content": "?"}], None)
+    examples = [
+        replace(example, messages=chat, columns={"level": n})
+        for n, (example, chat) in enumerate(zip(task.held_out(1), chats, strict=True))
+    ]
     settings = config.rollout.model_copy(update={"samples": 3})
     generator = torch.Generator().manual_seed(0)
     rollouts = roll_out(engine, *encode_examples(task.tokenizer, examples), settings, generator, sample_answers=True)
@@ -472,6 +476,7 @@ def test_samples_hold_what_was_sampled(config: Config, task: Task, base: Base) -
             example.answer,
             (example.answer,),
         )
+        assert (described.messages, described.columns) == (chats[row // 3], {"level": row // 3})
         assert described.rationale == task.tokenizer.decode(rollouts.rationales[row])
         assert described.completion == task.tokenizer.decode(rollouts.answers[row], skip_special_tokens=True)
 
