@@ -92,6 +92,7 @@ def evaluate(
         samples: Samples per prompt (k); by default the number in the run's configuration.
         seed: Seeds the sampling; training evaluates with 0.
         rewards: Names of rewards to report, such as "em" or "mine:score"; by default those in the run's configuration.
+            Functions named here run without `allow_code`.
         allow_code: Whether to import and run code that the run folder names as module:object.
         allow_changes: Evaluate even if records, tokenizer or base weights have changed.
 
@@ -103,9 +104,10 @@ def evaluate(
         UserError: The folder holds no finished run, or its records, tokenizer or base have changed.
     """
     config = load_run.finished_config(Path(run), allow_code=allow_code)
-    values = {"eval.prompts": prompts, "eval.samples": samples, "eval.rewards": rewards and list(rewards)}
-    config = config.with_values({key: value for key, value in values.items() if value is not None})
-    return load_run.evaluate_run(Path(run), checkpoint, config, seed=seed, allow_changes=allow_changes).scores
+    config = measurement.with_counts(config, prompts, samples)
+    return load_run.evaluate_run(
+        Path(run), checkpoint, config, seed=seed, rewards=rewards, allow_changes=allow_changes
+    ).scores
 
 
 def compare(

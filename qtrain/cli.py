@@ -155,7 +155,8 @@ def evaluate(
         prompts: Held-out prompts per group; by default as in the run.
         samples: Samples per prompt; by default as in the run.
         seed: Seed of the sampling; evaluations during training use 0.
-        rewards: Rewards to report, such as em f1 math mine:score (see docs/scores.md); by default as in the run.
+        rewards: Rewards to report, such as em f1 math mine:score (see docs/scores.md), with no need of --allow-code; by
+            default as in the run.
         checkpoint: The weights at the end of training, or at the best evaluation by maj@k.
         half: Half of the held-out records (see task.held_out_half); by default as in the run.
         data: New path of the records, if they have moved.

@@ -192,12 +192,11 @@ def evaluate_command(
     changes = {
         "eval.prompts": prompts,
         "eval.samples": samples,
-        "eval.rewards": rewards,
         "task.held_out_half": half,
         "data": None if data is None else str(data),
     }
     config = with_base(config, base).with_values({key: value for key, value in changes.items() if value is not None})
-    evaluation = evaluate_run(run, checkpoint, config, seed=seed, allow_changes=allow_changes)
+    evaluation = evaluate_run(run, checkpoint, config, seed=seed, rewards=rewards, allow_changes=allow_changes)
     for name, value in evaluation.scores.items():
         out_console.print(f"{name:<16} {value:.6g}", highlight=False)
 

@@ -528,12 +528,16 @@ def test_reward_code_of_a_run_folder_is_not_run(
     assert (folder / "canary").exists()
     # Other rewards for a finished run.
     capsys.readouterr()
-    assert run("evaluate", "plain", "--rewards", "em", "scorers:length", "--allow-code") == 0
+    assert run("evaluate", "plain", "--rewards", "em", "scorers:length") == 0
     assert {"reward_em", "reward_scorers.length", "reward_errors"} <= {
         row.split()[0] for row in capsys.readouterr().out.splitlines()
     }
+    assert run("evaluate", "run", "--rewards", "scorers:length") == 2
+    assert line in capsys.readouterr().err
+    assert run("evaluate", "plain", "--rewards", "scorers:lenght") == 2
+    assert "scorers has no 'lenght'; did you mean 'length'?" in capsys.readouterr().err
     assert run("evaluate", "plain", "--rewards", "numerical") == 2
-    assert "unknown reward 'numerical'; did you mean 'numeric'?" in capsys.readouterr().err
+    assert "--rewards numerical: unknown reward 'numerical'; did you mean 'numeric'?" in capsys.readouterr().err
 
 
 def test_a_run_without_a_reward_logs_none(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
