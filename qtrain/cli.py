@@ -15,6 +15,7 @@ from qtheory.command.run import importing, run_app
 from qtrain.errors import UserError
 
 PROGRAM = "qtrain"
+RESUMABLE = "finished runs are kept, the same command goes on from there (train: with --resume)"
 
 app = App(
     name=PROGRAM,
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app,
         arguments,
         refused=(UserError, CycloptsError),
-        interrupted="finished runs are kept, the same command goes on from there (train: with --resume)",
+        interrupted=RESUMABLE if {"train", "compare"} & set(arguments[:1]) else "start the command again",
     )
     sys.exit(status)
 

@@ -4,6 +4,10 @@ import itertools
 import json
 import math
 import re
+import signal
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -148,6 +152,35 @@ def test_shares_of_prompts_by_the_thresholds_of_p() -> None:
     batch: Any = SimpleNamespace(rollouts=SimpleNamespace(log_w_BM=log_w_BM))
     shares = _likelihoods([batch], batch=24, samples=6)["p"]
     assert (shares["unseen"], shares["easy"]) == (1 / 5, 2 / 5)
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_one_line_and_leaves_nothing(folder: Path) -> None:
+    # What the reward prints says that the measurement is at work; the reward itself never returns.
+    (folder / "waits.py").write_text(
+        "import threading\ndef score(completion):\n    print('scoring', flush=True)\n    threading.Event().wait()\n"
+    )
+    (folder / "mine.toml").write_text(
+        'name = "mine"\nreward = "waits:score"\nreward_timeout = 600\ntask.name = "digit_sum"\npretrain.steps = 0\n'
+        "model = {hidden_size = 16, intermediate_size = 24, layers = 1, heads = 1, key_value_heads = 1, head_dim = 8}\n"
+    )
+    before = sorted(folder.iterdir())
+    # A shell that runs the tests in the background has them ignore Ctrl-C, and so would this process.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qtrain", "measure", "mine.toml", "--prompts", "2", "--json", "numbers.json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stderr is not None
+    assert "scoring\n" in iter(process.stderr.readline, "")
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert error.splitlines()[-1] == "qtrain: interrupted; start the command again"
+    assert "Traceback" not in error
+    assert {path.name for path in folder.iterdir()} - {path.name for path in before} <= {"cache", "__pycache__"}
 
 
 @pytest.mark.parametrize("p", [0.0, 1e-12, 0.1, 0.5, 1.0])
