@@ -515,6 +515,7 @@ def test_reward_code_of_a_run_folder_is_not_run(
     del sys.modules["scorers"]
     line = (
         "reward='scorers:canary': code that a run folder names is not run; if you trust it, allow it with --allow-code"
+        ", or in a command without this option copy the settings into a TOML file"
     )
     for words in (["evaluate", "run"], ["train", "run/config.json", "--out", "again"]):
         capsys.readouterr()
