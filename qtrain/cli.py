@@ -360,7 +360,7 @@ def show(
     extract: str | None = None,
     full: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Print the first examples of a split as the model sees them.
+    """Print the first examples of a split as a model with the default delimiters sees them.
 
     Args:
         name: finqa, hotpotqa, musique or pairs.
