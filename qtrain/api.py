@@ -164,18 +164,22 @@ def measure(
     return measurement.measure(prepared, get_base(prepared.config, prepared.task), training=training)
 
 
-def export(run: str | Path, out: str | Path, *, checkpoint: load_run.CheckpointName = "last") -> None:
+def export(
+    run: str | Path, out: str | Path, *, checkpoint: load_run.CheckpointName = "last", allow_code: bool = False
+) -> None:
     """Write a finished run's model in the format of transformers and vLLM; see `qtrain export`.
 
     Args:
         run: The run folder.
         out: The new model folder.
         checkpoint: "last", or "best" for the best evaluation by maj@k.
+        allow_code: Whether to import and run code that the run folder names as module:object, which adapters on a base
+            made by qtrain need.
 
     Raises:
         UserError: The run is not finished, its base has changed, or `out` exists or cannot be written.
     """
-    config = load_run.finished_config(Path(run))
+    config = load_run.finished_config(Path(run), allow_code=allow_code)
     load_run.check_base(Path(run), config, allow_changes=False)
     load_run.export_policy(Path(run), config, load_run.weights_folder(Path(run), checkpoint), Path(out))
 

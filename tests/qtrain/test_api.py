@@ -18,7 +18,7 @@ SIGNATURES = {
     "evaluate": "(run: str | Path, *, checkpoint: Literal = 'last', prompts: int | None = None, "
     "samples: int | None = None, seed: int = 1, rewards: Sequence | None = None, allow_code: bool = False, "
     "allow_changes: bool = False)",
-    "export": "(run: str | Path, out: str | Path, *, checkpoint: Literal = 'last')",
+    "export": "(run: str | Path, out: str | Path, *, checkpoint: Literal = 'last', allow_code: bool = False)",
     "load_config": "(source: str | Path | Mapping, *overrides: str, allow_code: bool = False)",
     "load_policy": "(source: Config | str | Path, *, checkpoint: Literal = 'last', allow_code: bool = False)",
     "measure": "(config: Config, *, prompts: int | None = None, samples: int | None = None, training: bool = False)",
