@@ -160,7 +160,11 @@ def test_a_configuration_is_checked_with_its_model_s_tokenizer_and_budgets(
     assert f"rollout.rationale_budget={config.rollout.rationale_budget}, rollout.answer_budget=5" in out
     assert "answers too long 1   (see rollout.answer_budget)" in out
     assert "longer than 999 tokens" in out
-    assert run("data", "check", "mine.toml", 'rollout.think=["<reason>", " So the answer is:"]', "--json") == 0
+    think = 'rollout.think=["<reason>", " So the answer is:"]'
+    assert run("data", "check", "mine.toml", think) == 0
+    room = 1024 - config.rollout.rationale_budget - len(" So the answer is:") - 5
+    assert f"the model's positions leave {room} tokens for a prompt" in capsys.readouterr().out
+    assert run("data", "check", "mine.toml", think, "--json") == 0
     longer = json.loads(capsys.readouterr().out)["sources"]["data/dev.jsonl"]["prompt_tokens"]
     assert longer["max"] == max(map(len, prompts)) - 1 + len("<reason>")
     (tmp_path / "sums.toml").write_text('name = "sums"\ntask.name = "digit_sum"\n')
