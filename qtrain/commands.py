@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from qtheory.command.console import TextConsole
+from qtheory.command.files import check_path
 from qtrain.callbacks import Callback, StepFunction, own_callbacks
 from qtrain.comparison import compare, folder_name, row
 from qtrain.config import Config, PretrainedConfig, check_estimator, read_config
@@ -144,9 +145,11 @@ def measure_command(
     config = with_counts(read_config(path, overrides), prompts, samples)
     check_engine(config.rollout)
     find_device(config.train.device)
-    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
-        reason = "is a folder; name a file in it" if json_path.is_dir() else f"no folder {json_path.parent}"
-        raise UserError(f"--json {json_path}: {reason}")
+    if json_path is not None:
+        try:
+            check_path("--json", json_path)
+        except ValueError as error:
+            raise UserError(str(error)) from None
     if on_one_thread(config):
         torch.set_num_threads(1)
     prepared = prepare(config)
