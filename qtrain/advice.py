@@ -50,6 +50,7 @@ class Measured:
         samples: M, samples per prompt of a training step.
         estimator: The configured estimator.
         needs_reward: Whether it trains on rewards of sampled answers.
+        own_reward: Whether the configuration names a `reward`, which then decides `p_at_1` alone.
         p: Mean P over the measured prompts.
         median_p: Median P over them.
         easy: Share of them with P > EASY_P.
@@ -76,6 +77,7 @@ class Measured:
     samples: int
     estimator: str
     needs_reward: bool
+    own_reward: bool
     p: float
     median_p: float
     easy: float
@@ -152,7 +154,7 @@ def _count(number: float) -> str:
 def _batch_advice(measured: Measured) -> list[str]:
     batch = measured.prompts * measured.samples
     lines = []
-    if measured.needs_reward and measured.p * batch < 1:
+    if measured.needs_reward and not measured.own_reward and measured.p * batch < 1:
         lines.append(
             f"estimator={measured.estimator} trains on rewards alone: expect a gradient of exactly zero in most steps."
         )
@@ -179,6 +181,8 @@ def _batch_advice(measured: Measured) -> list[str]:
 
 
 def _answer_advice(measured: Measured) -> list[str]:
+    if measured.own_reward:
+        return []  # p@1 is by another rule than the best constant answer
     lines = []
     if 0 < measured.p_at_1 <= measured.constant_score:
         lines.append(

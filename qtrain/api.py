@@ -92,6 +92,7 @@ def evaluate(
         samples: Samples per prompt (k); by default the number in the run's configuration.
         seed: Seeds the sampling; training evaluates with 0.
         rewards: Names of rewards to report, such as "em" or "mine:score"; by default those in the run's configuration.
+            Functions named here run without `allow_code`.
         allow_code: Whether to import and run code that the run folder names as module:object.
         allow_changes: Evaluate even if records, tokenizer or base weights have changed.
 
@@ -103,9 +104,10 @@ def evaluate(
         UserError: The folder holds no finished run, or its records, tokenizer or base have changed.
     """
     config = load_run.finished_config(Path(run), allow_code=allow_code)
-    values = {"eval.prompts": prompts, "eval.samples": samples, "eval.rewards": rewards and list(rewards)}
-    config = config.with_values({key: value for key, value in values.items() if value is not None})
-    return load_run.evaluate_run(Path(run), checkpoint, config, seed=seed, allow_changes=allow_changes).scores
+    config = measurement.with_counts(config, prompts, samples)
+    return load_run.evaluate_run(
+        Path(run), checkpoint, config, seed=seed, rewards=rewards, allow_changes=allow_changes
+    ).scores
 
 
 def compare(
@@ -162,18 +164,22 @@ def measure(
     return measurement.measure(prepared, get_base(prepared.config, prepared.task), training=training)
 
 
-def export(run: str | Path, out: str | Path, *, checkpoint: load_run.CheckpointName = "last") -> None:
+def export(
+    run: str | Path, out: str | Path, *, checkpoint: load_run.CheckpointName = "last", allow_code: bool = False
+) -> None:
     """Write a finished run's model in the format of transformers and vLLM; see `qtrain export`.
 
     Args:
         run: The run folder.
         out: The new model folder.
         checkpoint: "last", or "best" for the best evaluation by maj@k.
+        allow_code: Whether to import and run code that the run folder names as module:object, which adapters on a base
+            made by qtrain need.
 
     Raises:
         UserError: The run is not finished, its base has changed, or `out` exists or cannot be written.
     """
-    config = load_run.finished_config(Path(run))
+    config = load_run.finished_config(Path(run), allow_code=allow_code)
     load_run.check_base(Path(run), config, allow_changes=False)
     load_run.export_policy(Path(run), config, load_run.weights_folder(Path(run), checkpoint), Path(out))
 

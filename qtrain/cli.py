@@ -15,6 +15,7 @@ from qtheory.command.run import importing, run_app
 from qtrain.errors import UserError
 
 PROGRAM = "qtrain"
+RESUMABLE = "finished runs are kept, the same command goes on from there (train: with --resume)"
 
 app = App(
     name=PROGRAM,
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app,
         arguments,
         refused=(UserError, CycloptsError),
-        interrupted="finished runs are kept, the same command goes on from there (train: with --resume)",
+        interrupted=RESUMABLE if {"train", "compare"} & set(arguments[:1]) else "start the command again",
     )
     sys.exit(status)
 
@@ -154,7 +155,8 @@ def evaluate(
         prompts: Held-out prompts per group; by default as in the run.
         samples: Samples per prompt; by default as in the run.
         seed: Seed of the sampling; evaluations during training use 0.
-        rewards: Rewards to report, such as em f1 math mine:score (see docs/scores.md); by default as in the run.
+        rewards: Rewards to report, such as em f1 math mine:score (see docs/scores.md), with no need of --allow-code; by
+            default as in the run.
         checkpoint: The weights at the end of training, or at the best evaluation by maj@k.
         half: Half of the held-out records (see task.held_out_half); by default as in the run.
         data: New path of the records, if they have moved.
@@ -357,7 +359,7 @@ def show(
     extract: str | None = None,
     full: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Print the first examples of a split as the model sees them.
+    """Print the first examples of a split as a model with the default delimiters sees them.
 
     Args:
         name: finqa, hotpotqa, musique or pairs.

@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from qtheory.command.console import TextConsole
+from qtheory.command.files import check_path
 from qtrain.callbacks import Callback, StepFunction, own_callbacks
 from qtrain.comparison import compare, folder_name, row
 from qtrain.config import Config, PretrainedConfig, check_estimator, read_config
@@ -111,7 +112,8 @@ def check_data_command(path: Path, overrides: tuple[str, ...], *, as_json: bool)
     config = read_config(path, overrides)
     if not isinstance(config.task, QAConfig):
         raise UserError(f"{path}: task {config.task.name!r} makes its own examples; there are no records to check")
-    findings, limits = check_sources(config.task, record_sources(config.task, config.data), row_limits(config))
+    sources, think = record_sources(config.task, config.data), config.rollout.delimiters
+    findings, limits = check_sources(config.task, sources, row_limits(config), think)
     budgets = {"rationale_budget": limits.rationale_budget, "answer_budget": limits.answer_budget}
     if as_json:
         tables = {name: of_source.as_table() for name, of_source in findings.items()}
@@ -143,9 +145,11 @@ def measure_command(
     config = with_counts(read_config(path, overrides), prompts, samples)
     check_engine(config.rollout)
     find_device(config.train.device)
-    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
-        reason = "is a folder; name a file in it" if json_path.is_dir() else f"no folder {json_path.parent}"
-        raise UserError(f"--json {json_path}: {reason}")
+    if json_path is not None:
+        try:
+            check_path("--json", json_path)
+        except ValueError as error:
+            raise UserError(str(error)) from None
     if on_one_thread(config):
         torch.set_num_threads(1)
     prepared = prepare(config)
@@ -191,12 +195,11 @@ def evaluate_command(
     changes = {
         "eval.prompts": prompts,
         "eval.samples": samples,
-        "eval.rewards": rewards,
         "task.held_out_half": half,
         "data": None if data is None else str(data),
     }
     config = with_base(config, base).with_values({key: value for key, value in changes.items() if value is not None})
-    evaluation = evaluate_run(run, checkpoint, config, seed=seed, allow_changes=allow_changes)
+    evaluation = evaluate_run(run, checkpoint, config, seed=seed, rewards=rewards, allow_changes=allow_changes)
     for name, value in evaluation.scores.items():
         out_console.print(f"{name:<16} {value:.6g}", highlight=False)
 

@@ -1,5 +1,6 @@
 """Load a finished run: its configuration and its last or best weights, to evaluate or export them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from qtrain.config import Config, ModelConfig, PretrainedConfig, read_config
+from qtrain.config.reward import check_typed
 from qtrain.errors import UserError
 from qtrain.evaluation import Evaluation, evaluate
 from qtrain.files import give_usual_mode
@@ -16,6 +18,7 @@ from qtrain.policy.device import autocast, find_device, use_float32_head
 from qtrain.policy.model import empty_model, load_pretrained, new_model, token_ids
 from qtrain.policy.weights import load_weights, merged_state_dict, trained_weights
 from qtrain.prepare import get_base, prepare
+from qtrain.rewards.score import open_rewards
 from qtrain.rollout import make_engine
 from qtrain.rollout.memory import ModelSize, cache_limit
 from qtrain.runs.checkpoint import checkpoint_folder
@@ -77,7 +80,13 @@ def check_base(run: Path, config: Config, *, allow_changes: bool) -> None:
 
 
 def evaluate_run(
-    run: Path, checkpoint: CheckpointName, config: Config, *, seed: int, allow_changes: bool = False
+    run: Path,
+    checkpoint: CheckpointName,
+    config: Config,
+    *,
+    seed: int,
+    rewards: Sequence[str] | None = None,
+    allow_changes: bool = False,
 ) -> Evaluation:
     """Evaluate a run's weights, in the precision of its training.
 
@@ -87,11 +96,15 @@ def evaluate_run(
         config: The run's configuration, with any changes to `eval`, `rollout`, `task`, `model` or `data`. Held-out
             records must be the run's unless `task` differs.
         seed: Seeds the sampling.
+        rewards: Replaces `eval.rewards`. The user has typed them, so that functions among them run in any case.
         allow_changes: Evaluate even if records, tokenizer or base have changed.
 
     Raises:
         UserError: They have changed, or something cannot be read.
     """
+    if rewards is not None:
+        check_typed(rewards)
+        config = config.with_values({"eval.rewards": []})
     check_base(run, config, allow_changes=allow_changes)
     config, task, _ = prepare(config)
     data_before, fingerprints_before = read_origin(run)
@@ -106,8 +119,8 @@ def evaluate_run(
         use_float32_head(model)
     cache_bytes = cache_limit(model.device, ModelSize.of(model), config.rollout.cache_gib, adam=False)
     engine = make_engine(config.rollout, model, token_ids(task.tokenizer, config.rollout), cache_bytes=cache_bytes)
-    with autocast(config.train.dtype, model.device):
-        return evaluate(engine, task, config, seed=seed)
+    with autocast(config.train.dtype, model.device), open_rewards(config, rewards) as opened:
+        return evaluate(engine, task, config, seed=seed, rewards=opened)
 
 
 def _without_paths(config: Config) -> dict[str, Any]:

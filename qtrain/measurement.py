@@ -22,6 +22,7 @@ from qtrain.policy.base import Base, initial_policy
 from qtrain.policy.device import autocast, use_float32_head
 from qtrain.policy.model import token_ids
 from qtrain.prepare import Prepared
+from qtrain.rewards.score import Rewards, open_rewards
 from qtrain.rollout import make_engine
 from qtrain.rollout.engine import Engine
 from qtrain.rollout.memory import ModelSize, cache_limit
@@ -67,7 +68,12 @@ def measure(
     own = config.model_copy(update={"rollout": config.rollout.on_policy(config.rollout.samples)})
     if setting := config.rollout.off_policy_setting():
         notes = [*notes, f"measured on the model's own distribution, without {setting}"]
-    components = _components(config, task, base)
+    if config.reward is not None:
+        notes = [
+            *notes,
+            f"scores and the gradient are by reward={str(config.reward)!r}; P, and what is said about rewards, are "
+            f"about 1 for exactly y*",
+        ]
     if training:
         examples = task.batch(config.eval.prompts, np.random.default_rng(config.train.seed))
     else:
@@ -81,11 +87,15 @@ def measure(
 
     if progress is not None:
         progress("rollout", 0, len(examples))
-    with autocast(config.train.dtype, components.model.device):
-        evaluation = evaluate(components.engine, task, own, seed=0, examples=examples, on_batch=keep)
-    if progress is not None:
-        progress("one step", len(examples), len(examples))
-    step = _time_step(components)
+    with open_rewards(config) as rewards:
+        components = _components(config, task, base, rewards)
+        with autocast(config.train.dtype, components.model.device):
+            evaluation = evaluate(
+                components.engine, task, own, seed=0, examples=examples, on_batch=keep, rewards=rewards
+            )
+        if progress is not None:
+            progress("one step", len(examples), len(examples))
+        step = _time_step(components)
     result = {
         "prompts": len(examples),
         "samples": config.eval.samples,
@@ -103,7 +113,7 @@ def measure(
     return {**result, "start": _start(result), "advice": advise(_measured(result, config))}
 
 
-def _components(config: Config, task: Task, base: Base) -> TrainerComponents:
+def _components(config: Config, task: Task, base: Base, rewards: Rewards | None) -> TrainerComponents:
     """Load policy, reference and engine as training does."""
     model = initial_policy(config, task, base)
     reference = None
@@ -117,10 +127,12 @@ def _components(config: Config, task: Task, base: Base) -> TrainerComponents:
     check_model(model)
     adam = config.optimizer.name == "adamw"
     cache_bytes = cache_limit(model.device, ModelSize.of(model), config.rollout.cache_gib, adam=adam)
-    engine: Engine = make_engine(config.rollout, model, token_ids(task.tokenizer), cache_bytes=cache_bytes)
+    engine: Engine = make_engine(
+        config.rollout, model, token_ids(task.tokenizer, config.rollout), cache_bytes=cache_bytes
+    )
     random_states = RandomStates.seeded(config.train.seed, model.device)
     optimizer = make_optimizer(config.optimizer, model)
-    return TrainerComponents(config, task, model, engine, optimizer, random_states, reference, StageClock())
+    return TrainerComponents(config, task, model, engine, optimizer, random_states, reference, StageClock(), rewards)
 
 
 def _time_step(components: TrainerComponents) -> dict[str, Any]:
@@ -257,6 +269,7 @@ def _measured(result: dict[str, Any], config: Config) -> Measured:
         samples=config.rollout.samples,
         estimator=str(config.estimator),
         needs_reward=config.estimator.needs_reward,
+        own_reward=config.reward is not None,
         p=p["mean"],
         median_p=p["median"],
         easy=p["easy"],

@@ -38,7 +38,8 @@ def is_code(name: str) -> bool:
 def refuse_code(key: str, name: str) -> CodeRefused:
     """Make the error for code that is not allowed to run."""
     return CodeRefused(
-        f"{key}={name!r}: code that a run folder names is not run; if you trust it, allow it with --allow-code"
+        f"{key}={name!r}: code that a run folder names is not run; if you trust it, allow it with --allow-code, "
+        f"or in a command without this option copy the settings into a TOML file"
     )
 
 

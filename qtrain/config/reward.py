@@ -2,7 +2,7 @@
 
 import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,6 +102,20 @@ def check_name(name: str, *, code_allowed: bool) -> None:
         raise ValueError(f"unknown reward {name!r}; {did_you_mean(name, NAMES)}, or module:function of your own")
     if code_allowed:
         load_function(name)
+
+
+def check_typed(names: Sequence[str]) -> None:
+    """Check the rewards that a user names for one evaluation, whose functions may run.
+
+    Raises:
+        UserError: A reward is unknown or cannot be computed here.
+    """
+    for name in names:
+        try:
+            check_name(name, code_allowed=True)
+        except ValueError as error:
+            raise UserError(f"--rewards {name}: {error}") from None
+        check_usable(name, code_allowed=True)
 
 
 def check_usable(name: str, *, code_allowed: bool) -> None:

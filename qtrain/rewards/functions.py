@@ -21,7 +21,7 @@ class Sample(NamedTuple):
         rationale: The sampled rationale, its delimiter included if the model wrote it.
         answer: The gold answer.
         answers: All gold answers: `answer`, its aliases, and their spellings by the tokenizer if these differ.
-        columns: The record's other columns by name.
+        columns: The example's `columns`: for `pairs` those that the table [task] does not name.
     """
 
     prompt: str

@@ -118,20 +118,22 @@ class Rewards:
 
 
 @contextmanager
-def open_rewards(config: "Config") -> Iterator[Rewards | None]:
+def open_rewards(config: "Config", measured: Sequence[str] | None = None) -> Iterator[Rewards | None]:
     """The rewards of a configuration, whose processes end with this context; None if it names none.
 
     Args:
         config: Its `reward`, `reward_timeout` and `eval.rewards` are used.
+        measured: Replaces `eval.rewards`; its functions may run whatever the configuration's may.
 
     Raises:
         UserError: A reward cannot be loaded, or is code that may not run.
     """
     config.check_rewards()
     rewards = None
-    if config.reward is not None or config.eval.rewards:
+    measured = config.eval.rewards if measured is None else measured
+    if config.reward is not None or measured:
         weights = {} if config.reward is None else dict(config.reward.weights)
-        rewards = Rewards(weights, config.eval.rewards, config.reward_timeout)
+        rewards = Rewards(weights, measured, config.reward_timeout)
     try:
         yield rewards
     finally:
@@ -161,12 +163,12 @@ def reward_samples(task: "Task", examples: Sequence["Example"], rollouts: "Rollo
     return [
         Sample(
             prompt=examples[row // samples].prompt,
-            messages=None,
+            messages=examples[row // samples].messages,
             completion=task.answer_text(answer),
             rationale=rationale,
             answer=golds[row // samples][0],
             answers=golds[row // samples],
-            columns={},
+            columns=examples[row // samples].columns,
         )
         for row, (answer, rationale) in enumerate(texts)
     ]

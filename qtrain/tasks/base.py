@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ class Example:
             (`p_at_1_easy` for "easy"). Success, p0 and escape without a suffix are those of the examples without a
             group.
         aliases: Other answers that a task's own metrics accept; training and `success` use y* alone.
+        messages: The chat that the prompt was made from, for rewards; None if there is none.
+        columns: Further values by name, for rewards. They, and `messages`, are sent to another process by pickle.
     """
 
     id: str
@@ -61,9 +64,11 @@ class Example:
     answer: str
     group: str = ""
     aliases: tuple[str, ...] = ()
+    messages: list[dict[str, str]] | None = field(default=None, hash=False)
+    columns: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def digest(self) -> str:
-        """Hash the example's texts to 16 hexadecimal digits."""
+        """Hash id, prompt, answer and aliases to 16 hexadecimal digits."""
         texts = json.dumps([self.id, self.prompt, self.answer, *self.aliases])
         return hashlib.sha256(texts.encode()).hexdigest()[:16]
 

@@ -121,7 +121,8 @@ class ExampleBuilder:
         if reason or prompt is None:
             return BuildResult(None, reason, tokens, draft.answer_tokens, cut=False, unreachable=unreachable)
         aliases = tuple(map(self._clean, record.aliases))
-        example = Example(record.id, prompt, draft.answer, aliases=aliases)
+        messages = [turn._asdict() for turn in record.chat] or None
+        example = Example(record.id, prompt, draft.answer, aliases=aliases, messages=messages, columns=record.columns)
         return BuildResult(example, "", tokens, draft.answer_tokens, cut, unreachable)
 
     def refuses(self, reason: str) -> bool:

@@ -16,6 +16,7 @@ from qtrain.scoring.number import parse_number
 from qtrain.scoring.spans import normalised
 from qtrain.tasks import task_config
 from qtrain.tasks.data_sets import data_set
+from qtrain.tasks.delimiters import Delimiters, closer_tokens
 from qtrain.tasks.examples import Draft, ExampleBuilder
 from qtrain.tasks.limits import NO_LIMITS, RowLimits
 from qtrain.tasks.load import OnBadRecord, Source, is_folder, load, path_source, split_source
@@ -84,7 +85,7 @@ def check_file(path: Path, config: QAConfig) -> Findings:
 
 
 def check_sources(
-    config: QAConfig, sources: Sequence[Source], limits: RowLimits
+    config: QAConfig, sources: Sequence[Source], limits: RowLimits, think: Delimiters
 ) -> tuple[dict[str, Findings], RowLimits]:
     """Read all records of a run as training would, with its token budgets, and collect statistics.
 
@@ -92,6 +93,7 @@ def check_sources(
         config: The table `[task]`, whose tokenizer counts the tokens.
         sources: From `qtrain.tasks.qa.record_sources`.
         limits: Limits on a row, with budgets of 0 where they are to be chosen.
+        think: The delimiters of a rationale.
 
     Returns:
         The findings by source, and the limits with chosen budgets.
@@ -99,7 +101,8 @@ def check_sources(
     Raises:
         UserError: A source cannot be read, or is not in the data set's layout.
     """
-    builder = ExampleBuilder(config, load_tokenizer(config.tokenizer, config.tokenizer_revision))
+    builder = ExampleBuilder(config, load_tokenizer(config.tokenizer, config.tokenizer_revision), think)
+    limits = limits._replace(closer_tokens=len(closer_tokens(builder.tokenizer, think)))
     findings = {source.name: Findings() for source in sources}
     drafts = {
         source.name: [

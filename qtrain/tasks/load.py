@@ -170,9 +170,10 @@ def load(source: Source, data_set: DataSet, stats: LoadStats, on_bad_record: OnB
             continue
         stats.note_malformed(record)
         if on_bad_record == "fail":
+            fault = f"is not in the layout of {data_set.title}: {record.reason}{_hint(source, data_set)}"
             raise UserError(
-                f"{source.name}: {record.where} is not in {data_set.title}'s layout: {record.reason}"
-                f"{_hint(source, data_set)}; mend it, or leave such records out with on_bad_record=skip"
+                f"{source.name}: {record.where} {record.reason if record.repeated else fault}; mend it, or leave such "
+                f"records out with on_bad_record=skip"
             )
     if any_valid:
         return

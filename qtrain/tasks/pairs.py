@@ -74,7 +74,7 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True)
 class Pairs(DataSet):
-    """Rows of your own. Columns that are not named are ignored, unless they look like a mistyped optional one.
+    """Rows of your own. Columns that are not named are for rewards alone; a mistyped optional one is refused.
 
     Attributes:
         columns: Names of the columns.
@@ -123,7 +123,17 @@ class Pairs(DataSet):
         question = json.dumps(chat) if chat else pair.question
         page = _digest(pair.context, question)
         id_ = pair.id or _digest(pair.context, question, pair.answer, *pair.aliases)
-        return Record(id_, pair.context, pair.question, pair.answer, tuple(pair.aliases), page=page, chat=chat)
+        used = {*self.columns, "id", MESSAGES}
+        return Record(
+            id_,
+            pair.context,
+            pair.question,
+            pair.answer,
+            tuple(pair.aliases),
+            page=page,
+            chat=chat,
+            columns={name: value for name, value in row.items() if name not in used},
+        )
 
     def _check_names(self, values: Mapping[str, object]) -> None:
         """Refuse a row without a prompt, of another data set, or with a mistyped optional column."""

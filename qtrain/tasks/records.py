@@ -39,6 +39,7 @@ class Record:
         page: Name shared by the records that must be on the same side of a split; "" if there are no others.
         answerable: Whether the context answers the question.
         chat: Turns up to the question, which is the last one's content; () if the record is not a chat.
+        columns: The row's other columns by name, for rewards.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Record:
     page: str = ""
     answerable: bool = True
     chat: tuple[Turn, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 class MalformedRow(ValueError):
@@ -148,8 +150,8 @@ def read_records(rows: Iterator[JsonRow | BadRecord], data_set: DataSet) -> Iter
         if isinstance(record, Record) and record.answerable:
             where, first = seen.setdefault(record.id, (row.where, record))
             if first is not record:
-                texts = "and so are the texts" if first == record else "whose texts are others"
-                record = BadRecord(row.where, f"id: the same as that of {where}, {texts}")
+                reason = f"repeats {where}" if first == record else f"has the id of {where} and other texts"
+                record = BadRecord(row.where, reason, repeated=True)
         yield record
 
 

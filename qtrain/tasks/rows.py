@@ -28,10 +28,17 @@ class JsonRow(NamedTuple):
 
 
 class BadRecord(NamedTuple):
-    """A row that is not a valid record: its position in the file, and the reason."""
+    """A row that is not a valid record.
+
+    Attributes:
+        where: Its position in the file.
+        reason: What is wrong with it.
+        repeated: Whether it would be valid if no record before it had its id.
+    """
 
     where: str
     reason: str
+    repeated: bool = False
 
 
 def read_rows(path: Path) -> Iterator[JsonRow | BadRecord]:

@@ -13,8 +13,8 @@ from qtrain.advice import EASY_P, ESTIMATORS, Measured, Start, advise, starting_
 CHOOSING = (Path(__file__).parents[2] / "docs" / "choosing.md").read_text(encoding="utf-8")
 
 FINE = Measured(
-    prompts=16, samples=32, estimator="garl:q=.5", needs_reward=False, p=0.3, median_p=0.2, easy=0.9, unseen=0.0,
-    log_w_spread=0.5, p_at_1=0.4, exact_match=0.3, constant="yes", constant_score=0.1, forced=0.1,
+    prompts=16, samples=32, estimator="garl:q=.5", needs_reward=False, own_reward=False, p=0.3, median_p=0.2,
+    easy=0.9, unseen=0.0, log_w_spread=0.5, p_at_1=0.4, exact_match=0.3, constant="yes", constant_score=0.1, forced=0.1,
     longest_rationale=40, rationale_budget=64, answer_budget=8, long_answers=0.0, cut=0, dropped=0, records=100,
     gradient_norm=1.0, gradient_rms=1e-3, eps=1e-8,
 )  # fmt: skip
@@ -113,6 +113,8 @@ def test_each_finding_has_its_sentence(changes: dict[str, float | str | bool], l
         {"log_w_spread": 1.0},
         {"p_at_1": 0.0, "exact_match": 0.0},
         {"exact_match": 0.2},
+        {"exact_match": 0.0, "p_at_1": 0.1, "own_reward": True},
+        {"easy": 0.0, "p": 1e-4, "needs_reward": True, "own_reward": True},
         {"forced": 0.5},
         {"forced": 0.0, "longest_rationale": 33},
         {"dropped": 50},

@@ -18,7 +18,7 @@ SIGNATURES = {
     "evaluate": "(run: str | Path, *, checkpoint: Literal = 'last', prompts: int | None = None, "
     "samples: int | None = None, seed: int = 1, rewards: Sequence | None = None, allow_code: bool = False, "
     "allow_changes: bool = False)",
-    "export": "(run: str | Path, out: str | Path, *, checkpoint: Literal = 'last')",
+    "export": "(run: str | Path, out: str | Path, *, checkpoint: Literal = 'last', allow_code: bool = False)",
     "load_config": "(source: str | Path | Mapping, *overrides: str, allow_code: bool = False)",
     "load_policy": "(source: Config | str | Path, *, checkpoint: Literal = 'last', allow_code: bool = False)",
     "measure": "(config: Config, *, prompts: int | None = None, samples: int | None = None, training: bool = False)",
@@ -26,7 +26,8 @@ SIGNATURES = {
     "seed: int = 0)",
     "train": "(config: Config, out: str | Path, *, callbacks: Sequence = (), resume: bool = False, "
     "allow_changes: bool = False)",
-    "Example": "(id: str, prompt: str, answer: str, group: str = '', aliases: tuple = ())",
+    "Example": "(id: str, prompt: str, answer: str, group: str = '', aliases: tuple = (), "
+    "messages: list | None = None, columns: Mapping = <factory>)",
     "Demonstration": "(prompt: str, completion: str)",
     "Coefficients": "(rationale: Any, answer: Any)",
     "Policy": "(model: PreTrainedModel, task: Task, config: Config)",

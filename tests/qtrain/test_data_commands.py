@@ -96,7 +96,7 @@ def test_check_in_a_warm_prompt_is_longer(mixed: Path, capsys: pytest.CaptureFix
         ("check finqa --path {folder}/nowhere.json", "nowhere.json: no such file"),
         ("check finqa --path {folder}", "cannot be read: Is a directory"),
         ("check hotpotqa --path {mixed}", "is not HotPotQA: none of its 6 rows is a record of it"),
-        ("check finqa --path {mixed} --on-bad-record fail", "record 4 (counted from 0) is not in FinQA's layout"),
+        ("check finqa --path {mixed} --on-bad-record fail", "record 4 (counted from 0) is not in the layout of FinQA"),
         ("check finqq --path {mixed}", "unknown data set 'finqq'; did you mean 'finqa'?"),
         ("check finqa", "data check finqa: add --path FILE, or give a configuration (mine.toml)"),
         ("check finqa task.variant=warm --path {mixed}", "only a configuration (mine.toml) takes key=value"),
@@ -160,6 +160,13 @@ def test_a_configuration_is_checked_with_its_model_s_tokenizer_and_budgets(
     assert f"rollout.rationale_budget={config.rollout.rationale_budget}, rollout.answer_budget=5" in out
     assert "answers too long 1   (see rollout.answer_budget)" in out
     assert "longer than 999 tokens" in out
+    think = 'rollout.think=["<reason>", " So the answer is:"]'
+    assert run("data", "check", "mine.toml", think) == 0
+    room = 1024 - config.rollout.rationale_budget - len(" So the answer is:") - 5
+    assert f"the model's positions leave {room} tokens for a prompt" in capsys.readouterr().out
+    assert run("data", "check", "mine.toml", think, "--json") == 0
+    longer = json.loads(capsys.readouterr().out)["sources"]["data/dev.jsonl"]["prompt_tokens"]
+    assert longer["max"] == max(map(len, prompts)) - 1 + len("<reason>")
     (tmp_path / "sums.toml").write_text('name = "sums"\ntask.name = "digit_sum"\n')
     assert run("data", "check", "sums.toml") == 2
     assert "task 'digit_sum' makes its own examples; there are no records to check" in capsys.readouterr().err

@@ -137,7 +137,7 @@ def test_counts_add_up_and_reasons_are_gathered(tmp_path: Path) -> None:
     assert [record.id for record in kept] == [row["id"] for row in rows[:21]]
     assert tally.malformed == {
         "table.*.*: Input should be a valid string": 10,
-        "id: the same as that of record * (counted from *), and so are the texts": 1,
+        "repeats record * (counted from *)": 1,
         "an object is needed, not a number": 1,
     }
     assert len(tally.malformed_records) == 12

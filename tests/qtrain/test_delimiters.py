@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qa_cases import write_split
 from test_normal_form import tokenizer_folder
+from tokenizers.normalizers import Strip
 from transformers import Qwen3ForCausalLM
 
 from qtheory.estimators import Coefficients
@@ -169,6 +170,10 @@ def test_closers_are_encoded_by_the_tokenizer(task: Task) -> None:
     assert tokenizer.decode(list(spelled)) == "\nAnswer:"
     assert len(spelled) == 8
     assert token_ids(tokenizer, RolloutConfig(think=("", "\nAnswer:"))).closer == spelled
+    stripping = byte_tokenizer()
+    stripping.backend_tokenizer.normalizer = Strip()
+    with pytest.raises(UserError, match=r"the tokenizer makes no token of the closer '\\n'; choose another text"):
+        closer_tokens(stripping, Delimiters("", "\n"))
     for think, line in ((("", "ß"), "no tokens for 'ß'"), (("ß", "A"), "no tokens for 'ß'")):
         # The testbed's tokenizer has a token for each character that it needs, and none for others.
         tokenizer = task.tokenizer

@@ -178,24 +178,27 @@ def test_a_run_logs_both_scores_and_its_report_reads_them(tmp_path: Path, capsys
 NO_FINQA = {
     "nothing": (b"", "is empty"),
     "white space": (b" \n\n", "is empty"),
-    "json lines": (b'{"a": 1}\n{"a": 2}\n', "line 1 is not in FinQA's layout: id: Field required"),
+    "json lines": (b'{"a": 1}\n{"a": 2}\n', "line 1 is not in the layout of FinQA: id: Field required"),
     "endless nesting": (b"[" * 100_000, "not JSON: nested too deep"),
     "endless integer": (b"[" + b"1" * 5000 + b"]", "not JSON"),
-    "latin-1": (b'["caf\xe9"]', "record 0 (counted from 0) is not in FinQA's layout: not UTF-8: byte 0xe9"),
+    "latin-1": (b'["caf\xe9"]', "record 0 (counted from 0) is not in the layout of FinQA: not UTF-8: byte 0xe9"),
     "utf-16": ("[1]".encode("utf-16"), "not UTF-8: byte 0xff"),
-    "an object": (b'{"a": 1}', "line 1 is not in FinQA's layout"),
+    "an object": (b'{"a": 1}', "line 1 is not in the layout of FinQA"),
 }
 BAD_RECORDS = {
     "none": ([], "holds no records"),
     "all dropped": ([finqa(answer="")], "1 records, 0 kept, 1 dropped (empty answer: 1)"),
-    "a number": ([finqa(), 3], "record 1 (counted from 0) is not in FinQA's layout: an object is needed, not a number"),
+    "a number": (
+        [finqa(), 3],
+        "record 1 (counted from 0) is not in the layout of FinQA: an object is needed, not a number",
+    ),
     "no qa": ([{"id": "a", "pre_text": [], "post_text": [], "table": []}], "record 0 (counted from 0)"),
-    "answer a number": ([finqa(), finqa(2, answer=5)], "layout: qa.answer: "),
-    "answer NaN": ([finqa(answer=float("nan"))], "layout: qa.answer: "),
-    "no question": ([finqa(question=" ")], "layout: qa.question: "),
-    "cell null": ([finqa() | {"table": [["a", None]]}], "layout: table.0.1: "),
-    "half a character": ([finqa() | {"pre_text": ["\ud800"]}], "layout: pre_text.0: "),
-    "one id twice": ([finqa(), finqa()], "record 1 (counted from 0) is not in FinQA's layout: id: the same as that of"),
+    "answer a number": ([finqa(), finqa(2, answer=5)], "FinQA: qa.answer: "),
+    "answer NaN": ([finqa(answer=float("nan"))], "FinQA: qa.answer: "),
+    "no question": ([finqa(question=" ")], "FinQA: qa.question: "),
+    "cell null": ([finqa() | {"table": [["a", None]]}], "FinQA: table.0.1: "),
+    "half a character": ([finqa() | {"pre_text": ["\ud800"]}], "FinQA: pre_text.0: "),
+    "one id twice": ([finqa(), finqa()], "record 1 (counted from 0) repeats record 0 (counted from 0)"),
 }
 
 

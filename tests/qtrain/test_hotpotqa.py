@@ -61,7 +61,7 @@ def test_malformed_records_have_their_reason(tmp_path: Path, change: dict[str, A
     folder = write_split(tmp_path, "hotpotqa", [hotpotqa(1), hotpotqa(2, **change)], [hotpotqa(3)])
     with pytest.raises(UserError) as raised:
         build("hotpotqa", folder)
-    assert "hotpot_train_v1.1.json: record 1 (counted from 0) is not in HotPotQA's layout: " in str(raised.value)
+    assert "hotpot_train_v1.1.json: record 1 (counted from 0) is not in the layout of HotPotQA: " in str(raised.value)
     assert reason in str(raised.value)
     task = build("hotpotqa", folder, on_bad_record="skip")
     assert task.record_ids() == {"train": ["5a001"], "held_out": ["5a003"]}

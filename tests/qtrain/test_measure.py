@@ -4,7 +4,12 @@ import itertools
 import json
 import math
 import re
+import signal
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +22,7 @@ from qtrain import load_policy, measurement, roll_out
 from qtrain.cli import main
 from qtrain.config import Config
 from qtrain.evaluation import best_constant
-from qtrain.measurement import _both_rewards
+from qtrain.measurement import _both_rewards, _likelihoods
 from qtrain.runs.folder import read_jsonl, write_json
 from qtrain.tasks import Example, Task
 
@@ -92,15 +97,29 @@ def test_numbers_are_those_of_the_same_rollouts(cold: Config) -> None:
     assert result["start"] == "cold" if p.mean() < 1 / batch else "rare"
 
 
-def test_scores_and_gradient_are_those_of_a_run_s_start(cold: Config, folder: Path) -> None:
-    changed = cold.with_values({"estimator": "garl:q=.5", "train.steps": 1, "train.seed": 3})
+@pytest.mark.parametrize(
+    ("on_pairs", "changes"),
+    [
+        (False, {"estimator": "garl:q=.5"}),
+        (False, {"estimator": "grpo", "reward": "lengths:length", "eval.rewards": ["f1"]}),
+        (True, {"estimator": "garl:q=.5", "rollout.think": ["", " A:"]}),
+    ],
+)
+def test_scores_and_gradient_are_those_of_a_run_s_start(
+    on_pairs: bool, changes: dict[str, Any], cold: Config, folder: Path
+) -> None:
+    (folder / "lengths.py").write_text("def length(completion):\n    return len(completion)\n")
+    start = pairs(folder) if on_pairs else cold
+    changed = start.with_values({"train.steps": 1, "train.seed": 3, **changes})
     result = qtrain.measure(changed)
     qtrain.train(changed, folder / "run")
     before = read_jsonl(folder / "run" / "evals.jsonl")[0]
     assert result["scores"] == {name: value for name, value in before.items() if name != "step"}
     (step,) = read_jsonl(folder / "run" / "metrics.jsonl")
     assert result["step"]["gradient_norm"] == pytest.approx(step["gradient_norm"], rel=1e-6)
+    assert result["step"]["gradient_norm"] > 0
     assert result["step"]["tokens"] == step["tokens"]
+    assert any("reward='lengths:length'" in note for note in result["notes"]) == ("reward" in changes)
 
 
 @pytest.mark.parametrize("changes", [{"optimizer.name": "adamw"}, {"train.kl": 0.1, "estimator": "grpo"}])
@@ -125,6 +144,43 @@ def test_the_weights_stay_as_they_are(changes: dict[str, Any], cold: Config, mon
     assert json.loads(json.dumps(result)) == result
     seconds = (result["step"]["rollout_seconds"], result["step"]["update_seconds"])
     assert min(seconds) > 0
+
+
+def test_shares_of_prompts_by_the_thresholds_of_p() -> None:
+    p_B = torch.tensor([0.9 / 24, 1.1 / 24, 0.049, 0.051, 0.9], dtype=torch.float64)
+    log_w_BM = p_B.log()[:, None].expand(5, 2)
+    batch: Any = SimpleNamespace(rollouts=SimpleNamespace(log_w_BM=log_w_BM))
+    shares = _likelihoods([batch], batch=24, samples=6)["p"]
+    assert (shares["unseen"], shares["easy"]) == (1 / 5, 2 / 5)
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_one_line_and_leaves_nothing(folder: Path) -> None:
+    # What the reward prints says that the measurement is at work; the reward itself never returns.
+    (folder / "waits.py").write_text(
+        "import threading\ndef score(completion):\n    print('scoring', flush=True)\n    threading.Event().wait()\n"
+    )
+    (folder / "mine.toml").write_text(
+        'name = "mine"\nreward = "waits:score"\nreward_timeout = 600\ntask.name = "digit_sum"\npretrain.steps = 0\n'
+        "model = {hidden_size = 16, intermediate_size = 24, layers = 1, heads = 1, key_value_heads = 1, head_dim = 8}\n"
+    )
+    before = sorted(folder.iterdir())
+    # A shell that runs the tests in the background has them ignore Ctrl-C, and so would this process.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qtrain", "measure", "mine.toml", "--prompts", "2", "--json", "numbers.json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stderr is not None
+    assert "scoring\n" in iter(process.stderr.readline, "")
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert error.splitlines()[-1] == "qtrain: interrupted; start the command again"
+    assert "Traceback" not in error
+    assert {path.name for path in folder.iterdir()} - {path.name for path in before} <= {"cache", "__pycache__"}
 
 
 @pytest.mark.parametrize("p", [0.0, 1e-12, 0.1, 0.5, 1.0])

@@ -34,7 +34,7 @@ def test_broken_lines_are_named_and_can_be_left_out(tmp_path: Path) -> None:
     path = folder / "musique_ans_v1.0_train.jsonl"
     good = path.read_bytes()
     path.write_bytes(good[:-20] + b"\n\n" + good.replace(b"Bath", b"B\xe4th") + good.replace(b"2hop__1_", b"2hop__3_"))
-    with pytest.raises(UserError, match=r"train\.jsonl: line 1 is not in MuSiQue's layout: not JSON: "):
+    with pytest.raises(UserError, match=r"train\.jsonl: line 1 is not in the layout of MuSiQue: not JSON: "):
         build("musique", folder)
     task = build("musique", folder, on_bad_record="skip")
     assert task.record_ids() == {"train": ["2hop__3_17"], "held_out": ["2hop__9_17"]}
@@ -61,7 +61,7 @@ def test_malformed_records_have_their_reason(tmp_path: Path, change: dict[str, A
     path = write_lines(tmp_path / "x.jsonl", [musique(1), musique(2, **change)])
     with pytest.raises(UserError) as raised:
         build("musique", path)
-    assert f"x.jsonl: line 2 is not in MuSiQue's layout: {reason}" in str(raised.value)
+    assert f"x.jsonl: line 2 is not in the layout of MuSiQue: {reason}" in str(raised.value)
 
 
 def test_questions_without_an_answer_in_the_text_are_dropped(tmp_path: Path) -> None:

@@ -93,9 +93,9 @@ def test_ids_of_different_texts_differ() -> None:
 
 
 def test_one_id_twice_is_told_with_what_the_texts_are(tmp_path: Path) -> None:
-    for other, words in ((pair(1), "line 1, and so are the texts"), (pair(1, answer="x"), "line 1, whose texts are")):
+    for other, words in ((pair(1), "repeats line 1"), (pair(1, answer="x"), "has the id of line 1 and other texts")):
         path = write_lines(tmp_path / "mine.jsonl", [pair(1), other, pair(2)])
-        with pytest.raises(UserError, match=f"line 2 is not in .* id: the same as that of {words}"):
+        with pytest.raises(UserError, match=f"line 2 {words}; mend it, or leave"):
             build("pairs", path)
 
 

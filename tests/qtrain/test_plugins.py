@@ -175,7 +175,7 @@ def test_code_that_a_run_folder_names_is_not_run(folder: Path, capsys: pytest.Ca
     line = refused(capsys, "evaluate", "task")
     assert line == (
         "qtrain: task.name='mine:Larger': code that a run folder names is not run; if you trust it, allow it with "
-        "--allow-code\n"
+        "--allow-code, or in a command without this option copy the settings into a TOML file\n"
     )
     # Nor does a run that goes on in such a folder import it, to tell that the settings differ.
     plain = toml(folder, task={"name": "digit_sum"})

@@ -327,3 +327,16 @@ def test_a_template_that_drops_a_turn_is_one_line(tmp_path: Path) -> None:
     raising = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHAT
     with pytest.raises(UserError, match="its chat template fails: no system"):
         chat_task(tmp_path, raising, variant="warm")
+
+
+def test_rewards_get_the_chat_and_the_columns_that_the_task_does_not_name(tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "17 + 25?"}]
+    reply = {"role": "assistant", "content": "42"}
+    rows: list[dict[str, Any]] = [
+        {"messages": [*turns, reply], "level": {"of": [1, 2]}, "source": None},
+        {"id": "x", "question": "why?", "answer": "so", "context": "c", "aliases": ["then"], "level": 3},
+    ]
+    task = build("pairs", write_split(tmp_path / "data", "pairs", [{"question": "q", "answer": "a"}], rows))
+    chat, plain = task.held_out(2)
+    assert (chat.messages, chat.columns) == (turns, {"level": {"of": [1, 2]}, "source": None})
+    assert (plain.messages, plain.columns) == (None, {"level": 3})

@@ -459,7 +459,11 @@ def test_evaluation_scores_by_the_reward(config: Config, task: Task, base: Base)
 
 def test_samples_hold_what_was_sampled(config: Config, task: Task, base: Base) -> None:
     engine = TransformersEngine(base.load(config, task), token_ids(task.tokenizer))
-    examples = task.held_out(2)
+    chats = ([{"role": "user", "content": "?"}], None)
+    examples = [
+        replace(example, messages=chat, columns={"level": n})
+        for n, (example, chat) in enumerate(zip(task.held_out(1), chats, strict=True))
+    ]
     settings = config.rollout.model_copy(update={"samples": 3})
     generator = torch.Generator().manual_seed(0)
     rollouts = roll_out(engine, *encode_examples(task.tokenizer, examples), settings, generator, sample_answers=True)
@@ -472,6 +476,7 @@ def test_samples_hold_what_was_sampled(config: Config, task: Task, base: Base) -
             example.answer,
             (example.answer,),
         )
+        assert (described.messages, described.columns) == (chats[row // 3], {"level": row // 3})
         assert described.rationale == task.tokenizer.decode(rollouts.rationales[row])
         assert described.completion == task.tokenizer.decode(rollouts.answers[row], skip_special_tokens=True)
 
@@ -510,6 +515,7 @@ def test_reward_code_of_a_run_folder_is_not_run(
     del sys.modules["scorers"]
     line = (
         "reward='scorers:canary': code that a run folder names is not run; if you trust it, allow it with --allow-code"
+        ", or in a command without this option copy the settings into a TOML file"
     )
     for words in (["evaluate", "run"], ["train", "run/config.json", "--out", "again"]):
         capsys.readouterr()
@@ -523,12 +529,16 @@ def test_reward_code_of_a_run_folder_is_not_run(
     assert (folder / "canary").exists()
     # Other rewards for a finished run.
     capsys.readouterr()
-    assert run("evaluate", "plain", "--rewards", "em", "scorers:length", "--allow-code") == 0
+    assert run("evaluate", "plain", "--rewards", "em", "scorers:length") == 0
     assert {"reward_em", "reward_scorers.length", "reward_errors"} <= {
         row.split()[0] for row in capsys.readouterr().out.splitlines()
     }
+    assert run("evaluate", "run", "--rewards", "scorers:length") == 2
+    assert line in capsys.readouterr().err
+    assert run("evaluate", "plain", "--rewards", "scorers:lenght") == 2
+    assert "scorers has no 'lenght'; did you mean 'length'?" in capsys.readouterr().err
     assert run("evaluate", "plain", "--rewards", "numerical") == 2
-    assert "unknown reward 'numerical'; did you mean 'numeric'?" in capsys.readouterr().err
+    assert "--rewards numerical: unknown reward 'numerical'; did you mean 'numeric'?" in capsys.readouterr().err
 
 
 def test_a_run_without_a_reward_logs_none(config: Config, task: Task, base: Base, tmp_path: Path) -> None:
