@@ -15,13 +15,14 @@ from qtrain.advice import EASY_P, Measured, advise, starting_point
 from qtrain.callbacks import StageClock
 from qtrain.config import Config
 from qtrain.errors import UserError
-from qtrain.evaluation import Evaluation, SampledPrompts, best_constant, evaluate
+from qtrain.evaluation import Constant, Evaluation, SampledPrompts, best_constant, evaluate
 from qtrain.forward.support import check_model
 from qtrain.nonfinite import NonFiniteError, format_diagnosis
 from qtrain.policy.base import Base, initial_policy
 from qtrain.policy.device import autocast, use_float32_head
 from qtrain.policy.model import token_ids
 from qtrain.prepare import Prepared
+from qtrain.rewards.score import Rewards, open_rewards
 from qtrain.rollout import make_engine
 from qtrain.rollout.engine import Engine
 from qtrain.rollout.memory import ModelSize, cache_limit
@@ -67,7 +68,6 @@ def measure(
     own = config.model_copy(update={"rollout": config.rollout.on_policy(config.rollout.samples)})
     if setting := config.rollout.off_policy_setting():
         notes = [*notes, f"measured on the model's own distribution, without {setting}"]
-    components = _components(config, task, base)
     if training:
         examples = task.batch(config.eval.prompts, np.random.default_rng(config.train.seed))
     else:
@@ -81,11 +81,16 @@ def measure(
 
     if progress is not None:
         progress("rollout", 0, len(examples))
-    with autocast(config.train.dtype, components.model.device):
-        evaluation = evaluate(components.engine, task, own, seed=0, examples=examples, on_batch=keep)
-    if progress is not None:
-        progress("one step", len(examples), len(examples))
-    step = _time_step(components)
+    with open_rewards(config) as rewards:
+        components = _components(config, task, base, rewards)
+        with autocast(config.train.dtype, components.model.device):
+            evaluation = evaluate(
+                components.engine, task, own, seed=0, examples=examples, on_batch=keep, rewards=rewards
+            )
+        if progress is not None:
+            progress("one step", len(examples), len(examples))
+        constant = best_constant(task, examples, rewards)
+        step = _time_step(components)
     result = {
         "prompts": len(examples),
         "samples": config.eval.samples,
@@ -93,7 +98,7 @@ def measure(
         "batch": {"prompts": config.rollout.prompts, "samples": config.rollout.samples},
         "estimator": str(config.estimator),
         **_likelihoods(batches, config.rollout.prompts * config.rollout.samples, config.rollout.samples),
-        **_answers(evaluation, batches, task, examples),
+        **_answers(evaluation, batches, constant, examples),
         **_lengths(batches, config.rollout.answer_budget),
         "budgets": {"rationale": config.rollout.rationale_budget, "answer": config.rollout.answer_budget},
         "records": _records(task),
@@ -103,7 +108,7 @@ def measure(
     return {**result, "start": _start(result), "advice": advise(_measured(result, config))}
 
 
-def _components(config: Config, task: Task, base: Base) -> TrainerComponents:
+def _components(config: Config, task: Task, base: Base, rewards: Rewards | None) -> TrainerComponents:
     """Load policy, reference and engine as training does."""
     model = initial_policy(config, task, base)
     reference = None
@@ -117,10 +122,12 @@ def _components(config: Config, task: Task, base: Base) -> TrainerComponents:
     check_model(model)
     adam = config.optimizer.name == "adamw"
     cache_bytes = cache_limit(model.device, ModelSize.of(model), config.rollout.cache_gib, adam=adam)
-    engine: Engine = make_engine(config.rollout, model, token_ids(task.tokenizer), cache_bytes=cache_bytes)
+    engine: Engine = make_engine(
+        config.rollout, model, token_ids(task.tokenizer, config.rollout), cache_bytes=cache_bytes
+    )
     random_states = RandomStates.seeded(config.train.seed, model.device)
     optimizer = make_optimizer(config.optimizer, model)
-    return TrainerComponents(config, task, model, engine, optimizer, random_states, reference, StageClock())
+    return TrainerComponents(config, task, model, engine, optimizer, random_states, reference, StageClock(), rewards)
 
 
 def _time_step(components: TrainerComponents) -> dict[str, Any]:
@@ -200,12 +207,11 @@ def _share(is_true_B: Tensor) -> float:
 
 
 def _answers(
-    evaluation: Evaluation, batches: Sequence[SampledPrompts], task: Task, examples: Sequence[Example]
+    evaluation: Evaluation, batches: Sequence[SampledPrompts], constant: Constant, examples: Sequence[Example]
 ) -> dict[str, Any]:
     """Gather the evaluation's scores, and what constant and frequent answers there are."""
     texts = [text for sampled in batches for group in sampled.texts for text in group]
     frequent = Counter(canonical(text["answer"]) for text in texts).most_common(1)[0]
-    constant = best_constant(task, examples)
     return {
         "scores": evaluation.scores,
         "p_at_1": sum(text["success"] for text in texts) / len(texts),

@@ -92,14 +92,28 @@ def test_numbers_are_those_of_the_same_rollouts(cold: Config) -> None:
     assert result["start"] == "cold" if p.mean() < 1 / batch else "rare"
 
 
-def test_scores_and_gradient_are_those_of_a_run_s_start(cold: Config, folder: Path) -> None:
-    changed = cold.with_values({"estimator": "garl:q=.5", "train.steps": 1, "train.seed": 3})
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"estimator": "garl:q=.5"},
+        {"estimator": "garl:q=.5", "rollout.think": ["", "T="], "rollout.end_ends_rationale": True},
+        {"estimator": "grpo", "reward": "lengths:longer", "rollout.temperature": 1.3},
+    ],
+)
+def test_scores_and_gradient_are_those_of_a_run_s_start(
+    changes: dict[str, Any], cold: Config, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "lengths.py").write_text("def longer(completion):\n    return len(completion) / 2\n")
+    monkeypatch.syspath_prepend(folder)
+    changed = cold.with_values({**changes, "train.steps": 1, "train.seed": 3})
     result = qtrain.measure(changed)
     qtrain.train(changed, folder / "run")
     before = read_jsonl(folder / "run" / "evals.jsonl")[0]
     assert result["scores"] == {name: value for name, value in before.items() if name != "step"}
     (step,) = read_jsonl(folder / "run" / "metrics.jsonl")
     assert result["step"]["gradient_norm"] == pytest.approx(step["gradient_norm"], rel=1e-6)
+    assert step["gradient_norm"] > 0
+    assert result["constant"]["p_at_1"] == before["constant_answer"]
     assert result["step"]["tokens"] == step["tokens"]
 
 
