@@ -49,6 +49,7 @@ from qtrain.policy.device import use_float32_head
 from qtrain.policy.model import TokenIds
 from qtrain.rollout import transformers as engine_module
 from qtrain.rollout.caches import shares_prompts
+from qtrain.rollout.memory import ModelSize
 from qtrain.rollout.mismatch import mismatch, score
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.rollout.transformers import TransformersEngine
@@ -293,6 +294,18 @@ def test_logits_far_apart_keep_their_log_probs_and_gradients() -> None:
     assert exact.grad is not None
     error = (actual - exact.grad).norm(dim=1) / exact.grad.norm(dim=1)
     assert error.max() < 1e-5
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_a_cache_without_sharing_holds_a_prompt_for_every_row(family: str) -> None:
+    """By hand: the most samples of a prompt of 20 tokens that fit, with 9 + 1 + 4 tokens after it."""
+    model = make(family)
+    size = ModelSize.of(model)
+    row = size.row_bytes(9 + 1 + 4 + 20 * (family == "mistral"), 4)
+    settings = RolloutConfig(samples=8, rationale_budget=9, answer_budget=4)
+    for spare, samples in ((0, 3), (-1, 2)):
+        engine = TransformersEngine(model, IDS, size.prompt_bytes(20) + 3 * row + spare)
+        assert engine.at_once([[4] * 20, [4]], 4, settings) == (1, samples)
 
 
 def test_logits_in_bfloat16_are_divided_by_the_temperature_in_float32() -> None:
