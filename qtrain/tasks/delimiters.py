@@ -43,10 +43,8 @@ def closer_tokens(tokenizer: PreTrainedTokenizerFast, think: Delimiters) -> tupl
     opener, closer = (tokenizer.encode(text, add_special_tokens=False) for text in think)
     for text, tokens in zip(think, (opener, closer), strict=True):
         # Some tokenizers, the testbed's for one, write padding for what they do not know.
-        unknown = {tokenizer.unk_token_id, None if str(tokenizer.pad_token) in text else tokenizer.pad_token_id} - {
-            None
-        }
-        if unknown & set(tokens):
+        is_padding = tokenizer.pad_token_id in tokens and str(tokenizer.pad_token) not in text
+        if is_padding or (tokenizer.unk_token_id is not None and tokenizer.unk_token_id in tokens):
             raise UserError(f"{where}the tokenizer has no tokens for {text!r}; choose a text that it can encode")
     if not closer:
         raise UserError(f"{where}the tokenizer makes no token of the closer {think.closer!r}; choose another text")
