@@ -5,13 +5,21 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
 from qtrain.config import Config
 from qtrain.policy.model import encode_examples
-from qtrain.rewards.score import Rewards, RewardScores, decode_answers, open_rewards, reward_samples
+from qtrain.rewards.score import (
+    Rewards,
+    RewardScores,
+    constant_samples,
+    decode_answers,
+    open_rewards,
+    reward_samples,
+)
 from qtrain.rollout.engine import Engine
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.scoring.groups import majority, pass_at_k
@@ -60,6 +68,10 @@ class Constant(NamedTuple):
     score: float
 
 
+_constants: WeakKeyDictionary[Rewards, dict[tuple[Example, ...], Constant]] = WeakKeyDictionary()
+"""Best constant answers by rewards and examples."""
+
+
 class SampledPrompts(NamedTuple):
     """Some evaluated examples, their rollouts, and a description of each sample, in a list for each example."""
 
@@ -105,22 +117,39 @@ def evaluate(
     return Evaluation(scores, texts)
 
 
-def best_constant(task: Task, examples: Sequence[Example]) -> Constant:
+def best_constant(task: Task, examples: Sequence[Example], rewards: Rewards | None = None) -> Constant:
     """Find the answer that scores best if it is given to every prompt: the p@1 that needs no understanding.
 
     Only the CONSTANTS most frequent gold answers are tried; of equal scores the more frequent answer's counts.
 
     Args:
-        task: Decides which answers are correct.
+        task: Decides which answers are correct, unless rewards do.
         examples: At least one.
+        rewards: With weights, they decide, after an empty rationale. They are called once for the same examples, since
+            a call may be slow.
     """
+    if rewards is None or not rewards.weights:
+        return _best_constant(task, examples, None)
+    constants = _constants.setdefault(rewards, {})
+    key = tuple(examples)
+    if key not in constants:
+        constants[key] = _best_constant(task, examples, rewards)
+    return constants[key]
+
+
+def _best_constant(task: Task, examples: Sequence[Example], rewards: Rewards | None) -> Constant:
     spellings: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for example in examples:
         spellings.setdefault(canonical(example.answer), example.answer)
         counts[canonical(example.answer)] += 1
     candidates = [spellings[answer] for answer, _ in counts.most_common(CONSTANTS)]
-    successes = [sum(task.success(example, answer) for example in examples) for answer in candidates]
+    if rewards is None:
+        successes = [sum(task.success(example, answer) for example in examples) for answer in candidates]
+    else:
+        samples = [sample for answer in candidates for sample in constant_samples(task, examples, answer)]
+        correct = rewards.score(samples, evaluation=False).correct or []
+        successes = [sum(correct[first : first + len(examples)]) for first in range(0, len(correct), len(examples))]
     best = max(successes)
     return Constant(candidates[successes.index(best)], best / len(examples))
 
@@ -204,7 +233,7 @@ def _evaluate_group(
     scores |= {
         "exact_match": exact_matches / (n * samples),
         "distinct_answers": float(len(answers)),
-        "constant_answer": best_constant(task, examples).score,
+        "constant_answer": best_constant(task, examples, rewards).score,
         "forced": forced / (n * samples),
         "rationale_tokens": rationale_tokens / (n * samples),
     }

@@ -15,7 +15,7 @@ from qtrain.advice import EASY_P, Measured, advise, starting_point
 from qtrain.callbacks import StageClock
 from qtrain.config import Config
 from qtrain.errors import UserError
-from qtrain.evaluation import Evaluation, SampledPrompts, best_constant, evaluate
+from qtrain.evaluation import Constant, Evaluation, SampledPrompts, best_constant, evaluate
 from qtrain.forward.support import check_model
 from qtrain.nonfinite import NonFiniteError, format_diagnosis
 from qtrain.policy.base import Base, initial_policy
@@ -95,6 +95,7 @@ def measure(
             )
         if progress is not None:
             progress("one step", len(examples), len(examples))
+        constant = best_constant(task, examples, rewards)
         step = _time_step(components)
     result = {
         "prompts": len(examples),
@@ -103,7 +104,7 @@ def measure(
         "batch": {"prompts": config.rollout.prompts, "samples": config.rollout.samples},
         "estimator": str(config.estimator),
         **_likelihoods(batches, config.rollout.prompts * config.rollout.samples, config.rollout.samples),
-        **_answers(evaluation, batches, task, examples),
+        **_answers(evaluation, batches, constant, examples),
         **_lengths(batches, config.rollout.answer_budget),
         "budgets": {"rationale": config.rollout.rationale_budget, "answer": config.rollout.answer_budget},
         "records": _records(task),
@@ -212,12 +213,11 @@ def _share(is_true_B: Tensor) -> float:
 
 
 def _answers(
-    evaluation: Evaluation, batches: Sequence[SampledPrompts], task: Task, examples: Sequence[Example]
+    evaluation: Evaluation, batches: Sequence[SampledPrompts], constant: Constant, examples: Sequence[Example]
 ) -> dict[str, Any]:
     """Gather the evaluation's scores, and what constant and frequent answers there are."""
     texts = [text for sampled in batches for group in sampled.texts for text in group]
     frequent = Counter(canonical(text["answer"]) for text in texts).most_common(1)[0]
-    constant = best_constant(task, examples)
     return {
         "scores": evaluation.scores,
         "p_at_1": sum(text["success"] for text in texts) / len(texts),

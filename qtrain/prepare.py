@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from qtrain.config import Config, ModelConfig, PretrainedConfig
 from qtrain.errors import UserError
 from qtrain.evaluation import PROMPTS_AT_ONCE
+from qtrain.forward.support import partial_attention
 from qtrain.plugins import source_hash
 from qtrain.policy.adapters import add_adapters
 from qtrain.policy.base import Base, cached_base
@@ -99,6 +100,9 @@ def row_limits(config: Config) -> RowLimits:
 def memory_lines(config: Config, task: Task) -> list[str]:
     """Estimate the memory that training needs, with a warning if it exceeds the free memory.
 
+    The weights are not read, so that a model that is found to need padded rows by its trial alone
+    (`qtrain.forward.support`) counts as packed here, and takes more.
+
     Args:
         config: With both token budgets; its model is pretrained.
         task: Built from `config`.
@@ -116,7 +120,9 @@ def memory_lines(config: Config, task: Task) -> list[str]:
     prompts, gold = encode_examples(task.tokenizer, task.held_out(config.eval.prompts))
     prompt, answer = max(map(len, prompts)), max(rollout.answer_budget, *map(len, gold))
     row = rollout.rationale_budget + len(token_ids(task.tokenizer, rollout).closer) + answer
-    batch = rollout.prompts * (prompt + rollout.samples * row)
+    # Every row of a model that cannot be packed has its own prompt, in the update and in the cache.
+    own_row = row if partial_attention(model) is None else prompt + row
+    batch = rollout.prompts * ((prompt if own_row == row else 0) + rollout.samples * own_row)
     parts = size.training_bytes(
         min(batch, settings.micro_batch_tokens or batch),
         adam=config.optimizer.name == "adamw",
@@ -133,7 +139,7 @@ def memory_lines(config: Config, task: Task) -> list[str]:
             int(rollout.cache_gib * 2**30) if rollout.cache_gib is not None else int(SHARE * max(0, free - resident))
         )
         value_bytes = 2 if settings.dtype == "bfloat16" else 4
-        of_prompt, of_row = size.prompt_bytes(prompt), size.row_bytes(row, value_bytes)
+        of_prompt, of_row = size.prompt_bytes(prompt), size.row_bytes(own_row, value_bytes)
         for name, count, samples in (
             ("a step", rollout.prompts, rollout.samples),
             ("an evaluation", min(PROMPTS_AT_ONCE, len(prompts)), config.eval.samples),

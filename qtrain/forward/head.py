@@ -86,8 +86,8 @@ def weighted_log_probs(
         log p in nats, (K,), and the gradient with respect to the states, (K, D), of the states' type.
     """
     if isinstance(head, nn.Identity):
-        log_p_K, gradient_KV = _weighted_log_probs_of_logits(states_KD / temperature, target_K, coefficient_K)
-        return log_p_K, gradient_KV / temperature
+        log_p_K, gradient_KV = _weighted_log_probs_of_logits(_wide(states_KD) / temperature, target_K, coefficient_K)
+        return log_p_K, (gradient_KV / temperature).to(states_KD.dtype)
     chunks = _Chunks(head, states_KD, temperature, keep_tiles=True)
     weight, log_p, gradients = chunks.weight_VD, [], []
     grad_VD = _gradient(head.weight) if head.weight.requires_grad else None
@@ -118,15 +118,14 @@ def weighted_log_probs(
 
 def _weighted_log_probs_of_logits(logits_KV: Tensor, target_K: Tensor, coefficient_K: Tensor) -> tuple[Tensor, Tensor]:
     """As `weighted_log_probs`, with the gradient with respect to the logits, (K, V)."""
-    wide_KV, target_K1 = _wide(logits_KV), target_K[:, None]
-    normaliser_K1 = wide_KV.logsumexp(1, keepdim=True)
-    log_p_K = (wide_KV.gather(1, target_K1) - normaliser_K1)[:, 0]
+    target_K1 = target_K[:, None]
+    normaliser_K1 = logits_KV.logsumexp(1, keepdim=True)
+    log_p_K = (logits_KV.gather(1, target_K1) - normaliser_K1)[:, 0]
     # 1 - p as a sum over the other entries keeps its digits if p is almost 1.
-    others_KV = (wide_KV - normaliser_K1).exp_().scatter_(1, target_K1, 0)
-    coefficient_K1 = coefficient_K.to(wide_KV.dtype)[:, None]
+    others_KV = (logits_KV - normaliser_K1).exp_().scatter_(1, target_K1, 0)
+    coefficient_K1 = coefficient_K.to(logits_KV.dtype)[:, None]
     mass_K1 = others_KV.sum(1, keepdim=True)
-    gradient_KV = others_KV.mul_(-coefficient_K1).scatter_(1, target_K1, coefficient_K1 * mass_K1)
-    return log_p_K, gradient_KV.to(logits_KV.dtype)
+    return log_p_K, others_KV.mul_(-coefficient_K1).scatter_(1, target_K1, coefficient_K1 * mass_K1)
 
 
 def _wide(logits_KV: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Run rows one by one with their prompts, padded, through a model's own attention: for models that cannot be packed.
+"""Run each row with its own prompt, padded, through a model's own attention: for models that cannot be packed.
 
 Each row repeats its prompt, so that this is slower than packed rows and takes more memory, and right for every causal
 model of transformers. Padding is on the right, where no token attends to it, so that neither a mask nor positions are
@@ -22,7 +22,7 @@ class PaddedBatch(NamedTuple):
     """A micro-batch of n padded rows, K of whose tokens predict a scored token.
 
     Attributes:
-        tokens_nT: Prompt, rationale, END_THINK and answer of each row, without the last token.
+        tokens_nT: Prompt, rationale, closer and answer of each row, without the last token.
         scored_K: Indices, in the flattened rows, of the tokens that predict a token of a rationale or an answer.
         target_K: The predicted tokens.
         part_K: RATIONALE or ANSWER, of the predicted tokens.

@@ -158,17 +158,26 @@ def decode_answers(task: "Task", examples: Sequence["Example"], rollouts: "Rollo
 def reward_samples(task: "Task", examples: Sequence["Example"], rollouts: "Rollouts") -> list[Sample]:
     """Describe the N = B * M samples of a batch as rewards get them, prompt-major."""
     samples = rollouts.truncated_BM.shape[1]
-    golds = [task.gold_answers(example) for example in examples]
     texts = zip(decode_answers(task, examples, rollouts), task.tokenizer.batch_decode(rollouts.rationales), strict=True)
+    golds = [task.gold_answers(example) for example in examples]
     return [
-        Sample(
-            prompt=examples[row // samples].prompt,
-            messages=examples[row // samples].messages,
-            completion=task.answer_text(answer),
-            rationale=rationale,
-            answer=golds[row // samples][0],
-            answers=golds[row // samples],
-            columns=examples[row // samples].columns,
-        )
+        _sample(task, examples[row // samples], golds[row // samples], answer, rationale)
         for row, (answer, rationale) in enumerate(texts)
     ]
+
+
+def constant_samples(task: "Task", examples: Sequence["Example"], answer: str) -> list[Sample]:
+    """Describe one answer to every example as rewards get it, after an empty rationale."""
+    return [_sample(task, example, task.gold_answers(example), answer, "") for example in examples]
+
+
+def _sample(task: "Task", example: "Example", golds: tuple[str, ...], answer: str, rationale: str) -> Sample:
+    return Sample(
+        prompt=example.prompt,
+        messages=example.messages,
+        completion=task.answer_text(answer),
+        rationale=rationale,
+        answer=golds[0],
+        answers=golds,
+        columns=example.columns,
+    )

@@ -42,7 +42,9 @@ def closer_tokens(tokenizer: PreTrainedTokenizerFast, think: Delimiters) -> tupl
         return (vocabulary[think.closer],)
     opener, closer = (tokenizer.encode(text, add_special_tokens=False) for text in think)
     for text, tokens in zip(think, (opener, closer), strict=True):
-        if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in tokens:
+        # Some tokenizers, the testbed's for one, write padding for what they do not know.
+        is_padding = tokenizer.pad_token_id in tokens and str(tokenizer.pad_token) not in text
+        if is_padding or (tokenizer.unk_token_id is not None and tokenizer.unk_token_id in tokens):
             raise UserError(f"{where}the tokenizer has no tokens for {text!r}; choose a text that it can encode")
     if not closer:
         raise UserError(f"{where}the tokenizer makes no token of the closer {think.closer!r}; choose another text")

@@ -1,5 +1,6 @@
 """Delimiters of any texts: where a rationale ends, what is forced after it, and that log w and the gradient agree."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -176,10 +177,11 @@ def test_closers_are_encoded_by_the_tokenizer(task: Task) -> None:
         closer_tokens(stripping, Delimiters("", "\n"))
     for think, line in ((("", "ß"), "no tokens for 'ß'"), (("ß", "A"), "no tokens for 'ß'")):
         # The testbed's tokenizer has a token for each character that it needs, and none for others.
-        tokenizer = task.tokenizer
-        tokenizer.unk_token = "<|pad|>"
-        with pytest.raises(UserError, match=line):
-            closer_tokens(tokenizer, Delimiters(*think))
+        tokenizer = copy.deepcopy(task.tokenizer)
+        for unknown in (None, "<|pad|>"):
+            tokenizer.unk_token = unknown
+            with pytest.raises(UserError, match=line):
+                closer_tokens(tokenizer, Delimiters(*think))
 
 
 def test_a_tokenizer_without_the_tags_is_told_what_to_set() -> None:

@@ -49,12 +49,16 @@ from qtrain.policy.device import use_float32_head
 from qtrain.policy.model import TokenIds
 from qtrain.rollout import transformers as engine_module
 from qtrain.rollout.caches import shares_prompts
+from qtrain.rollout.memory import ModelSize
 from qtrain.rollout.mismatch import mismatch, score
 from qtrain.rollout.rollouts import Rollouts, roll_out
 from qtrain.rollout.transformers import TransformersEngine
+from qtrain.step import log_ratio
 from qtrain.update import backward, enable_recomputing, forward
 
 IDS = TokenIds((2,), end=3, pad=0)
+SPELLED = TokenIds((7, 7), end=3, pad=0, ends=(3,), score_closer=True)
+"""A closer of two tokens, scored if it is forced, which END forces too."""
 WINDOW = 4
 SHAPE: dict[str, Any] = {
     "vocab_size": 12,
@@ -116,16 +120,18 @@ def make(family: str) -> PreTrainedModel:
     return model_class(config).eval()
 
 
-def rolled(model: PreTrainedModel, *, samples: int = 4, budget: int = 9, temperature: float = 1.0) -> Rollouts:
+def rolled(
+    model: PreTrainedModel, *, samples: int = 4, budget: int = 9, temperature: float = 1.0, ids: TokenIds = IDS
+) -> Rollouts:
     """Prompts and answers of different lengths, longer and shorter than the windows."""
     generator = torch.Generator().manual_seed(0)
     prompts = [torch.randint(4, 12, (length,), generator=generator).tolist() for length in (7, 1, 4)]
     settings = RolloutConfig(samples=samples, rationale_budget=budget, answer_budget=4, temperature=temperature)
     gold = [[4, 3], [5, 6, 7, 3], [3]]
-    return roll_out(TransformersEngine(model, IDS), prompts, gold, settings, generator, sample_answers=True)
+    return roll_out(TransformersEngine(model, ids), prompts, gold, settings, generator, sample_answers=True)
 
 
-def alone(model: PreTrainedModel, rollouts: Rollouts, temperature: float = 1.0) -> np.ndarray:
+def alone(model: PreTrainedModel, rollouts: Rollouts, temperature: float = 1.0, ids: TokenIds = IDS) -> np.ndarray:
     """Of each row by itself log p(z|x) and log p(y*|x, z), (N, 2)."""
     samples = rollouts.truncated_BM.shape[1]
     with torch.no_grad():
@@ -135,7 +141,7 @@ def alone(model: PreTrainedModel, rollouts: Rollouts, temperature: float = 1.0) 
                     float(log_p)
                     for log_p in log_probs_alone(
                         model,
-                        IDS,
+                        ids,
                         rollouts.prompts[row // samples],
                         rationale,
                         rollouts.gold[row // samples],
@@ -149,33 +155,51 @@ def alone(model: PreTrainedModel, rollouts: Rollouts, temperature: float = 1.0) 
 
 
 @pytest.mark.parametrize(
-    ("family", "temperature"),
-    [*((family, 1.0) for family in FAMILIES), ("mistral", 0.7), ("gemma2", 0.7), ("granite", 0.7)],
+    ("family", "temperature", "ids"),
+    [
+        *((family, 1.0, IDS) for family in FAMILIES),
+        *((family, 0.7, SPELLED) for family in ("mistral", "gemma2", "bloom")),
+        ("granite", 0.7, SPELLED._replace(closer=(4, 4))),
+    ],
 )
-def test_rollouts_and_updates_are_those_of_the_models_own_forward_pass(family: str, temperature: float) -> None:
+def test_rollouts_and_updates_are_those_of_the_models_own_forward_pass(
+    family: str, temperature: float, ids: TokenIds
+) -> None:
     model = make(family)
     chosen = forward_pass(model)
     kind = PACKED if chosen.is_packed else LOGITS if isinstance(chosen.head, torch.nn.Identity) else PADDED
     assert (kind, shares_prompts(model)) == FAMILIES[family][2:]
-    rollouts = rolled(model, temperature=temperature)
+    rollouts = rolled(model, temperature=temperature, ids=ids)
     assert len({len(row) for row in rollouts.rationales}) > 2
-    expected = alone(model, rollouts, temperature)
+    expected = alone(model, rollouts, temperature, ids)
+    assert 0 < rollouts.truncated_BM.sum() < 12
+    assert ids is IDS or (rollouts.ended_BM is not None and rollouts.ended_BM.any())
     assert rollouts.rationale_log_p is not None
     np.testing.assert_allclose([sum(row) for row in rollouts.rationale_log_p], expected[:, 0], rtol=0, atol=1e-4)
     np.testing.assert_allclose(rollouts.log_w_BM.flatten(), expected[:, 1], rtol=0, atol=1e-4)
-    by_row = score(model, IDS, rollouts, 12, max_tokens=20, temperature=temperature).by_row(12)
+    by_row = score(model, ids, rollouts, 12, max_tokens=20, temperature=temperature).by_row(12)
     np.testing.assert_allclose(torch.stack(by_row, 1), expected, rtol=0, atol=1e-4)
     coefficients = Coefficients(*torch.randn(2, 3, 4, dtype=torch.float64))
     answers = [answer for answer in rollouts.gold for _ in range(4)]
-    right = gradient_by_definition(model, IDS, rollouts, coefficients, answers, temperature=temperature)
-    ahead = forward(model, IDS, rollouts, temperature=temperature)
+    right = gradient_by_definition(model, ids, rollouts, coefficients, answers, temperature=temperature)
+    ahead = forward(model, ids, rollouts, temperature=temperature)
     np.testing.assert_allclose(ahead.log_w_BM.flatten(), expected[:, 1], rtol=0, atol=1e-4)
     for limit, forward_result in ((None, ahead), (20, None)):
         backward(
-            model, IDS, rollouts, coefficients, on_sampled_answers=False, micro_batch_tokens=limit,
+            model, ids, rollouts, coefficients, on_sampled_answers=False, micro_batch_tokens=limit,
             forward_result=forward_result, temperature=temperature,
         )  # fmt: skip
         assert (gradient(model) - right).norm() < 1e-5 * right.norm()
+
+
+@pytest.mark.parametrize("family", ["mistral", "gemma2", "granite"])
+def test_kl_of_padded_rows_is_that_of_the_tempered_models(family: str) -> None:
+    model, base = make(family), make(family)
+    rollouts = rolled(model, temperature=0.7, ids=SPELLED)
+    actual = log_ratio(model, base, SPELLED, rollouts, micro_batch_tokens=20, temperature=0.7)
+    expected = alone(model, rollouts, 0.7, SPELLED)[:, 0] - alone(base, rollouts, 0.7, SPELLED)[:, 0]
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(actual.flatten(), expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["mistral", "gemma2", "bloom"])
@@ -270,6 +294,27 @@ def test_logits_far_apart_keep_their_log_probs_and_gradients() -> None:
     assert exact.grad is not None
     error = (actual - exact.grad).norm(dim=1) / exact.grad.norm(dim=1)
     assert error.max() < 1e-5
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_a_cache_without_sharing_holds_a_prompt_for_every_row(family: str) -> None:
+    """By hand: the most samples of a prompt of 20 tokens that fit, with 9 + 1 + 4 tokens after it."""
+    model = make(family)
+    size = ModelSize.of(model)
+    row = size.row_bytes(9 + 1 + 4 + 20 * (family == "mistral"), 4)
+    settings = RolloutConfig(samples=8, rationale_budget=9, answer_budget=4)
+    for spare, samples in ((0, 3), (-1, 2)):
+        engine = TransformersEngine(model, IDS, size.prompt_bytes(20) + 3 * row + spare)
+        assert engine.at_once([[4] * 20, [4]], 4, settings) == (1, samples)
+
+
+def test_logits_in_bfloat16_are_divided_by_the_temperature_in_float32() -> None:
+    logits, target = (torch.randn(40, 50) * 10).bfloat16(), torch.arange(40)
+    expected = (logits.double() / 0.7).log_softmax(-1).gather(1, target[:, None])[:, 0]
+    log_p, gradient_of_logits = head.weighted_log_probs(torch.nn.Identity(), logits, target, torch.ones(40), 0.7)
+    torch.testing.assert_close(log_p.double(), expected, rtol=1e-6, atol=1e-4)
+    torch.testing.assert_close(head.log_probs(torch.nn.Identity(), logits, target, 0.7), log_p)
+    assert gradient_of_logits.dtype == logits.dtype
 
 
 def test_padded_plans_keep_to_their_size() -> None:

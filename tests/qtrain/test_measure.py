@@ -101,14 +101,16 @@ def test_numbers_are_those_of_the_same_rollouts(cold: Config) -> None:
     ("on_pairs", "changes"),
     [
         (False, {"estimator": "garl:q=.5"}),
+        (False, {"estimator": "garl:q=.5", "rollout.think": ["", "T="], "rollout.end_ends_rationale": True}),
         (False, {"estimator": "grpo", "reward": "lengths:length", "eval.rewards": ["f1"]}),
+        (False, {"estimator": "grpo", "reward": "lengths:length", "rollout.temperature": 1.3}),
         (True, {"estimator": "garl:q=.5", "rollout.think": ["", " A:"]}),
     ],
 )
 def test_scores_and_gradient_are_those_of_a_run_s_start(
     on_pairs: bool, changes: dict[str, Any], cold: Config, folder: Path
 ) -> None:
-    (folder / "lengths.py").write_text("def length(completion):\n    return len(completion)\n")
+    (folder / "lengths.py").write_text("def length(completion):\n    return len(completion) / 2\n")
     start = pairs(folder) if on_pairs else cold
     changed = start.with_values({"train.steps": 1, "train.seed": 3, **changes})
     result = qtrain.measure(changed)
@@ -118,6 +120,7 @@ def test_scores_and_gradient_are_those_of_a_run_s_start(
     (step,) = read_jsonl(folder / "run" / "metrics.jsonl")
     assert result["step"]["gradient_norm"] == pytest.approx(step["gradient_norm"], rel=1e-6)
     assert result["step"]["gradient_norm"] > 0
+    assert result["constant"]["p_at_1"] == before["constant_answer"]
     assert result["step"]["tokens"] == step["tokens"]
     assert any("reward='lengths:length'" in note for note in result["notes"]) == ("reward" in changes)
 

@@ -1,5 +1,6 @@
 """Before a run starts: what cannot fit is left out and counted, budgets suit the records, memory is told."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,26 @@ def test_memory_is_told_before_the_start(tmp_path: Path) -> None:
     assert "(1 prompts x 1 samples at a time)" in lines[1]
     huge = config.with_values({"rollout.cache_gib": 1e6, "rollout.prompts": 10**6, "rollout.samples": 10**4})
     assert prepare(huge).notes[-1].startswith("warning: ")
+
+
+def test_memory_of_padded_rows_counts_a_prompt_for_each(tmp_path: Path) -> None:
+    """By hand, for a model that its configuration says to have windows."""
+    data = folder(tmp_path / "data", [pair(1)])
+    path = tiny_model(tmp_path / "model") / "config.json"
+    shape = json.loads(path.read_text())
+    layers = ["sliding_attention"] * shape["num_hidden_layers"]
+    path.write_text(json.dumps(shape | {"use_sliding_window": True, "sliding_window": 4, "layer_types": layers}))
+    changes = {"model": {"pretrained": str(path.parent)}, "rollout.prompts": 3, "rollout.samples": 5}
+    config, task, notes = prepare(settings(data, **changes))
+    size = ModelSize.of(load_pretrained(PretrainedConfig(pretrained=str(path.parent)), load_tokenizer(path.parent)))
+    prompts, gold = encode_examples(task.tokenizer, task.held_out(config.eval.prompts))
+    prompt, answer = max(map(len, prompts)), max(config.rollout.answer_budget, *map(len, gold))
+    row = prompt + config.rollout.rationale_budget + 1 + answer
+    lines = [line for line in notes if line.startswith("memory")]
+    tokens = min(3 * 5 * row, config.train.micro_batch_tokens or 10**9)
+    activations = size.training_bytes(tokens, adam=False, reference=False, recompute=False)["activations"]
+    assert f"activations {readable(activations)}" in lines[0]
+    assert lines[1].endswith(f"of {readable(3 * (size.prompt_bytes(prompt) + 5 * size.row_bytes(row, 4)))} (3 x 5)")
 
 
 def test_adapters_leave_most_weights_alone(tmp_path: Path) -> None:

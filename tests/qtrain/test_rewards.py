@@ -20,7 +20,7 @@ from qtrain.cli import main
 from qtrain.config import Config
 from qtrain.config.tables import check_config
 from qtrain.errors import UserError
-from qtrain.evaluation import evaluate
+from qtrain.evaluation import best_constant, evaluate
 from qtrain.policy.base import Base
 from qtrain.policy.model import encode_examples, token_ids
 from qtrain.prepare import prepare
@@ -34,7 +34,7 @@ from qtrain.rollout.transformers import TransformersEngine
 from qtrain.runs.folder import EVALS, METRICS, SAMPLES, TIMINGS, WARNINGS, read_jsonl
 from qtrain.runs.state import RandomStates
 from qtrain.step import TrainerComponents, compute_gradient
-from qtrain.tasks.base import Task
+from qtrain.tasks.base import Example, Task
 from qtrain.trainer import train
 from qtrain.update import backward, make_optimizer
 
@@ -455,6 +455,21 @@ def test_evaluation_scores_by_the_reward(config: Config, task: Task, base: Base)
         contained = [text["gold"] in text["answer"] for text in texts]
         assert evaluation.scores[f"reward_contains{ending}"] == pytest.approx(np.mean(contained))
         assert evaluation.scores[f"reward_scorers.length{ending}"] == scores["reward"]
+
+
+def test_the_best_constant_is_best_by_the_reward(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest gold answer, by a reward of length; as equal texts, the most frequent."""
+    examples = [Example(str(n), "", answer) for n, answer in enumerate(["1", "2345", "1", "67"])]
+    rewards = Rewards({"scorers:length": 1.0}, (), timeout=30.0)
+    try:
+        assert best_constant(task, examples, rewards) == ("2345", 1.0)
+        monkeypatch.setattr(rewards, "score", None)
+        assert best_constant(task, examples, rewards) == ("2345", 1.0)  # without another call
+    finally:
+        rewards.close()
+    assert best_constant(task, examples) == ("1", 0.5)
+    assert best_constant(task, examples, Rewards({}, ["contains"], timeout=1.0)) == ("1", 0.5)
+    assert best_constant(task, examples, Rewards({"contains": 2.0}, (), timeout=1.0)) == ("1", 0.5)
 
 
 def test_samples_hold_what_was_sampled(config: Config, task: Task, base: Base) -> None:

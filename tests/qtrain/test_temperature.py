@@ -10,6 +10,7 @@ from torch import nn
 from transformers import Qwen3ForCausalLM
 
 from qtheory.estimators import Coefficients
+from qtrain.callbacks import StageClock
 from qtrain.config import Config, RolloutConfig
 from qtrain.errors import UserError
 from qtrain.forward.head import log_probs, weighted_log_probs
@@ -18,10 +19,11 @@ from qtrain.rollout.mismatch import self_check
 from qtrain.rollout.rollouts import roll_out
 from qtrain.rollout.transformers import TransformersEngine
 from qtrain.rollout.vllm import tempered_weights
-from qtrain.step import log_ratio
+from qtrain.runs.state import RandomStates
+from qtrain.step import TrainerComponents, compute_gradient, in_one_pass, log_ratio
 from qtrain.tasks.base import Task
 from qtrain.testbed.p0 import measure_p0, move_p0
-from qtrain.update import backward, forward
+from qtrain.update import backward, forward, make_optimizer
 
 T = 0.7
 
@@ -139,3 +141,33 @@ def test_weights_for_vllm_divide_the_logits(config: Config, task: Task) -> None:
     model.model.norm = norm  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(UserError, match="no final norm"):
         dict(tempered_weights(model, T))
+
+
+def test_a_step_takes_the_kl_of_the_tempered_models(model: Qwen3ForCausalLM, task: Task, config: Config) -> None:
+    config = config.with_values({"rollout.temperature": T, "train.kl": 0.1})
+    ids, base = token_ids(task.tokenizer), new_model(config.model, task.tokenizer, seed=8)
+    engine, states = TransformersEngine(model, ids), RandomStates.seeded(0, model.device)
+    optimizer = make_optimizer(config.optimizer, model)
+    parts = TrainerComponents(config, task, model, engine, optimizer, states, base, StageClock())
+    metrics = compute_gradient(parts, config.estimator, 1)
+    states = RandomStates.seeded(0, model.device)
+    prompts, gold = encode_examples(task.tokenizer, task.batch(config.rollout.prompts, states.batch))
+    rollouts = roll_out(engine, prompts, gold, config.rollout, states.tokens, sample_answers=False)
+    expected, untempered = (float(log_ratio(model, base, ids, rollouts, temperature=t).mean()) for t in (T, 1.0))
+    assert metrics["kl"] == pytest.approx(expected, rel=1e-6)
+    assert abs(expected - untempered) > 1e-3 * abs(expected)
+
+
+@pytest.mark.parametrize(
+    ("packed", "tokens"), [(True, 3 + 7 + 4 * (2 * (5 + 2) + 1 + 3)), (False, 2 * 4 * (7 + 5 + 2 + 3))]
+)
+def test_one_pass_is_taken_if_the_largest_batch_fits(packed: bool, tokens: int, config: Config) -> None:
+    """Prompts of 3 and 7 tokens, answers of 1 and 3, 4 rationales of at most 5 tokens and a closer of 2."""
+    config = config.with_values({"rollout.samples": 4, "rollout.rationale_budget": 5, "estimator": "garl:q=.5"})
+    prompts, gold = [[4] * 3, [4] * 7], [[5], [5] * 3]
+    for limit, fits in ((None, True), (tokens, True), (tokens - 1, False)):
+        limited = config.with_values({"train.micro_batch_tokens": limit})
+        assert in_one_pass(limited, config.estimator, prompts, gold, packed=packed, closer_tokens=2) == fits
+    for word in ("grpo", "paft:q=.5"):
+        other = config.with_values({"estimator": word}).estimator
+        assert not in_one_pass(config, other, prompts, gold, packed=packed)
