@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from qtheory.command.files import replace_file
 from qtrain.config import Config
-from qtrain.errors import UserError
+from qtrain.errors import UserError, nearest_path
 from qtrain.files import Lock, append, writing
 
 CONFIG, ENVIRONMENT, DATA, FINGERPRINTS, METRICS, EVALS, SAMPLES, SKIPPED, WARNINGS, RESULT = (
@@ -352,7 +352,11 @@ def read_json(path: Path, what: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path.parent}: is not {what} ({path.name} is missing)") from None
+        if path.parent.exists():
+            raise UserError(f"{path.parent}: is not {what} ({path.name} is missing)") from None
+        near = nearest_path(path.parent)
+        hint = f"did you mean {near}?" if near else f"give the folder of {what}"
+        raise UserError(f"{path.parent}: no such folder; {hint}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
 

@@ -127,7 +127,8 @@ def test_paths_are_printed_as_they_are(name: str, tiny: str, folder: Path, capsy
         ("compare {tiny} --estimator grpo grpo --out o", "one is named twice"),
         ("compare {tiny} --estimator grpo --ot o", "Did you mean --out?"),
         ("compare {tiny} --estimator grpo --out {tiny}", "cannot be written"),
-        ("evaluate nowhere", "nowhere: is not a finished run (result.json is missing)"),
+        ("evaluate nowhere", "nowhere: no such folder; give the folder of a finished run"),
+        ("evaluate .", ".: is not a finished run (result.json is missing)"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(

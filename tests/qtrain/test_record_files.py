@@ -121,7 +121,7 @@ def test_splits_in_parts_and_in_folders(tmp_path: Path) -> None:
     write_lines(folder / "dev" / "b" / "10.jsonl", [pair(3), pair(2)])
     with pytest.raises(
         UserError,
-        match=r"dev: dev/b/10\.jsonl, line 2 is not in .* that of dev/b/2\.csv, line 2, whose texts are others; mend",
+        match=r"dev: dev/b/10\.jsonl, line 2 has the id of dev/b/2\.csv, line 2 and other texts; mend",
     ):
         build("pairs", folder)
 
